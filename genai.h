@@ -1,0 +1,10348 @@
+/* genai.h - v0.1.0 - generative image models in one C file - public domain or MIT, see the end of the file
+
+   Trains a GAN, a VAE or a VAE-GAN on your own images, on the CPU, and makes new images with it: samples,
+   reconstructions, the way from one image to another. C99 or C++11; needs the C library only, and for PNG and JPEG
+   stb_image.h and stb_image_write.h (github.com/nothings/stb, Debian: libstb-dev).
+
+   In exactly one source file:
+
+      #define GENAI_IMPLEMENTATION
+      #include "genai.h"
+
+   and in all others just the #include. No flags are needed:
+
+      cc -O2 hello.c -o hello -lm
+
+   finds AVX-512, AVX2 or NEON when it runs, and uses all cores. All of hello.c:
+
+      #define STB_IMAGE_IMPLEMENTATION              // before genai.h: reads PNG, JPEG, BMP
+      #include <stb/stb_image.h>
+      #define STB_IMAGE_WRITE_IMPLEMENTATION        // and writes PNG
+      #include <stb/stb_image_write.h>
+      #define GENAI_IMPLEMENTATION
+      #include "genai.h"
+
+      int main(int argc, char **argv) {
+          genai_ctx     *g     = genai_ctx_create(NULL);
+          genai_dataset *data  = argc > 1 ? genai_dataset_open(g, argv[1], NULL)       // a folder of images
+                                          : genai_dataset_sprites(g, 4096, NULL);      // built in
+          genai_model   *model = genai_model_create(g, &(genai_model_desc){ .preset = "vaegan", .data = data });
+          genai_model_fit(model, data, &(genai_fit_desc){ .minutes = 5, .on_step = genai_progress_bar });
+          genai_model_sample_grid(model, "samples.png", 8, 8);
+          genai_model_save(model, "sprites.safetensors");
+          int failed = genai_ctx_report(g);         // 1 after an error, which has been printed
+          genai_ctx_destroy(g);                     // frees all of the above
+          return failed;
+      }
+
+   genai.h DOES NOT
+   - use a GPU, other processes or the network;
+   - make large pictures: it is built for 8 to 128 pixels a side;
+   - understand text, or make images of a wanted class: there are no conditional models yet;
+   - abort, exit, print to stdout, change the locale or keep global state: it is a guest in your process;
+   - start threads on Windows yet (genai_ctx_desc.parallel_for works there); MSVC is untested.
+
+   CONTENTS, in the order of the file; search for the tag
+      >>manual         shapes, ownership, errors, same bits, the families, network texts, files, loops of your own
+      >>config         what you may define before the #include
+      >>types          results, descs, tensors
+      >>api            every function with its contract; who only uses the library can stop there
+      >>platform       compiler, processor, system; the context
+      >>errors         the first error and its sentence
+      >>memory         allocation, checked sizes, text, numbers without the locale
+      >>random         values that depend on where they are used
+      >>threads        the pool
+      >>cpu            which instruction sets there are
+      >>kernels        the table of what an instruction set does; random arrays
+      >>context        made and freed
+      >>gemm           the one matrix product
+      >>conv           convolutions as packers for it
+      >>tensor         shapes, the arena of temporaries
+      >>tape           recording and differentiating
+      >>ops            one block for each op
+      >>optim          SGD, RMSprop, Adam, AdamW, schedules
+      >>layers         one row for each layer
+      >>net            the network language, initial weights
+      >>files          the I/O table, safe writing, safetensors
+      >>image          PNG and friends, resizing, grids
+      >>data           IDX, CIFAR-10, folders, sprites, batches
+      >>families       what all model families share
+      >>gan            generative adversarial networks
+      >>vae            variational autoencoders
+      >>vaegan         both in one
+      >>models         presets; create, step, sample, encode, save, load
+      >>fit            the training loop
+      >>metrics        measures
+      >>kernel_bodies  all kernels, compiled once for each instruction set
+*/
+
+/* ====================================================================================================================
+ * >>manual (public)
+ * Read FIRST STEPS and ERRORS; look up the rest when it is needed. The contract of each function stands in its room.
+ *
+ * FIRST STEPS
+ *   Five kinds of object, each made by a function that ends in _create, _open or _load:
+ *     genai_ctx        owns memory, threads, random numbers and the first error; everything is made from one
+ *     genai_dataset    images (a folder, MNIST, CIFAR-10, memory, built-in sprites), resized and shuffled
+ *     genai_model      nets and optimisers of one family, made from a preset
+ *     genai_net        one network made from text           } for loops of your own: models
+ *     genai_optimizer  the update rule of some nets         } have theirs inside
+ *   Settings go into a genai_..._desc whose zero fields mean defaults:
+ *     genai_model_create(g, &(genai_model_desc){ .preset = "vae", .data = data, .latent = 32, .beta = 4 });
+ *   In C++11: genai_model_desc d = {}; d.preset = "vae"; d.data = data; ...
+ *   genai_model_resolved and genai_model_describe tell what the defaults were.
+ *
+ * SHAPES
+ *   N images in a batch, H height, W width, C channels, K kernel size, D features, Z latent size. Dims are in reading
+ *   order, the last one runs fastest: images [N,H,W,C], dense weights [in,out], convolution weights [K,K,in,out].
+ *   Pixels are floats in [0,1] wherever you see them; a net that ends with tanh gets its [-1,1] inside the model. With
+ *   alpha, C is 2 or 4, and the colours are not multiplied by it.
+ *
+ * OWNERSHIP
+ *   The context owns all; genai_ctx_destroy frees all. The ..._destroy of one object frees it earlier. A test set belongs
+ *   to its data set. Descs, paths, texts and images are copied or only read during the call; nobody keeps your pointers,
+ *   except the callbacks and tables in genai_ctx_desc. Every allocation goes through genai_ctx_desc.allocator; training
+ *   steps and samples allocate nothing after the first one of their size.
+ *
+ * TENSORS AND THE TAPE
+ *   Ops take tensors and give a new tensor, which lives on the tape of the context until genai_tape_release. If an input
+ *   requires a gradient, the op is recorded; genai_backward(loss) walks back over the record and adds d loss / d leaf to
+ *   leaf->grad. Leaves are what genai_tensor_create made, with requires_grad set, and the parameters of nets.
+ *     - Release the tape after each step: genai_tape_release(g, 0). Its memory is kept and used again.
+ *     - genai_recording(g, 0) switches recording off: for sampling.
+ *     - genai_net_trainable(net, 0) makes the net's parameters constants, yet gradients pass through it: how a generator
+ *       learns from a discriminator that stands still. genai_detach stops the gradient instead.
+ *     - genai_grad gives gradients as tensors, which with create_graph can be differentiated again: gradient penalties.
+ *   tensor->data is yours to read and write; read results before the tape is released.
+ *
+ * ERRORS
+ *   Nothing aborts. A function that fails returns a negative genai_result, or NULL; the context keeps the first error as a
+ *   code and one sentence (genai_ctx_result, genai_ctx_error), which goes to genai_ctx_desc.log, or to stderr if there is
+ *   none. NULL passes through: a function that is given NULL returns NULL or an error and says nothing new. So a program
+ *   may check once, at the end, by genai_ctx_report. After genai_ctx_clear the context can be used as before; until then
+ *   further errors are returned but not told, so a program that goes on after an error must clear it.
+ *   A file that fails to load has loaded nothing; a save that fails leaves the old file whole. A training step whose loss
+ *   or gradient isn't finite learns nothing and is counted (genai_losses.skipped, genai_progress.skipped).
+ *
+ * THREADS
+ *   A context, and all that is made from it, is for one thread at a time. Two contexts share nothing. Inside, the work is
+ *   split over genai_ctx_desc.threads threads of its own pool, or handed to your job system through parallel_for, which
+ *   calls task(arg, i) once for each i of 0..n-1, on any threads, and returns when all are done.
+ *
+ * SAME SEED, SAME BITS
+ *   Equal seed, settings and data give equal parameters, samples and files, bit for bit: for any number of threads, on the
+ *   scalar, AVX2, AVX-512 and NEON kernels, with gcc and clang, at any -O, and after training was stopped and resumed.
+ *   How: each sum has one order, fused multiply-adds are written and never left to the compiler, exp, log and the like are
+ *   our own, a random number depends on the seed and on where it is used, and denormals count as zero throughout (the
+ *   floating-point mode is set on entry and put back on return).
+ *   Not covered:
+ *     - training bounded by minutes: the number of steps is then the machine's;
+ *     - one rounding at the edge of the denormals: a result within half a unit below 2^-126 becomes 2^-126 on x86, zero
+ *       on Arm;
+ *     - builds whose floating-point mode we don't set (GENAI_NO_SIMD, other processors, other compilers than gcc and
+ *       clang), if denormals occur; 32-bit x86, whose x87 rounds in its own way; -ffast-math with clang before 14;
+ *     - JPEG files: the decoder of your stb_image.h may differ from another's;
+ *     - seconds, rates and estimates in callbacks and metrics.csv.
+ *
+ * STEP BY STEP: ANY MODEL
+ *   1. genai_dataset_open(g, "folder", NULL), or with a desc that says a size: small images train faster by far, since
+ *      the time grows with the number of pixels. For pixel art take .filter = GENAI_FILTER_NEAREST.
+ *   2. genai_model_create with a preset ("gan", "vae" and "vaegan" fit any size) and .data = data.
+ *   3. genai_model_fit. With .out = "run" it leaves samples, metrics.csv, model.safetensors and checkpoint.safetensors
+ *      there. To go on later: genai_model_load(g, "run/checkpoint.safetensors") in a context of the same seed, then fit
+ *      with more epochs; both limits count from the beginning.
+ *   4. genai_model_sample, or encode, change and decode; genai_model_save. A saved model needs its file only:
+ *      genai_model_load(g, "model.safetensors") and genai_model_sample.
+ *
+ * GAN (Goodfellow et al. 2014)
+ *   A generator makes images from Z normal numbers; a discriminator learns to tell them from real ones; the generator
+ *   learns to be taken for real. Losses: "discriminator", 2 log 2 = 1.39 when it can't tell; "generator", log 2 = 0.69
+ *   then. Neither says how good the images are: look at them. A discriminator loss near 0 for long means that it has won
+ *   and the generator learns little: lower lr_discriminator, or give more data. All samples alike: the generator has
+ *   collapsed; begin again with another seed or a lower lr. Samples come from an average of the weights (ema), which lags
+ *   some hundred steps behind. A GAN can't encode.
+ *
+ * VAE (Kingma and Welling 2014)
+ *   An encoder gives for each image a normal distribution over Z latents, a decoder the image back. Losses:
+ *   "reconstruction" and "kl", both sums over the image in the mean of the batch; with likelihood "bernoulli" in nats, so
+ *   that their sum bounds -log p(x). "test -ELBO" is that sum on the test set, lower is better. kl near 0: the latents are
+ *   ignored; lower beta, or let it rise over beta_warmup steps. Reconstructions good but samples bad: raise beta. Images
+ *   are smooth rather than sharp. beta GENAI_ZERO makes a plain autoencoder, which samples badly and reconstructs best.
+ *   likelihood: "bernoulli" (the decoder gives logits) or "mse" (squared error, summed over the image).
+ *
+ * VAE-GAN (Larsen et al. 2016)
+ *   A VAE whose decoder is a GAN's generator too. Who learns from what: the encoder from beta kl + reconstruction, the
+ *   decoder from gamma reconstruction + being taken for real, the discriminator from telling real from reconstructed and
+ *   sampled. With likelihood "features" reconstruction is measured in the discriminator's features as well as in pixels. A
+ *   larger gamma keeps nearer to the originals, a smaller one looks sharper and noisier. Losses: as above;
+ *   "discriminator" is 3 log 2 = 2.08 and "generator" 2 log 2 = 1.39 at a draw. vae_steps begins with so many steps of
+ *   plain VAE training.
+ *
+ * NETWORK TEXTS
+ *   Layers from input to output, joined by |. The text of a model may say $H $W $C $D $Z for the image's height, width,
+ *   channels, their product, and the latent size. Generators and decoders take Z values and give an image (or $D values),
+ *   discriminators take an image and give one logit, encoders give $Z values for a plain autoencoder, else 2*$Z.
+ *     dense N [nobias] [init I]                        flattens what it gets
+ *     conv  N [kK] [sS] [same|valid|pP] [nobias] [init I]         k3 s1 same; N channels out
+ *     convt N [kK] [sS] [same|valid|pP] [oO] [nobias] [init I]    transposed: same gives S times the size, else
+ *                                                      (size-1)*S - 2*P + K + O
+ *     batchnorm [momentum M] [eps E]                   momentum 0.9, what stays of the running statistics; eps 1e-5
+ *     layernorm [eps E]   instancenorm [eps E]   groupnorm GROUPS [eps E]
+ *     relu   lrelu SLOPE   elu [ALPHA]   gelu   silu   tanh   sigmoid   softplus   softmax   logsoftmax
+ *     dropout PROBABILITY                              in training only
+ *     flatten   reshape HxWxC   reshape D
+ *     upsample FACTOR                                  nearest
+ *     avgpool K [sS]   maxpool K [sS]                  stride K
+ *     globalavgpool   globalmaxpool                    [H,W,C] to [C]
+ *     crop HxW                                         the middle
+ *     pad P                                            zeros around
+ *   init: he, glorot, normal (0.02) or orthogonal; by itself he before relu, lrelu, elu, gelu and silu, glorot elsewhere.
+ *   K, S, P and O may differ by direction, height first: k3x5. A number may be a product of whole numbers:
+ *     "dense $H/4*$W/4*64 | reshape $H/4x$W/4x64 | convt 32 k4 s2 | relu | convt $C k4 s2 | tanh"
+ *   A wrong text is refused before anything is allocated, with the column and the nearest valid word. `genai info MODEL`
+ *   and genai_net_describe print the table of layers, shapes and parameters.
+ *
+ * FILES
+ *   Models are safetensors files: F32 tensors named NET.LAYER.KIND.WHICH as in "generator.0.dense.weight" (weight, bias;
+ *   gamma, beta, mean, var), those of averaged nets with "average." before. Metadata, all text:
+ *     genai.format, genai.version   of the file's form; of the library that wrote it
+ *     genai.digest                  CRC-64 of the whole file with 0 for its own digits
+ *     genai.family, genai.preset, genai.width, genai.generator, ...   every field of genai_model_desc, resolved
+ *     genai.steps, genai.seed       trained so far; of the context
+ *     genai.checkpoint, genai.epoch, genai.position, genai.skipped, genai.optimizer.NET.t   in checkpoints, which also
+ *                                   hold the tensors optimizer.NET.m and .v
+ *   Any safetensors reader can read them. A file that was changed by hand or by another program must have genai.digest
+ *   set to "none": a file with genai keys and a digest that doesn't fit, or none at all, is refused as damaged.
+ *   metrics.csv: one row for each of the first 100 steps, then for each 10th, from step 10000 for each 100th.
+ *   All reading and writing goes through genai_ctx_desc.io: give your own table to read from an archive.
+ *
+ * A LOOP OF YOUR OWN
+ *   Nets, an optimiser and ops; examples/custom_loop.c is a whole VAE. One step of it:
+ *     genai_random_at(g, 0, step);                          // draws depend on the step: a resumed run is the same
+ *     genai_tensor *x    = genai_tensor_of(g, 4, dim, images);
+ *     genai_tensor *loss = genai_bce_loss(genai_net_forward(net, x, GENAI_TRAIN), NULL, 1);
+ *     genai_optimizer_zero(adam);
+ *     genai_backward(loss);
+ *     genai_optimizer_step(adam);
+ *     genai_tape_release(g, 0);
+ *   GENAI_TRAIN uses batch statistics and lets the running ones learn; a second pass of the same step through a net with
+ *   batch norm takes GENAI_TRAIN_FROZEN; GENAI_EVAL is for use.
+ *
+ * AN OP OF YOUR OWN
+ *   Most are compositions: write a function that calls ops, and its gradient comes for nothing. The Huber loss, say, with
+ *   d = |y - t| and c = min(d, 1): genai_mul(c, genai_sub(d, genai_scale(c, 0.5f, 0))). An op with code of its own is a
+ *   block in >>ops (an elementwise one a row in >>kernels) and a prototype in >>api. docs/architecture.md walks through
+ *   that, and through a new layer, family, loss, preset and instruction set.
+ * ================================================================================================================= */
+
+#ifndef GENAI_H
+#define GENAI_H
+
+/* ====================================================================================================================
+ * >>config (public)
+ * What a user may define before including this file. All are off by default; each is compiled and tested on its own.
+ *
+ *   GENAI_IMPLEMENTATION    in exactly one source file: the code, not just the declarations
+ *   GENAI_STATIC            every function static: several files may hold their own private copy
+ *   GENAI_API               how public functions are declared (say, a DLL export); excludes GENAI_STATIC
+ *   GENAI_NO_STDIO          no file system and no stderr: files go through genai_ctx_desc.io, messages through .log
+ *   GENAI_NO_THREADS        no thread is ever created (genai_ctx_desc.parallel_for still works)
+ *   GENAI_NO_SIMD           the scalar kernels only
+ *   GENAI_HEADER_FILENAME   the name under which this file includes itself, when it isn't called "genai.h"
+ * ================================================================================================================= */
+#include <stddef.h>
+#include <stdint.h>
+
+#define GENAI_VERSION_MAJOR 0
+#define GENAI_VERSION_MINOR 1
+#define GENAI_VERSION_PATCH 0
+#define GENAI_VERSION "0.1.0"
+
+#ifndef GENAI_API
+#ifdef GENAI_STATIC
+#if defined(__GNUC__)
+#define GENAI_API static __attribute__((unused))
+#else
+#define GENAI_API static
+#endif
+#else
+#define GENAI_API extern
+#endif
+#endif
+
+#if defined(__GNUC__)
+#define GENAI__PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
+#else
+#define GENAI__PRINTF(fmt, args)
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ====================================================================================================================
+ * >>types (public)
+ * Shape letters, used in every comment: N images in a batch, H height, W width, C channels, K kernel size, D features,
+ * Z latent size. Images are [N,H,W,C], row-major, float; pixel values are in [0,1] wherever a caller sees them.
+ * In every desc a zero field means the default that its comment names; where 0 itself is wanted and isn't the default,
+ * write GENAI_ZERO.
+ * ================================================================================================================= */
+#define GENAI_ZERO (-1.0f)
+
+/* Result codes: 0 is success, errors are negative. The context keeps the sentence (genai_ctx_error). */
+#define GENAI_RESULTS(X)                                                                                               \
+    X(OK, 0, "no error")                                                                                               \
+    X(ERROR_ARGUMENT, -1, "an argument is out of range")                                                               \
+    X(ERROR_SHAPE, -2, "shapes don't fit together")                                                                    \
+    X(ERROR_MEMORY, -3, "memory could not be allocated")                                                               \
+    X(ERROR_IO, -4, "a file could not be read or written")                                                             \
+    X(ERROR_FORMAT, -5, "a file is damaged or of another format")                                                      \
+    X(ERROR_SYNTAX, -6, "a network text or a setting is wrong")                                                        \
+    X(ERROR_UNSUPPORTED, -7, "this model, machine or build can't do that")                                             \
+    X(ERROR_NONFINITE, -8, "a loss, gradient or weight is infinite or not a number")                                   \
+    X(ERROR_DATA, -9, "there are no usable images")
+
+typedef enum genai_result {
+#define GENAI__X(name, value, text) GENAI_##name = value,
+    GENAI_RESULTS(GENAI__X)
+#undef GENAI__X
+    GENAI_STOPPED = 1 /* not an error: a callback asked to stop */
+} genai_result;
+
+typedef enum genai_isa { GENAI_ISA_BEST, GENAI_ISA_SCALAR, GENAI_ISA_AVX2, GENAI_ISA_AVX512, GENAI_ISA_NEON } genai_isa;
+typedef enum genai_log_level { GENAI_LOG_ERROR, GENAI_LOG_WARNING, GENAI_LOG_INFO } genai_log_level;
+
+typedef struct genai_ctx       genai_ctx;       /* allocator, threads, kernels, random key, first error; owns all below */
+typedef struct genai_dataset   genai_dataset;   /* images, labels                                                       */
+typedef struct genai_net       genai_net;       /* a network made from text, with its parameters                        */
+typedef struct genai_optimizer genai_optimizer; /* update rule and its state over the parameters of some nets           */
+typedef struct genai_model     genai_model;     /* a GAN, VAE, ... with its nets and optimisers                         */
+struct genai__op;                               /* private: what made a tensor                                          */
+
+/* Memory: alloc returns at least `bytes` bytes aligned as malloc does, or NULL; free takes what alloc gave. */
+typedef struct genai_allocator {
+    void *(*alloc)(void *user, size_t bytes);
+    void (*free)(void *user, void *p);
+    void *user;
+} genai_allocator;
+
+/* Files. All functions return 0 for success and another value for failure unless said otherwise; `file` is what open
+ * returned. The default goes to the operating system; a game can read from its archive, a test can make any call fail. */
+typedef struct genai_io {
+    void *(*open)(void *user, const char *path, int write);                     /* NULL: failed; write truncates            */
+    long (*read)(void *user, void *file, void *to, size_t bytes);               /* bytes read, 0 at the end, negative: failed */
+    long (*write)(void *user, void *file, const void *from, size_t bytes);      /* bytes written (may be short), negative: failed */
+    int (*append)(void *user, void *file);                                      /* moves to the end, without truncating before: open with write = 2 */
+    int (*sync)(void *user, void *file);                                        /* to stable storage                        */
+    int (*close)(void *user, void *file);
+    int (*rename)(void *user, const char *from, const char *to);                /* replaces `to`, atomically                */
+    int (*remove)(void *user, const char *path);
+    int (*make_dir)(void *user, const char *path);                              /* 0 also if it is there already            */
+    int (*list)(void *user, const char *path, void (*entry)(void *to, const char *name, int is_dir), void *to); /* 0; failed: path is no folder */
+    void *user;
+} genai_io;
+
+typedef struct genai_ctx_desc {
+    uint64_t        seed;      /* of everything random; 0 is a seed like any other                                */
+    int             threads;   /* 0: one per core; at most 256                                                    */
+    genai_isa       isa;       /* 0: the best this processor has                                                  */
+    genai_allocator allocator; /* 0: malloc and free                                                              */
+    genai_io        io;        /* 0: the operating system's files                                                 */
+    void (*log)(void *user, genai_log_level level, const char *text);                  /* 0: errors and warnings to stderr */
+    void *log_user;
+    void (*parallel_for)(void *user, int n, void (*task)(void *arg, int index), void *arg); /* runs task(arg, 0..n-1), each once, on
+                                  any threads, and returns when all are done; 0: own pool                         */
+    void *parallel_user;
+} genai_ctx_desc;
+
+/* A dense float array of up to 4 dims in reading order. Made by ops (then it lives until the tape is released) or by
+ * genai_tensor_create (then until destroyed). */
+typedef struct genai_tensor genai_tensor;
+struct genai_tensor {
+    float        *data;
+    size_t        count;         /* product of dim[0..ndim-1]                                                   */
+    int           ndim;          /* 0 (a scalar) to 4                                                           */
+    int           dim[4];        /* unused ones are 1                                                           */
+    int           requires_grad; /* set it on leaves; ops derive it                                             */
+    genai_tensor *grad;          /* of leaves: what genai_backward has added up; NULL before the first          */
+    genai_ctx    *ctx;
+    const char   *name;          /* for messages; may be NULL                                                   */
+    /* private */
+    const struct genai__op *op;
+    genai_tensor *in[3], *aux[2], *pending, *next, *previous;
+    void         *saved;
+    size_t        at;
+    int           i[8];
+    float         f[2];
+    unsigned      flags;
+};
+
+typedef enum genai_mode {
+    GENAI_EVAL,         /* running statistics, no dropout                                                       */
+    GENAI_TRAIN,        /* batch statistics, dropout, and the running statistics learn                          */
+    GENAI_TRAIN_FROZEN  /* as TRAIN, but the running statistics stay as they are (further passes of one step)   */
+} genai_mode;
+
+typedef enum genai_init { GENAI_INIT_DEFAULT, GENAI_INIT_HE, GENAI_INIT_GLOROT, GENAI_INIT_NORMAL, GENAI_INIT_ORTHOGONAL } genai_init;
+
+typedef struct genai_net_desc {
+    const char *text;      /* the layers: "dense 128 | relu | dense 10"                                              */
+    const char *name;      /* prefix of parameter names in files; 0: "net"                                           */
+    int         ndim;      /* dims of one input without N: 1 for [D], 3 for [H,W,C]                                  */
+    int         dim[3];
+    genai_init  init;      /* of layers whose text names none; 0: He for layers before relu, lrelu, elu, gelu, silu, else Glorot */
+    uint32_t    stream;    /* random stream of the initial weights; 0: derived from name                             */
+} genai_net_desc;
+
+typedef enum genai_rule { GENAI_RULE_DEFAULT, GENAI_RULE_ADAM, GENAI_RULE_ADAMW, GENAI_RULE_SGD, GENAI_RULE_RMSPROP } genai_rule;
+typedef enum genai_schedule { GENAI_SCHEDULE_CONSTANT, GENAI_SCHEDULE_LINEAR, GENAI_SCHEDULE_COSINE, GENAI_SCHEDULE_EXPONENTIAL } genai_schedule;
+
+typedef struct genai_optimizer_desc {
+    genai_rule     rule;         /* 0: Adam                                                                          */
+    float          lr;           /* learning rate; 0: 0.001 (SGD 0.01)                                               */
+    float          beta1;        /* Adam: decay of the first moment; 0: 0.9, GENAI_ZERO for none                     */
+    float          beta2;        /* Adam: of the second moment; 0: 0.999; RMSprop: of the mean square; 0: 0.99       */
+    float          eps;          /* outside the root; 0: 1e-8                                                        */
+    float          momentum;     /* SGD, RMSprop; 0: none                                                            */
+    int            nesterov;     /* SGD: 1 looks ahead (Sutskever et al. 2013); 0: no                                */
+    float          weight_decay; /* AdamW: decoupled (Loshchilov and Hutter 2019); others: added to the gradient; 0: none */
+    float          clip_norm;    /* gradients of all groups together are scaled down to this L2 norm; 0: none        */
+    float          clip_value;   /* each gradient element is clamped to +-this; 0: none                              */
+    genai_schedule schedule;     /* 0: constant                                                                      */
+    int            warmup;       /* steps of linear rise from 0 to lr before the schedule; 0: none                   */
+    int            steps;        /* length of the schedule: LINEAR and COSINE end there at lr * final; EXPONENTIAL
+                                    multiplies by `final` every so many steps; 0: constant                           */
+    float          final;        /* 0: LINEAR and COSINE end at 0; EXPONENTIAL 0.5                                   */
+} genai_optimizer_desc;
+
+typedef enum genai_filter { GENAI_FILTER_SMOOTH, GENAI_FILTER_NEAREST } genai_filter;
+
+typedef struct genai_dataset_desc {
+    int          width, height; /* every image is resized to this; 0: the size most images have                      */
+    int          channels;      /* 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA; 0: the least that loses nothing            */
+    genai_filter filter;        /* 0: area average to shrink, bilinear to enlarge; NEAREST for pixel art             */
+    int          flip;          /* 1: batches are mirrored left to right at random; 0: never                         */
+    float        holdout;       /* share of the images set aside as test set; 0: none                                */
+    size_t       limit;         /* use at most so many images; 0: all                                                */
+    int          test;          /* 1: of an IDX folder or CIFAR-10 open the test part; 0: the training part, with the test part behind genai_dataset_test */
+} genai_dataset_desc;
+
+typedef struct genai_dataset_info {
+    size_t count;              /* images                                                                             */
+    int    width, height, channels;
+    int    classes;            /* 0: no labels                                                                       */
+    size_t skipped;            /* files that could not be read                                                       */
+    int    endless;            /* 1: generated; any index is an image                                                */
+} genai_dataset_info;
+
+/* Model: every 0 is the preset's own value; a value that is set overrides it. Texts are copied. */
+typedef struct genai_model_desc {
+    const char    *preset;        /* genai_preset_at lists them; 0: "gan"                                              */
+    genai_dataset *data;          /* gives width, height, channels; not kept                                           */
+    int            width, height, channels; /* 0: those of data; else of the preset; else 32x32x3                      */
+    int            latent;        /* Z                                                                                 */
+    const char    *generator, *discriminator, *encoder, *decoder; /* network texts; $H $W $C $D $Z stand for the image's height,
+                                     width, channels, their product, and the latent size                               */
+    const char    *loss;          /* GAN: "nonsaturating" or "minimax" (Goodfellow et al. 2014)                        */
+    const char    *likelihood;    /* VAE: "bernoulli", "mse" (squared error, summed over pixels)                       */
+    float          beta;          /* weight of the KL term (Higgins et al. 2017); GENAI_ZERO: a plain autoencoder      */
+    int            beta_warmup;   /* steps over which beta rises linearly from 0                                       */
+    float          gamma;         /* vaegan: weight of reconstruction against the adversarial term in the decoder      */
+    int            vae_steps;     /* vaegan: so many steps of plain VAE training first                                 */
+    genai_rule     rule;
+    float          lr;            /* learning rate                                                                     */
+    float          lr_discriminator; /* 0: the same as lr, or the preset's                                             */
+    float          beta1, beta2;
+    float          clip_norm;
+    genai_schedule schedule;      /* of the learning rates; with schedule_steps, warmup                                */
+    int            schedule_steps, warmup;
+    float          ema;           /* decay of the averaged copy that samples are made from; GENAI_ZERO: none           */
+    genai_init     init;
+} genai_model_desc;
+
+typedef struct genai_preset {
+    const char *name, *family, *about;   /* about: one line                                                            */
+    int         width, height, channels; /* 0: any                                                                     */
+    int         batch;                   /* that it was tuned for                                                      */
+} genai_preset;
+
+#define GENAI_MAX_LOSSES 8
+typedef struct genai_losses {  /* of one step                                                                          */
+    int         count;
+    const char *name[GENAI_MAX_LOSSES];
+    float       value[GENAI_MAX_LOSSES];
+    int         skipped;       /* 1: an update was left out because something in it was not finite                     */
+} genai_losses;
+
+typedef struct genai_progress {
+    genai_model        *model;
+    const genai_losses *losses;
+    long                step, steps;        /* done; to do in all, 0 if bounded by time only                           */
+    long                epoch;              /* from 0                                                                  */
+    long                skipped;            /* steps so far that were not finite                                       */
+    double              seconds, eta;       /* since fit began; left, negative if unknown                              */
+    double              images_per_s;
+    const char         *measure;            /* at the end of an epoch with a test set: its name, else NULL             */
+    double              value;              /* and value                                                               */
+    int                 finished;           /* 1 in the last call                                                      */
+} genai_progress;
+
+typedef struct genai_fit_desc { /* epochs and steps count from the model's beginning: a resumed training ends where it would have */
+    long        epochs;           /* stop after so many passes over the data,                                          */
+    long        steps;            /* or after so many steps,                                                           */
+    double      minutes;          /* or after this time, whichever is first; all 0: 10 epochs                          */
+    int         batch;            /* images a step; 0: the preset's                                                    */
+    int (*on_step)(void *user, const genai_progress *progress); /* after each step; returning non-zero stops           */
+    void       *user;
+    genai_dataset *test;          /* measured after each epoch; 0: the data's own test set, if it has one              */
+    const char *out;              /* folder for model, checkpoint, metrics.csv, samples/; made if missing; 0: no files */
+    long        sample_every;     /* steps between sample grids; 0: at steps 1, 2, 5, 10, 20, 50, ... and the end      */
+    long        checkpoint_every; /* steps between checkpoints; 0: every 60 seconds and at the end                     */
+} genai_fit_desc;
+
+/* ====================================================================================================================
+ * >>api (public)
+ * Conventions. Functions that can fail return a genai_result, or a pointer that is NULL on failure; the context keeps
+ * the first error as a sentence. NULL objects and tensors pass through silently: check once, at the end. A context and
+ * all that is made from it belong to one thread at a time; two contexts share nothing.
+ * ================================================================================================================= */
+
+/* --- context --- */
+
+/* Makes a context. desc may be NULL. NULL on failure, with the reason in the log: no memory, threads out of range, an
+ * instruction set that this processor or build lacks. */
+GENAI_API genai_ctx  *genai_ctx_create(const genai_ctx_desc *desc);
+/* Frees the context and everything made from it. NULL is ignored. */
+GENAI_API void        genai_ctx_destroy(genai_ctx *ctx);
+/* The first error since the last clear: its code, and its sentence ("" if none; valid until the next call). */
+GENAI_API genai_result genai_ctx_result(const genai_ctx *ctx);
+GENAI_API const char *genai_ctx_error(const genai_ctx *ctx);
+GENAI_API void        genai_ctx_clear(genai_ctx *ctx);
+/* For the end of main: 0 if all went well (and ctx isn't NULL), else 1; the sentence has been logged when it arose. */
+GENAI_API int         genai_ctx_report(const genai_ctx *ctx);
+GENAI_API genai_isa   genai_ctx_isa(const genai_ctx *ctx);
+GENAI_API int         genai_ctx_threads(const genai_ctx *ctx);
+GENAI_API const char *genai_version(void);
+GENAI_API const char *genai_isa_name(genai_isa isa);           /* "scalar", "avx2", "avx512", "neon"; "best" for 0     */
+GENAI_API const char *genai_result_text(genai_result result);  /* what the code means in general                       */
+
+/* --- tensors and the tape --- */
+
+/* A tensor of its own (zeros), for parameters and constants; lives until destroyed. Errors: more than 4 dims, a dim
+ * below 1, too large, no memory. dim may be NULL if ndim is 0. */
+GENAI_API genai_tensor *genai_tensor_create(genai_ctx *ctx, int ndim, const int *dim);
+GENAI_API void          genai_tensor_destroy(genai_tensor *t);
+/* A temporary copy of values on the tape (values NULL: zeros). Reading order; no gradient. */
+GENAI_API genai_tensor *genai_tensor_of(genai_ctx *ctx, int ndim, const int *dim, const float *values);
+GENAI_API genai_tensor *genai_scalar(genai_ctx *ctx, float value);
+/* The value of a one-element tensor; 0 for NULL. */
+GENAI_API float         genai_value(const genai_tensor *t);
+/* Everything that ops made since `mark` is freed; a mark is what genai_tape_mark returned, 0 is the beginning. Marks are
+ * released in the reverse order of their taking. */
+GENAI_API size_t        genai_tape_mark(genai_ctx *ctx);
+GENAI_API void          genai_tape_release(genai_ctx *ctx, size_t mark);
+/* While off, ops compute but nothing is kept for gradients. Returns the former state. On at first. */
+GENAI_API int           genai_recording(genai_ctx *ctx, int on);
+/* Adds d loss / d leaf to leaf->grad for every leaf with requires_grad that loss depends on. loss has one element. */
+GENAI_API genai_result  genai_backward(genai_tensor *loss);
+/* dx[i] = d (sum of y) / d x[i], as tensors on the tape; zeros where y doesn't depend on x[i]. x[i] are leaves or results
+ * of ops. With create_graph the gradients can be differentiated again (critics: dense, conv, activations, layer and
+ * instance norm, reshape, sum, mean). Leaves' grad is not touched. */
+GENAI_API genai_result  genai_grad(genai_tensor *y, int n, genai_tensor **x, genai_tensor **dx, int create_graph);
+
+/* --- elementwise ops: shapes broadcast as in NumPy --- */
+GENAI_API genai_tensor *genai_add(genai_tensor *a, genai_tensor *b);
+GENAI_API genai_tensor *genai_sub(genai_tensor *a, genai_tensor *b);
+GENAI_API genai_tensor *genai_mul(genai_tensor *a, genai_tensor *b);
+GENAI_API genai_tensor *genai_div(genai_tensor *a, genai_tensor *b);
+GENAI_API genai_tensor *genai_min(genai_tensor *a, genai_tensor *b);          /* gradient to the smaller, ties to a      */
+GENAI_API genai_tensor *genai_max(genai_tensor *a, genai_tensor *b);          /* gradient to the larger, ties to a       */
+GENAI_API genai_tensor *genai_scale(genai_tensor *x, float scale, float shift); /* scale*x + shift                       */
+GENAI_API genai_tensor *genai_neg(genai_tensor *x);
+GENAI_API genai_tensor *genai_square(genai_tensor *x);
+GENAI_API genai_tensor *genai_sqrt(genai_tensor *x);
+GENAI_API genai_tensor *genai_exp(genai_tensor *x);
+GENAI_API genai_tensor *genai_log(genai_tensor *x);
+GENAI_API genai_tensor *genai_tanh(genai_tensor *x);
+GENAI_API genai_tensor *genai_sigmoid(genai_tensor *x);                       /* 1/(1+exp(-x))                           */
+GENAI_API genai_tensor *genai_softplus(genai_tensor *x);                      /* log(1+exp(x)), without overflow         */
+GENAI_API genai_tensor *genai_relu(genai_tensor *x);
+GENAI_API genai_tensor *genai_leaky_relu(genai_tensor *x, float slope);       /* x > 0 ? x : slope*x                     */
+GENAI_API genai_tensor *genai_elu(genai_tensor *x, float alpha);              /* x > 0 ? x : alpha*(exp(x)-1)            */
+GENAI_API genai_tensor *genai_gelu(genai_tensor *x);                          /* tanh form, Hendrycks and Gimpel 2016    */
+GENAI_API genai_tensor *genai_silu(genai_tensor *x);                          /* x*sigmoid(x)                            */
+GENAI_API genai_tensor *genai_abs(genai_tensor *x);
+GENAI_API genai_tensor *genai_clamp(genai_tensor *x, float low, float high);  /* gradient 0 outside                      */
+
+/* --- reductions and shapes: axes is a bit mask, bit i for dim i, 0 for all; reduced dims become 1 --- */
+GENAI_API genai_tensor *genai_sum(genai_tensor *x, unsigned axes);
+GENAI_API genai_tensor *genai_mean(genai_tensor *x, unsigned axes);
+GENAI_API genai_tensor *genai_reshape(genai_tensor *x, int ndim, const int *dim); /* one dim may be -1: what is left     */
+GENAI_API genai_tensor *genai_transpose(genai_tensor *x, const int *order);       /* y.dim[i] = x.dim[order[i]]          */
+GENAI_API genai_tensor *genai_concat(genai_tensor *a, genai_tensor *b, int axis);
+GENAI_API genai_tensor *genai_slice(genai_tensor *x, int axis, int from, int count);
+GENAI_API genai_tensor *genai_pad(genai_tensor *x, int axis, int before, int after); /* with zeros                      */
+GENAI_API genai_tensor *genai_detach(genai_tensor *x);                            /* same values, no gradient            */
+
+/* --- linear ops --- */
+/* C = A' B' with A' = A or its transpose. A [..,M,K], B [..,K,N]; leading dims equal, or B has 2 dims and serves all. */
+GENAI_API genai_tensor *genai_matmul(genai_tensor *a, genai_tensor *b, int transpose_a, int transpose_b);
+/* x [N,D] w [D,M] bias [M] or NULL: x w + bias. */
+GENAI_API genai_tensor *genai_dense(genai_tensor *x, genai_tensor *w, genai_tensor *bias);
+
+#define GENAI_SAME (-1)
+typedef struct genai_conv_desc {
+    int stride_h, stride_w;  /* 0: 1                                                                                     */
+    int pad_h, pad_w;        /* zeros on each side; GENAI_SAME: output ceil(H/stride), as Keras; 0: none                 */
+    int output_h, output_w;  /* transposed only: the output size where several fit; 0: SAME gives H*stride, else the smallest */
+} genai_conv_desc;
+/* x [N,H,W,C] w [K,K,C,M] bias [M] or NULL -> [N,H',W',M], cross-correlation as all frameworks have it. */
+GENAI_API genai_tensor *genai_conv2d(genai_tensor *x, genai_tensor *w, genai_tensor *bias, const genai_conv_desc *desc);
+/* The adjoint of conv2d: x [N,H,W,C] w [K,K,M,C] (the weights of the convolution from M to C channels that it is the
+ * adjoint of) bias [M] or NULL -> [N,H',W',M]. */
+GENAI_API genai_tensor *genai_conv2d_transpose(genai_tensor *x, genai_tensor *w, genai_tensor *bias, const genai_conv_desc *desc);
+
+/* --- normalisation, dropout, pooling --- */
+/* Batch normalisation (Ioffe and Szegedy 2015) over all dims but the last. gamma, beta, mean, var are [C]; mean and var
+ * are the running statistics: new = momentum*old + (1-momentum)*batch, var unbiased. eps is added to the variance. Its
+ * gradient cannot be differentiated again. Errors: TRAIN with one value a channel. */
+GENAI_API genai_tensor *genai_batch_norm(genai_tensor *x, genai_tensor *gamma, genai_tensor *beta, genai_tensor *mean, genai_tensor *var,
+                                         genai_mode mode, float momentum, float eps);
+/* x [N,...,C]; statistics for each image over all other dims (layer, Ba et al. 2016), over H and W (instance, Ulyanov et
+ * al. 2016), or over H, W and C/groups channels (group, Wu and He 2018). gamma and beta [C]. */
+GENAI_API genai_tensor *genai_layer_norm(genai_tensor *x, genai_tensor *gamma, genai_tensor *beta, float eps);
+GENAI_API genai_tensor *genai_instance_norm(genai_tensor *x, genai_tensor *gamma, genai_tensor *beta, float eps);
+GENAI_API genai_tensor *genai_group_norm(genai_tensor *x, genai_tensor *gamma, genai_tensor *beta, int groups, float eps);
+/* Each element is 0 with probability p, else x/(1-p), drawn anew each call (Srivastava et al. 2014). */
+GENAI_API genai_tensor *genai_dropout(genai_tensor *x, float p);
+GENAI_API genai_tensor *genai_upsample(genai_tensor *x, int factor);              /* nearest: [N,H*f,W*f,C]               */
+GENAI_API genai_tensor *genai_average_pool(genai_tensor *x, int k, int stride);   /* windows inside the image             */
+GENAI_API genai_tensor *genai_max_pool(genai_tensor *x, int k, int stride);
+GENAI_API genai_tensor *genai_softmax(genai_tensor *x);                           /* over the last dim                    */
+GENAI_API genai_tensor *genai_log_softmax(genai_tensor *x);
+
+/* --- losses: one-element tensors; sums over all but the first dim and the mean over N unless said otherwise --- */
+GENAI_API genai_tensor *genai_mse_loss(genai_tensor *y, genai_tensor *target);    /* mean over N of the sum of squares     */
+GENAI_API genai_tensor *genai_l1_loss(genai_tensor *y, genai_tensor *target);
+/* -t log s(x) - (1-t) log(1-s(x)) as softplus(x) - t x: exact and finite for any logit. Target NULL: the constant value. */
+GENAI_API genai_tensor *genai_bce_loss(genai_tensor *logits, genai_tensor *target, float value);
+/* -log softmax(logits)[label]; logits [N,D], labels N ints in 0..D-1, copied. */
+GENAI_API genai_tensor *genai_cross_entropy_loss(genai_tensor *logits, const int *labels);
+/* 0.5 sum (log 2 pi + log_var + (target-mean)^2 exp(-log_var)). */
+GENAI_API genai_tensor *genai_gaussian_nll_loss(genai_tensor *mean, genai_tensor *log_var, genai_tensor *target);
+/* KL(N(mean, exp log_var) || N(0,1)) = 0.5 sum (exp log_var + mean^2 - 1 - log_var) (Kingma and Welling 2014, B). */
+GENAI_API genai_tensor *genai_kl_loss(genai_tensor *mean, genai_tensor *log_var);
+/* mean of max(0, 1 - sign*logits), sign +1 for real, -1 for generated (Lim and Ye 2017). */
+GENAI_API genai_tensor *genai_hinge_loss(genai_tensor *logits, float sign);
+
+/* --- random numbers (Philox 4x32-10, Salmon et al. 2011), drawn anew each call --- */
+GENAI_API genai_tensor *genai_random_normal(genai_ctx *ctx, int ndim, const int *dim);
+GENAI_API genai_tensor *genai_random_uniform(genai_ctx *ctx, int ndim, const int *dim); /* in [0,1)                       */
+/* All later draws of this context depend on (seed, stream, step) alone: what makes a resumed training equal. */
+GENAI_API void          genai_random_at(genai_ctx *ctx, uint32_t stream, uint64_t step);
+
+/* --- networks and optimisers --- */
+/* Builds a network from text. Shapes are checked before anything is allocated. Errors: SYNTAX with position and nearest
+ * word, SHAPE with the layer. */
+GENAI_API genai_net    *genai_net_create(genai_ctx *ctx, const genai_net_desc *desc);
+GENAI_API void          genai_net_destroy(genai_net *net);
+/* x [N, dim...] -> the last layer's output. */
+GENAI_API genai_tensor *genai_net_forward(genai_net *net, genai_tensor *x, genai_mode mode);
+/* As forward, and *features gets the output of layer `layer` (from 0). */
+GENAI_API genai_tensor *genai_net_forward_features(genai_net *net, genai_tensor *x, genai_mode mode, int layer, genai_tensor **features);
+/* 0: the parameters are constants: no gradients for them are computed. 1 at first. Returns the former state. */
+GENAI_API int           genai_net_trainable(genai_net *net, int on);
+GENAI_API size_t        genai_net_parameters(const genai_net *net); /* trained values, without running statistics         */
+GENAI_API int           genai_net_layers(const genai_net *net);
+GENAI_API int           genai_net_output(const genai_net *net, int dim[3]); /* dims of one output without N; returns how many */
+/* The layer table, one line a layer: name, output shape, parameters. Writes at most size bytes with the final 0; returns
+ * the length of the whole. */
+GENAI_API size_t        genai_net_describe(const genai_net *net, char *to, size_t size);
+/* target = decay*target + (1-decay)*source, for parameters and running statistics; decay 0 copies. Same text needed. */
+GENAI_API genai_result  genai_net_average(genai_net *target, const genai_net *source, float decay);
+
+GENAI_API genai_optimizer *genai_optimizer_create(genai_ctx *ctx, const genai_optimizer_desc *desc);
+GENAI_API void             genai_optimizer_destroy(genai_optimizer *optimizer);
+/* Adds a group: a net's parameters, or one tensor of its own; lr_scale multiplies the learning rate (0: 1). */
+GENAI_API genai_result     genai_optimizer_add(genai_optimizer *optimizer, genai_net *net, float lr_scale);
+GENAI_API genai_result     genai_optimizer_add_tensor(genai_optimizer *optimizer, genai_tensor *tensor, float lr_scale);
+/* Sets the gradients of all groups to 0: before each backward. */
+GENAI_API void             genai_optimizer_zero(genai_optimizer *optimizer);
+/* One update from the gradients. NONFINITE: a gradient isn't finite; nothing was changed. */
+GENAI_API genai_result     genai_optimizer_step(genai_optimizer *optimizer);
+GENAI_API float            genai_optimizer_lr(const genai_optimizer *optimizer);   /* of the next step                     */
+GENAI_API float            genai_optimizer_norm(const genai_optimizer *optimizer); /* L2 norm of the last step's gradients */
+GENAI_API genai_optimizer_desc genai_optimizer_resolved(const genai_optimizer *optimizer); /* with defaults filled in      */
+
+/* --- data --- */
+/* Opens images: an IDX file or a folder with train-* and t10k-* IDX files (labels too), a folder with CIFAR-10 binary
+ * batches, an image file, or a folder of images (sub-folders are classes; PNG, JPEG, BMP with stb_image.h included
+ * before genai.h, binary PGM and PPM always). Files that can't be read are skipped, counted and logged. desc may be NULL.
+ * Errors: IO, FORMAT, DATA when no image is left. */
+GENAI_API genai_dataset *genai_dataset_open(genai_ctx *ctx, const char *path, const genai_dataset_desc *desc);
+/* From memory: n images of width*height*channels bytes, copied; labels n ints (0..) or NULL. */
+GENAI_API genai_dataset *genai_dataset_memory(genai_ctx *ctx, size_t n, int width, int height, int channels, const unsigned char *pixels,
+                                              const int *labels, const genai_dataset_desc *desc);
+/* Built-in sprites: mirrored, coloured creatures and ships with alpha, count an epoch; generated, so any size and no end. */
+GENAI_API genai_dataset *genai_dataset_sprites(genai_ctx *ctx, size_t count, const genai_dataset_desc *desc);
+GENAI_API void           genai_dataset_destroy(genai_dataset *data);
+GENAI_API genai_dataset_info genai_dataset_describe(const genai_dataset *data);
+GENAI_API genai_dataset *genai_dataset_test(genai_dataset *data);  /* its test set, owned by it; NULL if none             */
+GENAI_API const char    *genai_dataset_class(const genai_dataset *data, int label); /* its name; NULL if it has none       */
+/* n images from position `first` of epoch `epoch`'s order (a permutation from the context's seed; epoch -1: file order),
+ * as [n,H,W,C] in [0,1]; labels (n ints) may be NULL. */
+GENAI_API genai_result   genai_dataset_batch(genai_dataset *data, long epoch, size_t first, int n, float *images, int *labels);
+
+/* --- pictures: float images in [0,1] --- */
+/* Writes one image as PNG (through stb_image_write.h if that was included before; PGM, PPM or PAM by extension always),
+ * atomically: the old file stays whole if anything fails. */
+GENAI_API genai_result   genai_image_save(genai_ctx *ctx, const char *path, int width, int height, int channels, const float *pixels);
+/* n images [n,H,W,C] as a grid of `columns`, with a gap of 2 pixels; images with alpha over a checkered ground. */
+GENAI_API genai_result   genai_image_save_grid(genai_ctx *ctx, const char *path, int n, int columns, int width, int height, int channels, const float *pixels);
+
+/* --- models --- */
+GENAI_API int            genai_preset_count(void);
+GENAI_API const genai_preset *genai_preset_at(int index);          /* NULL out of range                                   */
+/* Sets one field of desc by its name ("beta", "lr", "loss", ...) from text; value must outlive desc's use. SYNTAX with the
+ * nearest name. */
+GENAI_API genai_result   genai_model_set(genai_ctx *ctx, genai_model_desc *desc, const char *key, const char *value);
+GENAI_API genai_model   *genai_model_create(genai_ctx *ctx, const genai_model_desc *desc);
+GENAI_API void           genai_model_destroy(genai_model *model);
+GENAI_API genai_model_desc genai_model_resolved(const genai_model *model); /* with every default filled in                */
+GENAI_API const char    *genai_model_family(const genai_model *model);     /* "gan", "vae", "vaegan"                      */
+GENAI_API long           genai_model_steps(const genai_model *model);      /* trained so far                              */
+GENAI_API uint64_t       genai_model_seed(const genai_model *model);       /* of the context in which its training began; going on needs the same */
+/* Text for people: preset, sizes, losses, layer tables. Sizes as genai_net_describe. */
+GENAI_API size_t         genai_model_describe(const genai_model *model, char *to, size_t size);
+/* One training step on n images [n,H,W,C] in [0,1]. losses may be NULL. */
+GENAI_API genai_result   genai_model_step(genai_model *model, int n, const float *images, genai_losses *losses);
+/* Trains; see genai_fit_desc. With out and an existing checkpoint in it, use genai_model_load on that first to go on.
+ * STOPPED when on_step stopped it (everything is saved then too). */
+GENAI_API genai_result   genai_model_fit(genai_model *model, genai_dataset *data, const genai_fit_desc *desc);
+/* An on_step that shows one line on a terminal, or plain lines when stderr is none. user is not used. */
+GENAI_API int            genai_progress_bar(void *user, const genai_progress *progress);
+/* n images from latents drawn from seed, into out [n,H,W,C], in [0,1]. Image i depends on (seed, i) alone. */
+GENAI_API genai_result   genai_model_sample(genai_model *model, uint64_t seed, int n, float *out);
+GENAI_API genai_result   genai_model_sample_grid(genai_model *model, const char *path, int rows, int columns);
+/* z [n,Z] from images (the mean of the posterior), images from z. UNSUPPORTED: encode with a plain GAN. */
+GENAI_API genai_result   genai_model_encode(genai_model *model, int n, const float *images, float *z);
+GENAI_API genai_result   genai_model_decode(genai_model *model, int n, const float *z, float *images);
+GENAI_API genai_result   genai_model_reconstruct(genai_model *model, int n, const float *images, float *out);
+/* n images on the way from latent a to latent b, ends included: spherical (White 2016), since the prior is Gaussian. */
+GENAI_API genai_result   genai_model_interpolate(genai_model *model, const float *a, const float *b, int n, float *out);
+/* n latents [n,Z] from the prior. Latent i depends on (seed, i) alone. */
+GENAI_API genai_result   genai_model_latents(genai_model *model, uint64_t seed, int n, float *z);
+/* The family's own measure on a data set: *name (VAE: "test -ELBO", nats; autoencoder: "test error"). UNSUPPORTED where it has none. */
+GENAI_API genai_result   genai_model_evaluate(genai_model *model, genai_dataset *data, const char **name, double *value);
+/* Model files: safetensors, with all that is needed to sample as metadata. A checkpoint holds the training state too, so
+ * that training goes on bit for bit. Both are written beside and renamed. */
+GENAI_API genai_result   genai_model_save(genai_model *model, const char *path);
+GENAI_API genai_result   genai_model_save_checkpoint(genai_model *model, const char *path);
+GENAI_API genai_model   *genai_model_load(genai_ctx *ctx, const char *path);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* GENAI_H */
+/* You can stop here if you only want to use the library. */
+#if defined(GENAI_IMPLEMENTATION) && !defined(GENAI__PASS)
+#ifdef GENAI__IMPLEMENTED
+#error "GENAI_IMPLEMENTATION is defined in two inclusions of genai.h in one source file"
+#endif
+#define GENAI__IMPLEMENTED
+
+/* ====================================================================================================================
+ * >>platform (private)
+ * The only place that asks what compiler, processor and system this is. Everything below uses the words made here.
+ * Functions of the system are limited to those that headers declare under a strict -std=c99 too.
+ * ================================================================================================================= */
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(_WIN32)
+#define GENAI__WINDOWS 1
+#else
+#define GENAI__WINDOWS 0
+#endif
+#if GENAI__WINDOWS && !defined(GENAI_NO_THREADS)
+#define GENAI_NO_THREADS /* the pool is written for POSIX threads */
+#endif
+#ifndef GENAI_NO_STDIO
+#if GENAI__WINDOWS
+#include <direct.h>
+#include <io.h>
+#include <time.h>
+#else
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#endif
+#endif
+#if !GENAI__WINDOWS
+#include <sys/time.h>
+#endif
+#ifndef GENAI_NO_THREADS
+#include <pthread.h>
+#include <sched.h>
+#include <unistd.h>
+#endif
+
+#if !defined(GENAI_NO_SIMD) && defined(__GNUC__) && defined(__x86_64__)
+#define GENAI__X86 1
+#include <immintrin.h>
+#else
+#define GENAI__X86 0
+#endif
+#if !defined(GENAI_NO_SIMD) && defined(__GNUC__) && defined(__aarch64__)
+#define GENAI__ARM 1
+#include <arm_neon.h>
+#else
+#define GENAI__ARM 0
+#endif
+
+/* From here on the arithmetic must not depend on the user's flags: no contraction of a*b+c (what should be fused says
+ * so), no reassociation, and with gcc the kernels are optimised in a -O0 build too. */
+#if defined(__clang__)
+#define GENAI__UNROLL _Pragma("unroll")
+#pragma STDC FP_CONTRACT OFF
+#if __clang_major__ >= 14
+#pragma float_control(push)
+#pragma float_control(precise, on)
+#endif
+#elif defined(__GNUC__)
+#define GENAI__UNROLL _Pragma("GCC unroll 16")
+#pragma GCC push_options
+#pragma GCC optimize("O2", "no-fast-math", "fp-contract=off", "no-math-errno")
+#else
+#define GENAI__UNROLL
+#endif
+
+#if defined(__GNUC__)
+#define GENAI__INLINE static inline __attribute__((always_inline, unused))
+#define GENAI__NOINLINE __attribute__((noinline, unused))
+#else
+#define GENAI__INLINE static inline
+#define GENAI__NOINLINE
+#endif
+#if defined(__SANITIZE_THREAD__)
+#define GENAI__SPIN 64
+#else
+#define GENAI__SPIN 20000
+#endif
+
+#define GENAI__COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static genai_io genai__default_io(void); /* >>files */
+
+/* Wall clock in seconds, for rates and estimates only. */
+static double genai__now(void) {
+#if GENAI__WINDOWS
+    return (double)clock() / CLOCKS_PER_SEC;
+#else
+    struct timeval t;
+    gettimeofday(&t, NULL);
+    return (double)t.tv_sec + 1e-6 * (double)t.tv_usec;
+#endif
+}
+
+/* Exponent bits, since -ffast-math deletes isfinite. */
+GENAI__INLINE int genai__finite(float x) {
+    uint32_t u;
+    memcpy(&u, &x, sizeof u);
+    return (u & 0x7f800000u) != 0x7f800000u;
+}
+
+/* Floating-point mode while we compute: round to nearest, denormals are zero (they cost 100 times as much), nothing
+ * traps. Each entry saves the caller's mode and puts it back. x86 and Arm differ in one case only: a result within half
+ * a unit below 2^-126, which x86 rounds up to 2^-126 and Arm flushes. */
+GENAI__INLINE uint64_t genai__fp_enter(void) {
+#if GENAI__X86
+    uint64_t old = _mm_getcsr();
+    _mm_setcsr(0x9fc0u);
+    return old;
+#elif GENAI__ARM
+    uint64_t old, mode = (uint64_t)1 << 24;
+    __asm__ __volatile__("mrs %0, fpcr" : "=r"(old));
+    __asm__ __volatile__("msr fpcr, %0" : : "r"(mode));
+    return old;
+#else
+    return 0;
+#endif
+}
+GENAI__INLINE void genai__fp_leave(uint64_t old) {
+#if GENAI__X86
+    _mm_setcsr((unsigned)old);
+#elif GENAI__ARM
+    __asm__ __volatile__("msr fpcr, %0" : : "r"(old));
+#else
+    (void)old;
+#endif
+}
+
+/* ====================================================================================================================
+ * The context. One struct, so that two contexts share nothing; each room says which of its fields it keeps.
+ * ================================================================================================================= */
+typedef struct genai__kernels genai__kernels; /* >>kernels: what one instruction set offers */
+
+typedef struct genai__block { /* heads every allocation; the ring of blocks is what genai_ctx_destroy frees */
+    struct genai__block *next, *previous;
+    void                *raw;
+    size_t               bytes;
+} genai__block;
+
+typedef struct genai__chunk { /* one piece of the tape's arena */
+    struct genai__chunk *next;
+    size_t               size, used;
+    unsigned char       *data;
+} genai__chunk;
+
+#define GENAI__MAX_THREADS 256
+
+typedef struct genai__pool {
+#ifndef GENAI_NO_THREADS
+    pthread_t       thread[GENAI__MAX_THREADS];
+    pthread_mutex_t mutex;
+    pthread_cond_t  wake;
+#endif
+    int      workers;  /* besides the caller                                              */
+    uint64_t state;    /* the job: round (24 bits), tasks (20), next task (20); atomic    */
+    uint64_t finished; /* tasks of the job that are done; atomic                          */
+    int      sleeping, quit; /* atomic                                                    */
+    void (*task)(void *arg, int index);
+    void *arg;
+} genai__pool;
+
+struct genai_ctx {
+    genai_ctx_desc        desc;       /* resolved                                   */
+    const genai__kernels *kernels;    /* >>cpu                                      */
+    genai__block          blocks;     /* >>memory: the ring                         */
+    genai_result          result;     /* >>errors: the first error                  */
+    char                  sentence[512];
+    genai__pool           pool;       /* >>threads                                  */
+    float                *slots;      /* >>gemm: one scratch per thread             */
+    int                   slot_taken[GENAI__MAX_THREADS + 1];
+    float                *workspace;  /* >>gemm: grows to the largest need          */
+    size_t                workspace_size;
+    genai__chunk         *chunks, *chunk; /* >>tape                                 */
+    genai_tensor         *first, *last;
+    int                   recording;
+    uint32_t              stream;     /* >>random: where draws stand                */
+    uint64_t              step;
+    uint32_t              draw;
+};
+
+/* ====================================================================================================================
+ * >>errors (private)
+ * genai__fail keeps the first error and logs it. Whoever can fail returns what it returns.
+ * ================================================================================================================= */
+GENAI_API const char *genai_version(void) { return GENAI_VERSION; }
+
+GENAI_API const char *genai_result_text(genai_result result) {
+    switch (result) {
+#define GENAI__X(name, value, text) case GENAI_##name: return text;
+        GENAI_RESULTS(GENAI__X)
+#undef GENAI__X
+        case GENAI_STOPPED: return "a callback asked to stop";
+        default: return "unknown result code";
+    }
+}
+
+static void genai__log_to(const genai_ctx_desc *desc, genai_log_level level, const char *text) {
+    if (desc->log) desc->log(desc->log_user, level, text);
+#ifndef GENAI_NO_STDIO
+    else if (level != GENAI_LOG_INFO) {
+        fputs(level == GENAI_LOG_ERROR ? "genai: " : "genai: warning: ", stderr);
+        fputs(text, stderr);
+        fputc('\n', stderr);
+    }
+#endif
+}
+
+static void genai__warn(genai_ctx *ctx, const char *format, ...) GENAI__PRINTF(2, 3);
+static void genai__warn(genai_ctx *ctx, const char *format, ...) {
+    char    text[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    genai__log_to(&ctx->desc, GENAI_LOG_WARNING, text);
+}
+
+static genai_result genai__fail(genai_ctx *ctx, genai_result code, const char *format, ...) GENAI__PRINTF(3, 4);
+static genai_result genai__fail(genai_ctx *ctx, genai_result code, const char *format, ...) {
+    va_list args;
+    if (ctx->result) return code;
+    va_start(args, format);
+    vsnprintf(ctx->sentence, sizeof ctx->sentence, format, args);
+    va_end(args);
+    ctx->result = code;
+    genai__log_to(&ctx->desc, GENAI_LOG_ERROR, ctx->sentence);
+    return code;
+}
+
+GENAI_API genai_result genai_ctx_result(const genai_ctx *ctx) { return ctx ? ctx->result : GENAI_ERROR_ARGUMENT; }
+GENAI_API const char  *genai_ctx_error(const genai_ctx *ctx) { return ctx ? ctx->sentence : "there is no context"; }
+GENAI_API int          genai_ctx_report(const genai_ctx *ctx) { return !ctx || ctx->result != GENAI_OK; }
+GENAI_API void         genai_ctx_clear(genai_ctx *ctx) {
+    if (!ctx) return;
+    ctx->result = GENAI_OK;
+    ctx->sentence[0] = 0;
+}
+
+/* ====================================================================================================================
+ * >>memory (private)
+ * All memory comes from genai__alloc, which keeps a ring of what is allocated. Sizes that depend on input are computed
+ * with genai__mul and genai__add only. genai__text builds strings; numbers are written and read without the locale.
+ * ================================================================================================================= */
+static int genai__mul(size_t a, size_t b, size_t *product) {
+    if (a && b > (size_t)-1 / a) return 0;
+    *product = a * b;
+    return 1;
+}
+static int genai__add(size_t a, size_t b, size_t *sum) {
+    if (b > (size_t)-1 - a) return 0;
+    *sum = a + b;
+    return 1;
+}
+
+#define GENAI__ALIGN 64
+
+/* Zeroed memory aligned to a cache line, or NULL with the error set. */
+static void *genai__alloc(genai_ctx *ctx, size_t count, size_t size) {
+    size_t        bytes, total;
+    unsigned char *raw = NULL, *p;
+    genai__block  *block;
+    if (genai__mul(count, size, &bytes) && genai__add(bytes, sizeof(genai__block) + GENAI__ALIGN, &total))
+        raw = (unsigned char *)ctx->desc.allocator.alloc(ctx->desc.allocator.user, total);
+    if (!raw) {
+        genai__fail(ctx, GENAI_ERROR_MEMORY, "out of memory: %zu times %zu bytes could not be allocated", count, size);
+        return NULL;
+    }
+    p = raw + sizeof(genai__block);
+    p += (GENAI__ALIGN - (uintptr_t)p % GENAI__ALIGN) % GENAI__ALIGN;
+    block = (genai__block *)(void *)(p - sizeof(genai__block));
+    block->raw = raw;
+    block->bytes = bytes;
+    block->next = &ctx->blocks;
+    block->previous = ctx->blocks.previous;
+    block->previous->next = block;
+    ctx->blocks.previous = block;
+    memset(p, 0, bytes);
+    return p;
+}
+
+static void genai__free(genai_ctx *ctx, const void *p) {
+    genai__block *block;
+    if (!p) return;
+    block = (genai__block *)(uintptr_t)((const unsigned char *)p - sizeof(genai__block));
+    block->previous->next = block->next;
+    block->next->previous = block->previous;
+    ctx->desc.allocator.free(ctx->desc.allocator.user, block->raw);
+}
+
+/* Grows p to count elements, keeping its contents; NULL leaves p as it was. */
+static void *genai__grow(genai_ctx *ctx, void *p, size_t count, size_t size) {
+    void *larger = genai__alloc(ctx, count, size);
+    if (!larger) return NULL;
+    if (p) {
+        size_t had = ((genai__block *)(void *)((unsigned char *)p - sizeof(genai__block)))->bytes;
+        memcpy(larger, p, had < count * size ? had : count * size);
+        genai__free(ctx, p);
+    }
+    return larger;
+}
+
+static char *genai__copy_text(genai_ctx *ctx, const char *text, size_t length) {
+    char *copy = (char *)genai__alloc(ctx, length + 1, 1);
+    if (copy) memcpy(copy, text, length);
+    return copy;
+}
+
+static void *genai__malloc(void *user, size_t bytes) { (void)user; return malloc(bytes); }
+static void  genai__libc_free(void *user, void *p) { (void)user; free(p); }
+
+/* --- text --- */
+typedef struct genai__text { /* grows as needed; `failed` sticks, so that one check at the end is enough */
+    genai_ctx *ctx;
+    char      *p; /* always ended by 0 unless failed */
+    size_t     length, capacity;
+    int        failed;
+} genai__text;
+
+static void genai__text_bytes(genai__text *t, const char *p, size_t n) {
+    if (t->failed) return;
+    if (t->length + n + 1 > t->capacity) {
+        size_t capacity = (t->length + n + 1) * 2;
+        char  *larger = (char *)genai__grow(t->ctx, t->p, capacity, 1);
+        if (!larger) { t->failed = 1; return; }
+        t->p = larger;
+        t->capacity = capacity;
+    }
+    if (n) memcpy(t->p + t->length, p, n);
+    t->length += n;
+    t->p[t->length] = 0;
+}
+static void genai__text_add(genai__text *t, const char *s) { genai__text_bytes(t, s, strlen(s)); }
+static void genai__text_format(genai__text *t, const char *format, ...) GENAI__PRINTF(2, 3);
+static void genai__text_format(genai__text *t, const char *format, ...) { /* up to 511 characters; no floats: see number */
+    char    piece[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(piece, sizeof piece, format, args);
+    va_end(args);
+    genai__text_add(t, piece);
+}
+static void genai__text_free(genai__text *t) {
+    genai__free(t->ctx, t->p);
+    t->p = NULL;
+    t->length = t->capacity = 0;
+}
+
+/* x with `digits` significant digits, with a point whatever the locale. to holds 32 characters. */
+static char *genai__number(char *to, double x, int digits) {
+    char *p = to;
+    int   exponent = 0, i, last;
+    char  digit[24];
+    uint64_t bits, mantissa;
+    memcpy(&bits, &x, sizeof bits);
+    if (bits >> 63) { *p++ = '-'; x = -x; }
+    if ((bits >> 52 & 0x7ff) == 0x7ff) { strcpy(p, bits << 12 ? "nan" : "inf"); return to; }
+    digits = digits < 1 ? 1 : digits > 17 ? 17 : digits;
+    if (x > 0) {
+        double scaled = x, limit = 1;
+        for (i = 1; i < digits; i++) limit *= 10;
+        while (scaled >= limit * 10) { scaled /= 10; exponent++; }
+        while (scaled < limit) { scaled *= 10; exponent--; }
+        mantissa = (uint64_t)(scaled + 0.5);
+        if (mantissa >= (uint64_t)limit * 10) { mantissa /= 10; exponent++; }
+    } else mantissa = 0;
+    for (i = digits - 1; i >= 0; i--) { digit[i] = (char)('0' + mantissa % 10); mantissa /= 10; }
+    exponent += digits - 1; /* of the first digit */
+    if (x <= 0) exponent = 0;
+    for (last = digits - 1; last > 0 && digit[last] == '0'; last--) {}
+    if (exponent >= -5 && exponent < digits) {
+        if (exponent < 0) {
+            *p++ = '0';
+            *p++ = '.';
+            for (i = -1; i > exponent; i--) *p++ = '0';
+        }
+        for (i = 0; i <= last || i <= exponent; i++) {
+            *p++ = digit[i];
+            if (i == exponent && i < last) *p++ = '.';
+        }
+        *p = 0;
+    } else {
+        *p++ = digit[0];
+        if (last > 0) *p++ = '.';
+        for (i = 1; i <= last; i++) *p++ = digit[i];
+        sprintf(p, "e%d", exponent);
+    }
+    return to;
+}
+
+/* Reads a decimal number without the locale; the same bits everywhere (at most 15 digits count). Returns the first
+ * character after it, or NULL if there is none. */
+static const char *genai__parse_number(const char *p, double *x) {
+    double   power = 1;
+    uint64_t mantissa = 0;
+    int      negative = *p == '-', digits = 0, exponent = 0, any = 0, sign = 1, e = 0;
+    if (*p == '-' || *p == '+') p++;
+    for (; *p >= '0' && *p <= '9'; p++, any = 1) {
+        if (digits < 15) { mantissa = mantissa * 10 + (uint64_t)(*p - '0'); digits += mantissa != 0; } else exponent++;
+    }
+    if (*p == '.')
+        for (p++; *p >= '0' && *p <= '9'; p++, any = 1)
+            if (digits < 15) { mantissa = mantissa * 10 + (uint64_t)(*p - '0'); digits += mantissa != 0; exponent--; }
+    if (!any) return NULL;
+    if ((*p == 'e' || *p == 'E') && ((p[1] >= '0' && p[1] <= '9') || ((p[1] == '-' || p[1] == '+') && p[2] >= '0' && p[2] <= '9'))) {
+        p++;
+        if (*p == '-' || *p == '+') sign = *p++ == '-' ? -1 : 1;
+        for (; *p >= '0' && *p <= '9'; p++) if (e < 1000) e = e * 10 + (*p - '0');
+        exponent += sign * e;
+    }
+    if (exponent > 400) exponent = 400;
+    if (exponent < -400) exponent = -400;
+    for (e = exponent < 0 ? -exponent : exponent; e > 0; e--) power *= 10;
+    *x = exponent < 0 ? (double)mantissa / power : (double)mantissa * power;
+    if (negative) *x = -*x;
+    return p;
+}
+
+/* Of `count` words, `stride` bytes apart (the word is the struct's first pointer), the nearest to s: fewest edits. */
+static const char *genai__nearest(const char *s, size_t length, const void *words, size_t count, size_t stride) {
+    const char *best = "";
+    size_t      best_cost = (size_t)-1, w, i, j, row[64];
+    if (length > 60) length = 60;
+    for (w = 0; w < count; w++) {
+        const char *word = *(const char *const *)(const void *)((const char *)words + w * stride);
+        size_t      n;
+        if (!word) continue;
+        n = strlen(word);
+        if (n > 60) continue;
+        for (j = 0; j <= n; j++) row[j] = j;
+        for (i = 1; i <= length; i++) {
+            size_t diagonal = row[0];
+            row[0] = i;
+            for (j = 1; j <= n; j++) {
+                size_t cost = diagonal + (s[i - 1] != word[j - 1]), up = row[j];
+                if (up + 1 < cost) cost = up + 1;
+                if (row[j - 1] + 1 < cost) cost = row[j - 1] + 1;
+                diagonal = up;
+                row[j] = cost;
+            }
+        }
+        if (row[n] < best_cost) { best_cost = row[n]; best = word; }
+    }
+    return best;
+}
+
+/* ====================================================================================================================
+ * >>random (private)
+ * Philox 4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"): a value is a function of the seed
+ * (the key) and of where it is used (the counter), never "the next one". Counters are {element block, draw, step, stream
+ * and the step's upper half}; streams are numbered here so that no two uses meet.
+ * ================================================================================================================= */
+enum { GENAI__STREAM_USER = 0, GENAI__STREAM_STEP = 1, GENAI__STREAM_SAMPLE = 2, GENAI__STREAM_SHUFFLE = 3, GENAI__STREAM_FLIP = 4,
+       GENAI__STREAM_SPRITE = 5, GENAI__STREAM_HOLDOUT = 6, GENAI__STREAM_EVALUATE = 7, GENAI__STREAM_INIT = 16 /* and up */ };
+
+typedef struct genai__counter { uint32_t w[4]; } genai__counter;
+
+GENAI__INLINE genai__counter genai__philox(uint64_t key, uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3) {
+    uint32_t       k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
+    int            round;
+    genai__counter r;
+    for (round = 0; round < 10; round++) {
+        uint64_t p0 = (uint64_t)0xD2511F53u * c0, p1 = (uint64_t)0xCD9E8D57u * c2;
+        uint32_t n0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0, n2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
+        c1 = (uint32_t)p1;
+        c3 = (uint32_t)p0;
+        c0 = n0;
+        c2 = n2;
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+    r.w[0] = c0; r.w[1] = c1; r.w[2] = c2; r.w[3] = c3;
+    return r;
+}
+
+/* One draw of 4 words at (stream, step, draw, index). */
+static genai__counter genai__draw(const genai_ctx *ctx, uint32_t stream, uint64_t step, uint32_t draw, uint32_t index) {
+    return genai__philox(ctx->desc.seed, index, draw, (uint32_t)step, stream ^ (uint32_t)(step >> 32) << 8);
+}
+
+GENAI_API void genai_random_at(genai_ctx *ctx, uint32_t stream, uint64_t step) {
+    if (!ctx) return;
+    ctx->stream = stream;
+    ctx->step = step;
+    ctx->draw = 0;
+}
+
+/* A permutation of 0..n-1 as a function: where position i of epoch `epoch` comes from. A 4-round Feistel network on the
+ * next even power of two, walked until it falls inside (Black and Rogaway 2002): no table, so any position at any time. */
+static size_t genai__permute(const genai_ctx *ctx, uint32_t stream, uint64_t epoch, size_t n, size_t i) {
+    int half = 1, round;
+    if (n < 2) return 0;
+    while (half < 32 && ((size_t)1 << (2 * half - 1) << 1) < n) half++;
+    do {
+        uint64_t mask = ((uint64_t)1 << half) - 1, left = (uint64_t)i >> half, right = (uint64_t)i & mask;
+        for (round = 0; round < 4; round++) {
+            uint64_t f = genai__draw(ctx, stream, epoch, (uint32_t)round, (uint32_t)right).w[0], t = left ^ (f & mask);
+            left = right;
+            right = t;
+        }
+        i = (size_t)(left << half | right);
+    } while (i >= n);
+    return i;
+}
+
+/* ====================================================================================================================
+ * >>threads (private)
+ * genai__parallel(ctx, n, task, arg) runs task(arg, 0..n-1) and returns when all are done; what a task computes must not
+ * depend on who runs it. Tasks are taken from one atomic word that holds job number, size and next index together, so a
+ * worker that comes late can't take from the wrong job. Idle workers spin for some microseconds, then sleep.
+ * ================================================================================================================= */
+#define GENAI__MAX_TASKS ((1 << 20) - 1)
+
+typedef struct genai__host_job {
+    void (*task)(void *arg, int index);
+    void *arg;
+} genai__host_job;
+
+static void genai__host_task(void *arg, int index) { /* on a thread of the host: our floating-point mode for its time */
+    genai__host_job *job = (genai__host_job *)arg;
+    uint64_t         mode = genai__fp_enter();
+    job->task(job->arg, index);
+    genai__fp_leave(mode);
+}
+
+#ifndef GENAI_NO_THREADS
+GENAI__INLINE void genai__pause(void) {
+#if GENAI__X86
+    _mm_pause();
+#elif GENAI__ARM
+    __asm__ __volatile__("isb");
+#endif
+}
+
+/* Runs one task of the current job; 0 if there is none left to take. */
+static int genai__pool_take(genai__pool *pool) {
+    uint64_t state = __atomic_load_n(&pool->state, __ATOMIC_ACQUIRE);
+    for (;;) {
+        uint32_t next = (uint32_t)(state & 0xfffff), n = (uint32_t)(state >> 20 & 0xfffff);
+        if (next >= n) return 0;
+        if (__atomic_compare_exchange_n(&pool->state, &state, state + 1, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+            pool->task(pool->arg, (int)next);
+            __atomic_fetch_add(&pool->finished, 1, __ATOMIC_RELEASE);
+            return 1;
+        }
+    }
+}
+
+static int genai__pool_idle(genai__pool *pool) {
+    uint64_t state = __atomic_load_n(&pool->state, __ATOMIC_SEQ_CST);
+    return (state & 0xfffff) >= (state >> 20 & 0xfffff) && !__atomic_load_n(&pool->quit, __ATOMIC_ACQUIRE);
+}
+
+static void *genai__pool_worker(void *arg) {
+    genai__pool *pool = (genai__pool *)arg;
+    genai__fp_enter();
+    while (!__atomic_load_n(&pool->quit, __ATOMIC_ACQUIRE)) {
+        int spin;
+        while (genai__pool_take(pool)) {}
+        for (spin = 0; spin < GENAI__SPIN && genai__pool_idle(pool); spin++) genai__pause();
+        if (!genai__pool_idle(pool)) continue;
+        pthread_mutex_lock(&pool->mutex);
+        __atomic_fetch_add(&pool->sleeping, 1, __ATOMIC_SEQ_CST);
+        while (genai__pool_idle(pool)) pthread_cond_wait(&pool->wake, &pool->mutex);
+        __atomic_fetch_sub(&pool->sleeping, 1, __ATOMIC_SEQ_CST);
+        pthread_mutex_unlock(&pool->mutex);
+    }
+    return NULL;
+}
+
+static void genai__pool_wake(genai__pool *pool) {
+    if (!__atomic_load_n(&pool->sleeping, __ATOMIC_SEQ_CST)) return;
+    pthread_mutex_lock(&pool->mutex);
+    pthread_cond_broadcast(&pool->wake);
+    pthread_mutex_unlock(&pool->mutex);
+}
+
+static void genai__pool_start(genai_ctx *ctx, int threads) {
+    genai__pool *pool = &ctx->pool;
+    pthread_mutex_init(&pool->mutex, NULL);
+    pthread_cond_init(&pool->wake, NULL);
+    while (pool->workers < threads - 1) {
+        if (pthread_create(&pool->thread[pool->workers], NULL, genai__pool_worker, pool)) {
+            genai__warn(ctx, "only %d of %d threads could be started", pool->workers + 1, threads);
+            break;
+        }
+        pool->workers++;
+    }
+    ctx->desc.threads = pool->workers + 1;
+}
+
+static void genai__pool_stop(genai__pool *pool) {
+    int i;
+    __atomic_store_n(&pool->quit, 1, __ATOMIC_SEQ_CST);
+    genai__pool_wake(pool);
+    for (i = 0; i < pool->workers; i++) pthread_join(pool->thread[i], NULL);
+    pthread_mutex_destroy(&pool->mutex);
+    pthread_cond_destroy(&pool->wake);
+}
+
+static void genai__pool_run(genai__pool *pool, int n, void (*task)(void *, int), void *arg) {
+    uint64_t round = (__atomic_load_n(&pool->state, __ATOMIC_RELAXED) >> 40) + 1;
+    int      spin = 0;
+    pool->task = task;
+    pool->arg = arg;
+    __atomic_store_n(&pool->finished, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&pool->state, round << 40 | (uint64_t)n << 20, __ATOMIC_SEQ_CST);
+    genai__pool_wake(pool);
+    while (genai__pool_take(pool)) {}
+    while (__atomic_load_n(&pool->finished, __ATOMIC_ACQUIRE) != (uint64_t)n)
+        if (++spin < GENAI__SPIN) genai__pause();
+        else sched_yield();
+}
+
+static int genai__cores(void) {
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n < 1 ? 1 : n > GENAI__MAX_THREADS ? GENAI__MAX_THREADS : (int)n;
+}
+#else
+static int genai__cores(void) { return 1; }
+#endif
+
+static void genai__parallel(genai_ctx *ctx, int n, void (*task)(void *arg, int index), void *arg) {
+    int i;
+    if (n > 1 && ctx->desc.parallel_for) {
+        genai__host_job job;
+        job.task = task;
+        job.arg = arg;
+        ctx->desc.parallel_for(ctx->desc.parallel_user, n, genai__host_task, &job);
+        return;
+    }
+#ifndef GENAI_NO_THREADS
+    if (n > 1 && ctx->pool.workers) {
+        genai__pool_run(&ctx->pool, n, task, arg);
+        return;
+    }
+#endif
+    for (i = 0; i < n; i++) task(arg, i);
+}
+
+/* Marks slot_taken[i] for the running task: scratch memory that no other task uses meanwhile. There is one per thread;
+ * should a host run more tasks at once than it said, the rest wait here. */
+static int genai__slot_take(genai_ctx *ctx) {
+    int i;
+    for (i = 0;; i = (i + 1) % ctx->desc.threads) {
+#if defined(__GNUC__)
+        int expected = 0;
+        if (__atomic_compare_exchange_n(&ctx->slot_taken[i], &expected, 1, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) return i;
+#else
+        return 0;
+#endif
+    }
+}
+static void genai__slot_give(genai_ctx *ctx, int slot) {
+#if defined(__GNUC__)
+    __atomic_store_n(&ctx->slot_taken[slot], 0, __ATOMIC_RELEASE);
+#else
+    (void)ctx; (void)slot;
+#endif
+}
+
+/* ====================================================================================================================
+ * >>cpu (private)
+ * Which instruction sets this processor and system have. Nothing below asks again.
+ * ================================================================================================================= */
+GENAI_API const char *genai_isa_name(genai_isa isa) {
+    static const char *const name[] = {"best", "scalar", "avx2", "avx512", "neon"};
+    return (unsigned)isa < GENAI__COUNT(name) ? name[isa] : "unknown";
+}
+
+static int genai__cpu_has(genai_isa isa) {
+#if GENAI__X86
+    if (isa == GENAI_ISA_AVX2) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    if (isa == GENAI_ISA_AVX512) return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#endif
+    return isa == GENAI_ISA_SCALAR || (isa == GENAI_ISA_NEON && GENAI__ARM);
+}
+
+/* ====================================================================================================================
+ * >>kernels (private)
+ * The table of what each instruction set does, filled once per pass by including this file again: the bodies stand in
+ * >>kernel_bodies, last in the file, and are the same text for all. All passes give the same bits: sums run in 16 virtual
+ * lanes that are added in a fixed tree, what is fused is written as fma, exp, log and the like are our own polynomials.
+ *
+ * An elementwise function of one input is one row: y = f(x), then the product of its first derivative with g, and of its
+ * second derivative with q. P and Q are its parameters. The words are those of >>kernel_bodies.
+ * ================================================================================================================= */
+#define GENAI__UNARY_OPS(X)                                                                                            \
+    X(scale, GENAI__V_FMA(x, P, Q), GENAI__V_MUL(g, P), GENAI__V_SET(0.0f))                                                                 \
+    X(square, GENAI__V_MUL(x, x), GENAI__V_MUL(g, GENAI__V_ADD(x, x)), GENAI__V_ADD(q, q))                                                         \
+    X(sqrt, GENAI__V_SQRT(x), GENAI__V_DIV(GENAI__V_MUL(g, GENAI__V_SET(0.5f)), y), GENAI__V_DIV(GENAI__V_MUL(q, GENAI__V_SET(-0.25f)), GENAI__V_MUL(y, x)))                   \
+    X(exp, GENAI__V_EXP(x), GENAI__V_MUL(g, y), GENAI__V_MUL(q, y))                                                                         \
+    X(log, GENAI__V_LOG(x), GENAI__V_DIV(g, x), GENAI__V_DIV(GENAI__V_NEG(q), GENAI__V_MUL(x, x)))                                                        \
+    X(tanh, GENAI__V_TANH(x), GENAI__V_MUL(g, GENAI__V_FNMA(y, y, GENAI__V_SET(1.0f))),                                                            \
+      GENAI__V_MUL(q, GENAI__V_MUL(GENAI__V_MUL(GENAI__V_SET(-2.0f), y), GENAI__V_FNMA(y, y, GENAI__V_SET(1.0f)))))                                              \
+    X(sigmoid, GENAI__V_SIGMOID(x), GENAI__V_MUL(g, GENAI__V_FNMA(y, y, y)), GENAI__V_MUL(GENAI__V_MUL(q, GENAI__V_FNMA(y, y, y)), GENAI__V_FNMA(GENAI__V_SET(2.0f), y, GENAI__V_SET(1.0f)))) \
+    X(softplus, GENAI__V_SOFTPLUS(x), GENAI__V_MUL(g, GENAI__V_SIGMOID(x)), GENAI__V_MUL(q, GENAI__V_FNMA(GENAI__V_SIGMOID(x), GENAI__V_SIGMOID(x), GENAI__V_SIGMOID(x))))     \
+    X(relu, GENAI__V_IF_GT(x, GENAI__V_SET(0.0f), x, GENAI__V_SET(0.0f)), GENAI__V_IF_GT(x, GENAI__V_SET(0.0f), g, GENAI__V_SET(0.0f)), GENAI__V_SET(0.0f))             \
+    X(leaky_relu, GENAI__V_IF_GT(x, GENAI__V_SET(0.0f), x, GENAI__V_MUL(x, P)), GENAI__V_IF_GT(x, GENAI__V_SET(0.0f), g, GENAI__V_MUL(g, P)), GENAI__V_SET(0.0f))       \
+    X(elu, GENAI__V_IF_GT(x, GENAI__V_SET(0.0f), x, GENAI__V_MUL(P, GENAI__V_EXPM1(x))), GENAI__V_IF_GT(x, GENAI__V_SET(0.0f), g, GENAI__V_MUL(g, GENAI__V_ADD(y, P))),        \
+      GENAI__V_IF_GT(x, GENAI__V_SET(0.0f), GENAI__V_SET(0.0f), GENAI__V_MUL(q, GENAI__V_ADD(y, P))))                                                     \
+    X(gelu, GENAI__V_GELU(x), GENAI__V_MUL(g, GENAI__V_GELU_D1(x)), GENAI__V_MUL(q, GENAI__V_GELU_D2(x)))                                                 \
+    X(silu, GENAI__V_MUL(x, GENAI__V_SIGMOID(x)), GENAI__V_MUL(g, GENAI__V_SILU_D1(x)), GENAI__V_MUL(q, GENAI__V_SILU_D2(x)))                                    \
+    X(abs, GENAI__V_ABS(x), GENAI__V_IF_GT(x, GENAI__V_SET(0.0f), g, GENAI__V_IF_GT(GENAI__V_SET(0.0f), x, GENAI__V_NEG(g), GENAI__V_SET(0.0f))), GENAI__V_SET(0.0f))          \
+    X(clamp, GENAI__V_IF_GT(P, x, P, GENAI__V_IF_GT(x, Q, Q, x)), GENAI__V_IF_GT(P, x, GENAI__V_SET(0.0f), GENAI__V_IF_GT(x, Q, GENAI__V_SET(0.0f), g)), GENAI__V_SET(0.0f))
+
+/*     name          y = f(a, b) */
+#define GENAI__BINARY_OPS(X)                                                                                           \
+    X(add, GENAI__V_ADD(a, b))                                                                                                \
+    X(sub, GENAI__V_SUB(a, b))                                                                                                \
+    X(mul, GENAI__V_MUL(a, b))                                                                                                \
+    X(div, GENAI__V_DIV(a, b))                                                                                                \
+    X(min, GENAI__V_IF_GT(a, b, b, a))                                                                                        \
+    X(max, GENAI__V_IF_GT(b, a, b, a))                                                                                        \
+    X(greater, GENAI__V_IF_GT(a, b, GENAI__V_SET(1.0f), GENAI__V_SET(0.0f)))
+
+typedef struct genai__unary {
+    void (*f)(size_t n, const float *x, float *y, float p, float q);
+    void (*d1)(size_t n, const float *g, const float *x, const float *y, float *to, float p, float q);
+    void (*d2)(size_t n, const float *g, const float *h, const float *x, const float *y, float *to, float p, float q);
+} genai__unary;
+
+/* a and b advance by their step, 0 or 1. */
+typedef void genai__binary(size_t n, const float *a, size_t a_step, const float *b, size_t b_step, float *y);
+
+/* C tile = (add ? C : 0) + A B over depth k, each element one chain of fma in order of k. A[i][p] = a[i*a_row + p*a_col];
+ * B's 16-column panel v begins at b + v*b_panel and advances by b_row; c has row length c_row. */
+typedef void genai__tile(size_t k, const float *a, size_t a_row, size_t a_col, const float *b, size_t b_row, size_t b_panel, float *c,
+                         size_t c_row, int add);
+
+typedef struct genai__update { /* one optimiser step; the gradient is g = clamp(gradient*scale, +-clip) + decay*p */
+    float lr, beta1, beta2, eps, momentum, decay, decoupled, scale, clip, correction1, correction2;
+    int   nesterov;
+} genai__update;
+
+#define GENAI__TILES 4
+struct genai__kernels {
+    genai_isa    isa;
+    int          panels;                /* widest tile, in 16-column panels                             */
+    int          rows[GENAI__TILES];    /* tile heights, falling, ending with 1                         */
+    genai__tile *tile[3][GENAI__TILES]; /* [panels-1][which height]                                     */
+#define GENAI__X(name, f, d1, d2) genai__unary name;
+    GENAI__UNARY_OPS(GENAI__X)
+#undef GENAI__X
+#define GENAI__X(name, f) genai__binary *name;
+    GENAI__BINARY_OPS(GENAI__X)
+#undef GENAI__X
+    float (*sum)(size_t n, const float *x);
+    float (*sum_squares)(size_t n, const float *x);
+    float (*maximum)(size_t n, const float *x);
+    void (*add_to)(size_t n, float *y, const float *x);                                     /* y += x                     */
+    void (*lerp)(size_t n, float *y, const float *x, float keep);                           /* y = keep*y + (1-keep)*x    */
+    void (*column_sums)(size_t rows, size_t n, const float *x, float *y);                   /* y[n] = sum over rows       */
+    void (*column_squares)(size_t rows, size_t n, const float *x, const float *mean, float *y); /* sum of (x-mean)^2      */
+    void (*column_affine)(size_t rows, size_t n, const float *x, const float *scale, const float *shift, float *y); /* x*scale + shift */
+    void (*column_products)(size_t rows, size_t n, const float *g, const float *x, const float *mean, float *sum_g, float *sum_gx); /* sums of g and g*(x-mean) */
+    void (*column_combine)(size_t rows, size_t n, const float *g, const float *x, const float *a, const float *b, const float *c, float *y); /* g*a + x*b + c */
+    void (*normal_pairs)(size_t n, float *u, float *v);                                     /* Box-Muller in place: u in (0,1], v in [0,1) */
+    void (*adam)(size_t n, float *p, const float *g, float *m, float *v, const genai__update *u);
+    void (*sgd)(size_t n, float *p, const float *g, float *m, const genai__update *u);      /* m NULL: no momentum        */
+    void (*rmsprop)(size_t n, float *p, const float *g, float *v, float *m, const genai__update *u);
+};
+
+#ifndef GENAI_HEADER_FILENAME
+#define GENAI_HEADER_FILENAME "genai.h"
+#endif
+#if defined(__clang__)
+#define GENAI__TARGET_BEGIN_AVX2 _Pragma("clang attribute push(__attribute__((target(\"avx2,fma\"))), apply_to = function)")
+#define GENAI__TARGET_BEGIN_AVX512 _Pragma("clang attribute push(__attribute__((target(\"avx512f,avx2,fma\"))), apply_to = function)")
+#define GENAI__TARGET_END _Pragma("clang attribute pop")
+#elif defined(__GNUC__)
+#define GENAI__TARGET_BEGIN_AVX2 _Pragma("GCC push_options") _Pragma("GCC target(\"avx2,fma\")")
+#define GENAI__TARGET_BEGIN_AVX512 _Pragma("GCC push_options") _Pragma("GCC target(\"avx512f,avx2,fma\")")
+#define GENAI__TARGET_END _Pragma("GCC pop_options")
+#endif
+
+#define GENAI__PASS 1 /* scalar: always there, and what the others are tested against */
+#include GENAI_HEADER_FILENAME
+#undef GENAI__PASS
+#if GENAI__X86
+GENAI__TARGET_BEGIN_AVX2
+#define GENAI__PASS 2
+#include GENAI_HEADER_FILENAME
+#undef GENAI__PASS
+GENAI__TARGET_END
+GENAI__TARGET_BEGIN_AVX512
+#define GENAI__PASS 3
+#include GENAI_HEADER_FILENAME
+#undef GENAI__PASS
+GENAI__TARGET_END
+#endif
+#if GENAI__ARM
+#define GENAI__PASS 4
+#include GENAI_HEADER_FILENAME
+#undef GENAI__PASS
+#endif
+
+/* The kernels of isa, or of the best there is; NULL if this processor or build hasn't got it. */
+static const genai__kernels *genai__choose_kernels(genai_isa isa) {
+#if GENAI__X86
+    if ((isa == GENAI_ISA_AVX512 || isa == GENAI_ISA_BEST) && genai__cpu_has(GENAI_ISA_AVX512)) return &genai__kernels_avx512;
+    if ((isa == GENAI_ISA_AVX2 || isa == GENAI_ISA_BEST) && genai__cpu_has(GENAI_ISA_AVX2)) return &genai__kernels_avx2;
+#endif
+#if GENAI__ARM
+    if ((isa == GENAI_ISA_NEON || isa == GENAI_ISA_BEST) && genai__cpu_has(GENAI_ISA_NEON)) return &genai__kernels_neon;
+#endif
+    return isa == GENAI_ISA_BEST || (isa == GENAI_ISA_SCALAR && genai__cpu_has(GENAI_ISA_SCALAR)) ? &genai__kernels_scalar : NULL;
+}
+
+/* --- kernels over whole arrays: in fixed chunks, so that no result depends on the number of threads --- */
+#define GENAI__CHUNK 16384
+
+typedef struct genai__chunks {
+    size_t n;
+    void (*f)(void *arg, size_t from, size_t count);
+    void  *arg;
+} genai__chunks;
+
+static void genai__chunks_task(void *arg, int index) {
+    const genai__chunks *job = (const genai__chunks *)arg;
+    size_t               from = (size_t)index * GENAI__CHUNK;
+    job->f(job->arg, from, job->n - from < GENAI__CHUNK ? job->n - from : GENAI__CHUNK);
+}
+
+/* f(arg, from, count) for all of 0..n-1. */
+static void genai__for_chunks(genai_ctx *ctx, size_t n, void (*f)(void *arg, size_t from, size_t count), void *arg) {
+    size_t        tasks = (n + GENAI__CHUNK - 1) / GENAI__CHUNK, from;
+    genai__chunks job;
+    job.n = n;
+    job.f = f;
+    job.arg = arg;
+    if (tasks <= GENAI__MAX_TASKS) genai__parallel(ctx, (int)tasks, genai__chunks_task, &job);
+    else for (from = 0; from < n; from += GENAI__CHUNK) f(arg, from, n - from < GENAI__CHUNK ? n - from : GENAI__CHUNK);
+}
+
+/* --- random arrays: value i depends on (seed, stream, step, draw, i) alone --- */
+typedef struct genai__random {
+    genai_ctx *ctx;
+    uint32_t   stream, draw;
+    uint64_t   step;
+    size_t     n;
+    float     *out;
+    int        normal;
+} genai__random;
+
+/* 32 values make a block of 8 counters; a normal is made from value j and j+16 of its block. */
+static void genai__random_block(const genai__random *r, size_t block, float *to) {
+    uint32_t word;
+    int      i, j;
+    for (i = 0; i < 8; i++) {
+        genai__counter c = genai__draw(r->ctx, r->stream, r->step, r->draw, (uint32_t)(block * 8) + (uint32_t)i);
+        for (j = 0; j < 4; j++) {
+            word = c.w[j] >> 8;
+            to[i * 4 + j] = (float)(r->normal && i < 4 ? word + 1 : word) * (1.0f / 16777216.0f);
+        }
+    }
+    if (r->normal) r->ctx->kernels->normal_pairs(16, to, to + 16);
+}
+
+static void genai__random_chunk(void *arg, size_t from, size_t count) {
+    const genai__random *r = (const genai__random *)arg;
+    float                last[32];
+    size_t               i;
+    for (i = from; i + 32 <= from + count; i += 32) genai__random_block(r, i / 32, r->out + i);
+    if (i < from + count) {
+        genai__random_block(r, i / 32, last);
+        memcpy(r->out + i, last, (from + count - i) * sizeof *last);
+    }
+}
+
+static void genai__random_fill(genai_ctx *ctx, int normal, uint32_t stream, uint64_t step, uint32_t draw, size_t n, float *out) {
+    genai__random r;
+    uint64_t      mode = genai__fp_enter();
+    r.ctx = ctx;
+    r.stream = stream;
+    r.draw = draw;
+    r.step = step;
+    r.n = n;
+    r.out = out;
+    r.normal = normal;
+    genai__for_chunks(ctx, n, genai__random_chunk, &r);
+    genai__fp_leave(mode);
+}
+
+/* Standard normals by Box and Muller (1958), and uniforms in [0,1). */
+static void genai__normal(genai_ctx *ctx, uint32_t stream, uint64_t step, uint32_t draw, size_t n, float *out) {
+    genai__random_fill(ctx, 1, stream, step, draw, n, out);
+}
+static void genai__uniform(genai_ctx *ctx, uint32_t stream, uint64_t step, uint32_t draw, size_t n, float *out) {
+    genai__random_fill(ctx, 0, stream, step, draw, n, out);
+}
+
+/* ====================================================================================================================
+ * >>context (private)
+ * Made and freed here, below the rooms whose parts it holds.
+ * ================================================================================================================= */
+#define GENAI__BLOCK_ROWS 96     /* >>gemm: rows, depth and columns of the block that one task works on: A 96 KB and C up */
+#define GENAI__BLOCK_DEPTH 256   /* to 192 KB in the second-level cache, a 48-column panel of B 48 KB beside them         */
+#define GENAI__BLOCK_COLUMNS 512
+#define GENAI__SLOT (GENAI__BLOCK_ROWS * (GENAI__BLOCK_DEPTH + GENAI__BLOCK_COLUMNS))
+
+GENAI_API genai_ctx *genai_ctx_create(const genai_ctx_desc *desc) {
+    genai_ctx_desc d;
+    genai_ctx     *ctx;
+    if (desc) d = *desc;
+    else memset(&d, 0, sizeof d);
+    if (!d.allocator.alloc || !d.allocator.free) {
+        d.allocator.alloc = genai__malloc;
+        d.allocator.free = genai__libc_free;
+    }
+    if (!d.io.open) d.io = genai__default_io();
+    if (d.threads < 0 || d.threads > GENAI__MAX_THREADS) {
+        genai__log_to(&d, GENAI_LOG_ERROR, "the number of threads must be 0 (one per core) or 1 to 256");
+        return NULL;
+    }
+    if (!genai__choose_kernels(d.isa)) {
+        char text[128];
+        snprintf(text, sizeof text, "this processor or build hasn't got the instruction set %s", genai_isa_name(d.isa));
+        genai__log_to(&d, GENAI_LOG_ERROR, text);
+        return NULL;
+    }
+    ctx = (genai_ctx *)d.allocator.alloc(d.allocator.user, sizeof *ctx);
+    if (!ctx) {
+        genai__log_to(&d, GENAI_LOG_ERROR, "out of memory: the context could not be allocated");
+        return NULL;
+    }
+    memset(ctx, 0, sizeof *ctx);
+    if (!d.threads) d.threads = genai__cores();
+    ctx->desc = d;
+    ctx->kernels = genai__choose_kernels(d.isa);
+    ctx->desc.isa = ctx->kernels->isa;
+    ctx->blocks.next = ctx->blocks.previous = &ctx->blocks;
+    ctx->recording = 1;
+    ctx->slots = (float *)genai__alloc(ctx, (size_t)d.threads * GENAI__SLOT, sizeof(float));
+    if (!ctx->slots) {
+        genai_ctx_destroy(ctx);
+        return NULL;
+    }
+#ifndef GENAI_NO_THREADS
+    if (!d.parallel_for) genai__pool_start(ctx, d.threads);
+#endif
+    return ctx;
+}
+
+GENAI_API void genai_ctx_destroy(genai_ctx *ctx) {
+    genai__block *block, *next;
+    if (!ctx) return;
+#ifndef GENAI_NO_THREADS
+    if (ctx->pool.workers) genai__pool_stop(&ctx->pool);
+#endif
+    for (block = ctx->blocks.next; block != &ctx->blocks; block = next) {
+        next = block->next;
+        ctx->desc.allocator.free(ctx->desc.allocator.user, block->raw);
+    }
+    ctx->desc.allocator.free(ctx->desc.allocator.user, ctx);
+}
+
+GENAI_API genai_isa genai_ctx_isa(const genai_ctx *ctx) { return ctx ? ctx->desc.isa : GENAI_ISA_BEST; }
+GENAI_API int       genai_ctx_threads(const genai_ctx *ctx) { return ctx ? ctx->desc.threads : 0; }
+
+/* ====================================================================================================================
+ * >>gemm (private)
+ * One matrix product for everything: C = A B + bias, where A and B are read in place if their elements lie in a fixed
+ * stride, or else are delivered by a packer, block by block (image windows, transposes, stride phases of a convolution).
+ * Goto and van de Geijn 2008 is the pattern. C is cut into blocks that are independent tasks; inside a block, k runs in
+ * steps of BLOCK_DEPTH whose tiles start from C, so that each element is one chain of fma over k in order, whatever the
+ * tile, block, thread or instruction set: the promise of equal bits rests on this.
+ * ================================================================================================================= */
+
+/* Copies A's rows i..i+rows, columns p..p+depth to `to`, [rows][depth]. */
+typedef void genai__pack(const void *source, size_t i, size_t rows, size_t p, size_t depth, float *to);
+
+typedef struct genai__gemm {
+    size_t       m, n, k;
+    const float *a;          /* A[i][p] = a[i*a_row + p*a_col]                                              */
+    size_t       a_row, a_col;
+    genai__pack *pack_a;     /* if not NULL it delivers A instead ...                                       */
+    int          a_swapped;  /* ... with rows and columns swapped: A[i][p] is its (p, i)                    */
+    const float *b;          /* B[p][j] = b[p*b_row + j*b_col]                                              */
+    size_t       b_row, b_col;
+    genai__pack *pack_b;     /* if not NULL it delivers B's transpose: rows j, columns p                    */
+    float       *c;          /* C[i][j] = c[i*c_row + j]                                                    */
+    size_t       c_row;
+    float     *(*place)(const void *source, size_t i); /* if not NULL: where row i of C begins             */
+    const void  *source;     /* what pack_a, pack_b, place are called with                                  */
+    const float *bias;       /* n values added to each row, or NULL                                         */
+    /* private to this room */
+    genai_ctx *ctx;
+    size_t     rows, columns, row_blocks, column_blocks, parts, depth;
+    float     *packed;       /* B as panels [n/16][k][16], or NULL: read in place                           */
+    float     *partial;      /* [parts][m][n to the next 16]                                                */
+} genai__gemm;
+
+GENAI__INLINE size_t genai__round16(size_t n) { return (n + 15) & ~(size_t)15; }
+GENAI__INLINE size_t genai__smaller(size_t a, size_t b) { return a < b ? a : b; }
+
+/* Memory that holds until the next call; grows to the largest need and stays. */
+static float *genai__workspace(genai_ctx *ctx, size_t count) {
+    if (count > ctx->workspace_size) {
+        genai__free(ctx, ctx->workspace);
+        ctx->workspace_size = 0;
+        ctx->workspace = (float *)genai__alloc(ctx, count, sizeof(float));
+        if (ctx->workspace) ctx->workspace_size = count;
+    }
+    return ctx->workspace;
+}
+
+/* Fills panel `index` of the packed B. */
+static void genai__gemm_pack_panel(void *arg, int index) {
+    const genai__gemm *g = (const genai__gemm *)arg;
+    size_t             j = (size_t)index * 16, columns = genai__smaller(16, g->n - j), p, l;
+    float             *to = g->packed + (size_t)index * g->k * 16;
+    if (g->pack_b) {
+        float buffer[16 * 64];
+        size_t depth, q;
+        for (p = 0; p < g->k; p += depth) {
+            depth = genai__smaller(64, g->k - p);
+            g->pack_b(g->source, j, columns, p, depth, buffer);
+            for (q = 0; q < depth; q++)
+                for (l = 0; l < 16; l++) to[(p + q) * 16 + l] = l < columns ? buffer[l * depth + q] : 0.0f;
+        }
+    } else if (g->b_col == 1 && columns == 16) {
+        for (p = 0; p < g->k; p++) memcpy(to + p * 16, g->b + p * g->b_row + j, 16 * sizeof *to);
+    } else if (columns == 16) {
+        size_t p0, end;
+        for (p0 = 0; p0 < g->k; p0 += 64) /* a few source lines at a time stay in the cache */
+            for (l = 0, end = genai__smaller(p0 + 64, g->k); l < 16; l++)
+                for (p = p0; p < end; p++) to[p * 16 + l] = g->b[p * g->b_row + (j + l) * g->b_col];
+    } else {
+        for (p = 0; p < g->k; p++)
+            for (l = 0; l < 16; l++) to[p * 16 + l] = l < columns ? g->b[p * g->b_row + (j + l) * g->b_col] : 0.0f;
+    }
+}
+
+/* C block [rows][columns to the next 16] at c = A B for k in p0..p1. */
+static void genai__gemm_block(const genai__gemm *g, size_t i0, size_t rows, size_t j0, size_t columns, size_t p0, size_t p1, float *pack,
+                              float *c, size_t c_row) {
+    const genai__kernels *kernels = g->ctx->kernels;
+    size_t                p, depth, j, i;
+    if (p0 == p1)
+        for (i = 0; i < rows; i++) memset(c + i * c_row, 0, genai__round16(columns) * sizeof *c);
+    for (p = p0; p < p1; p += depth) {
+        const float *a;
+        size_t       a_row = g->a_row, a_col = g->a_col;
+        depth = genai__smaller(GENAI__BLOCK_DEPTH, p1 - p);
+        if (g->pack_a && g->a_swapped) {
+            g->pack_a(g->source, p, depth, i0, rows, pack);
+            a = pack;
+            a_row = 1;
+            a_col = rows;
+        } else if (g->pack_a) {
+            g->pack_a(g->source, i0, rows, p, depth, pack);
+            a = pack;
+            a_row = depth;
+            a_col = 1;
+        } else a = g->a + i0 * a_row + p * a_col;
+        for (j = 0; j < columns;) {
+            size_t       left = (columns - j + 15) / 16, panels = left == 4 ? 2 : left, b_row, b_panel;
+            const float *b;
+            int          height = 0;
+            if (panels > (size_t)kernels->panels) panels = (size_t)kernels->panels;
+            if (g->packed) {
+                b = g->packed + (j0 + j) / 16 * g->k * 16 + p * 16;
+                b_row = 16;
+                b_panel = g->k * 16;
+            } else {
+                b = g->b + p * g->b_row + j0 + j;
+                b_row = g->b_row;
+                b_panel = 16;
+            }
+            for (i = 0; i < rows;) {
+                while ((size_t)kernels->rows[height] > rows - i) height++;
+                kernels->tile[panels - 1][height](depth, a + i * a_row, a_row, a_col, b, b_row, b_panel, c + i * c_row + j, c_row, p > p0);
+                i += (size_t)kernels->rows[height];
+            }
+            j += panels * 16;
+        }
+    }
+}
+
+static void genai__gemm_task(void *arg, int index) {
+    const genai__gemm *g = (const genai__gemm *)arg;
+    size_t             t = (size_t)index, part = t / (g->row_blocks * g->column_blocks);
+    size_t             i0 = t / g->column_blocks % g->row_blocks * g->rows, j0 = t % g->column_blocks * g->columns;
+    size_t             rows = genai__smaller(g->rows, g->m - i0), columns = genai__smaller(g->columns, g->n - j0), i, j;
+    size_t             p0 = part * g->depth, p1 = genai__smaller(p0 + g->depth, g->k);
+    int                slot = genai__slot_take(g->ctx);
+    float             *pack = g->ctx->slots + (size_t)slot * GENAI__SLOT, *block = pack + GENAI__BLOCK_ROWS * GENAI__BLOCK_DEPTH;
+    if (g->parts > 1) {
+        size_t width = genai__round16(g->n);
+        genai__gemm_block(g, i0, rows, j0, columns, p0, p1, pack, g->partial + (part * g->m + i0) * width + j0, width);
+    } else if (!g->place && g->n % 16 == 0) {
+        float *c = g->c + i0 * g->c_row + j0;
+        genai__gemm_block(g, i0, rows, j0, columns, p0, p1, pack, c, g->c_row);
+        if (g->bias)
+            for (i = 0; i < rows; i++)
+                for (j = 0; j < columns; j++) c[i * g->c_row + j] += g->bias[j0 + j];
+    } else {
+        size_t width = genai__round16(columns);
+        genai__gemm_block(g, i0, rows, j0, columns, p0, p1, pack, block, width);
+        for (i = 0; i < rows; i++) {
+            float *to = (g->place ? g->place(g->source, i0 + i) : g->c + (i0 + i) * g->c_row) + j0;
+            if (g->bias)
+                for (j = 0; j < columns; j++) to[j] = block[i * width + j] + g->bias[j0 + j];
+            else memcpy(to, block + i * width, columns * sizeof *to);
+        }
+    }
+    genai__slot_give(g->ctx, slot);
+}
+
+/* Adds the parts of 64 rows in order. */
+static void genai__gemm_add_parts(void *arg, int index) {
+    const genai__gemm *g = (const genai__gemm *)arg;
+    size_t             i, j, part, width = genai__round16(g->n), end = genai__smaller(((size_t)index + 1) * 64, g->m);
+    for (i = (size_t)index * 64; i < end; i++) {
+        float *first = g->partial + i * width, *to = g->place ? g->place(g->source, i) : g->c + i * g->c_row;
+        for (part = 1; part < g->parts; part++) g->ctx->kernels->add_to(width, first, first + part * g->m * width);
+        for (j = 0; j < g->n; j++) to[j] = g->bias ? first[j] + g->bias[j] : first[j];
+    }
+}
+
+static void genai__gemm_serial(void *arg, int n, void (*task)(void *, int)) {
+    int i;
+    for (i = 0; i < n; i++) task(arg, i);
+}
+
+/* Computes g. Where C is small and k long, k is cut into parts whose number depends on the shape only; their sums are
+ * added in order. Errors: memory. */
+static genai_result genai__gemm_run(genai_ctx *ctx, genai__gemm *g) {
+    size_t width = genai__round16(g->n), blocks, pack_size = 0, partial_size = 0, tasks;
+    double work = 2.0 * (double)g->m * (double)g->n * (double)g->k;
+    int    pack = g->k && (g->pack_b || g->b_col != 1 || g->n % 16 || (g->m > 192 && g->b_row > 256)), serial = work < 4e5;
+    g->ctx = ctx;
+    g->rows = genai__smaller(GENAI__BLOCK_ROWS, g->m > 4096 ? 96 : 64);
+    g->columns = genai__smaller(width, g->pack_a && g->m > 256 ? GENAI__BLOCK_COLUMNS : 192);
+    g->row_blocks = (g->m + g->rows - 1) / g->rows;
+    g->column_blocks = (g->n + g->columns - 1) / g->columns;
+    blocks = g->row_blocks * g->column_blocks;
+    g->parts = 1;
+    while (blocks * g->parts < 16 && g->parts < 16 && g->k / (g->parts * 2) >= 1024) g->parts *= 2;
+    g->depth = (g->k + g->parts - 1) / g->parts;
+    if (g->parts > 1) g->parts = (g->k + g->depth - 1) / g->depth;
+    tasks = blocks * g->parts;
+    if (tasks > GENAI__MAX_TASKS || width / 16 > GENAI__MAX_TASKS)
+        return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "a matrix product of %zu by %zu by %zu is too large", g->m, g->n, g->k);
+    if (pack) pack_size = width * g->k;
+    if (g->parts > 1) partial_size = g->parts * g->m * width;
+    g->packed = g->partial = NULL;
+    if (pack_size + partial_size) {
+        float *memory = genai__workspace(ctx, pack_size + partial_size);
+        if (!memory) return GENAI_ERROR_MEMORY;
+        if (pack) g->packed = memory;
+        g->partial = memory + pack_size;
+    }
+    if (pack) {
+        if (serial) genai__gemm_serial(g, (int)(width / 16), genai__gemm_pack_panel);
+        else genai__parallel(ctx, (int)(width / 16), genai__gemm_pack_panel, g);
+    }
+    if (serial) genai__gemm_serial(g, (int)tasks, genai__gemm_task);
+    else genai__parallel(ctx, (int)tasks, genai__gemm_task, g);
+    if (g->parts > 1) genai__parallel(ctx, (int)((g->m + 63) / 64), genai__gemm_add_parts, g);
+    return GENAI_OK;
+}
+
+/* ====================================================================================================================
+ * >>conv (private)
+ * A convolution and its two gradients are matrix products with image windows as A: forward [pixels, K*K*C] W; weight
+ * gradient windows' dy, summed over pixels; input gradient, which is also the transposed convolution, as one product for
+ * each stride phase: the output pixels with equal (y + pad) mod stride see the same taps of W, and what they see of dy is
+ * a window with stride 1 (Dumoulin and Visin 2016, section 4). Nothing is zero-inserted, nothing scattered and added.
+ * ================================================================================================================= */
+typedef struct genai__conv { /* y[n,oh,ow,m] from x[n,h,w,c] and w[kh,kw,c,m] */
+    int n, h, w, c, oh, ow, m, kh, kw, stride_h, stride_w, top, left;
+} genai__conv;
+
+typedef struct genai__windows { /* rows: the pixels [n, rows, columns]; columns: the window's kh*kw*c values */
+    const float *x;
+    int          h, w, c, rows, columns, kh, kw, stride_h, stride_w, top, left;
+    /* of an input gradient: where the phase's pixels go, and its taps of the weights */
+    float       *to;
+    const float *weights;
+    int          to_h, to_w, first_h, first_w, step_h, step_w, to_c, tap_h, tap_w, weights_kw;
+} genai__windows;
+
+/* genai__pack: windows of pixels i.., values p.. */
+static void genai__pack_windows(const void *source, size_t i, size_t rows, size_t p, size_t depth, float *to) {
+    const genai__windows *s = (const genai__windows *)source;
+    size_t                run = (size_t)s->kw * (size_t)s->c; /* contiguous in x, one row of the window */
+    size_t                first = p / run, offset = p % run;
+    int                   column = (int)(i % (size_t)s->columns), row = (int)(i / (size_t)s->columns % (size_t)s->rows);
+    size_t                image = i / (size_t)s->columns / (size_t)s->rows;
+    for (; rows; rows--) {
+        int    y = row * s->stride_h - s->top + (int)first, x = column * s->stride_w - s->left;
+        int    outside_left = x < 0 ? -x : 0, inside = s->w - x;
+        size_t low = genai__smaller((size_t)outside_left * (size_t)s->c, run), high = 0, from = offset, left = depth;
+        if (inside > 0) high = genai__smaller((size_t)inside * (size_t)s->c, run);
+        for (; left; y++, from = 0) {
+            size_t count = genai__smaller(run - from, left), end = from + count;
+            if (y < 0 || y >= s->h || high <= low) memset(to, 0, count * sizeof *to);
+            else {
+                const float *line = s->x + ((image * (size_t)s->h + (size_t)y) * (size_t)s->w + (size_t)(x + outside_left)) * (size_t)s->c;
+                size_t       a = from < low ? genai__smaller(low, end) : from, b = end > high ? (high > a ? high : a) : end;
+                if (a > from) memset(to, 0, (a - from) * sizeof *to);
+                if (b > a) memcpy(to + (a - from), line + (a - low), (b - a) * sizeof *to);
+                if (end > b) memset(to + (b - from), 0, (end - b) * sizeof *to);
+            }
+            to += count;
+            left -= count;
+        }
+        if (++column == s->columns) {
+            column = 0;
+            if (++row == s->rows) { row = 0; image++; }
+        }
+    }
+}
+
+/* genai__pack: the phase's weights; rows: c, columns: (tap row, tap column, m), taps in falling order. */
+static void genai__pack_taps(const void *source, size_t i, size_t rows, size_t p, size_t depth, float *to) {
+    const genai__windows *s = (const genai__windows *)source;
+    size_t                m = (size_t)s->c, r, done, count;
+    for (done = 0; done < depth; done += count) {
+        size_t       tap = (p + done) / m, offset = (p + done) % m;
+        size_t       kh = (size_t)(s->tap_h + s->step_h * (s->kh - 1 - (int)(tap / (size_t)s->kw)));
+        size_t       kw = (size_t)(s->tap_w + s->step_w * (s->kw - 1 - (int)(tap % (size_t)s->kw)));
+        const float *from = s->weights + ((kh * (size_t)s->weights_kw + kw) * (size_t)s->to_c + i) * m + offset;
+        count = genai__smaller(m - offset, depth - done);
+        for (r = 0; r < rows; r++) memcpy(to + r * depth + done, from + r * m, count * sizeof *to);
+    }
+}
+
+static float *genai__place_phase(const void *source, size_t i) {
+    const genai__windows *s = (const genai__windows *)source;
+    size_t                columns = (size_t)s->columns, rows = (size_t)s->rows;
+    size_t                x = (size_t)s->first_w + i % columns * (size_t)s->step_w, y = (size_t)s->first_h + i / columns % rows * (size_t)s->step_h;
+    return s->to + ((i / columns / rows * (size_t)s->to_h + y) * (size_t)s->to_w + x) * (size_t)s->to_c;
+}
+
+static void genai__conv_windows(const genai__conv *v, const float *x, genai__windows *s) {
+    memset(s, 0, sizeof *s);
+    s->x = x;
+    s->h = v->h; s->w = v->w; s->c = v->c;
+    s->rows = v->oh; s->columns = v->ow;
+    s->kh = v->kh; s->kw = v->kw;
+    s->stride_h = v->stride_h; s->stride_w = v->stride_w;
+    s->top = v->top; s->left = v->left;
+}
+
+/* y = x * w + bias */
+static genai_result genai__conv_forward(genai_ctx *ctx, const genai__conv *v, const float *x, const float *w, const float *bias, float *y) {
+    genai__windows s;
+    genai__gemm    g;
+    genai__conv_windows(v, x, &s);
+    memset(&g, 0, sizeof g);
+    g.m = (size_t)v->n * (size_t)v->oh * (size_t)v->ow;
+    g.n = (size_t)v->m;
+    g.k = (size_t)v->kh * (size_t)v->kw * (size_t)v->c;
+    if (v->kh == 1 && v->kw == 1 && v->stride_h == 1 && v->stride_w == 1 && !v->top && !v->left) {
+        g.a = x;
+        g.a_row = g.k;
+        g.a_col = 1;
+    } else g.pack_a = genai__pack_windows;
+    g.source = &s;
+    g.b = w;
+    g.b_row = g.n;
+    g.b_col = 1;
+    g.c = y;
+    g.c_row = g.n;
+    g.bias = bias;
+    return genai__gemm_run(ctx, &g);
+}
+
+/* dw = windows of x, transposed, times dy */
+static genai_result genai__conv_weight(genai_ctx *ctx, const genai__conv *v, const float *x, const float *dy, float *dw) {
+    genai__windows s;
+    genai__gemm    g;
+    genai__conv_windows(v, x, &s);
+    memset(&g, 0, sizeof g);
+    g.m = (size_t)v->kh * (size_t)v->kw * (size_t)v->c;
+    g.n = (size_t)v->m;
+    g.k = (size_t)v->n * (size_t)v->oh * (size_t)v->ow;
+    g.pack_a = genai__pack_windows;
+    g.a_swapped = 1;
+    g.source = &s;
+    g.b = dy;
+    g.b_row = g.n;
+    g.b_col = 1;
+    g.c = dw;
+    g.c_row = g.n;
+    return genai__gemm_run(ctx, &g);
+}
+
+static int genai__modulo(int a, int b) { return (a % b + b) % b; }
+
+/* dx (+ bias, when it serves as a transposed convolution) from dy and w */
+static genai_result genai__conv_input(genai_ctx *ctx, const genai__conv *v, const float *dy, const float *w, const float *bias, float *dx) {
+    int phase_h, phase_w;
+    for (phase_h = 0; phase_h < v->stride_h; phase_h++)
+        for (phase_w = 0; phase_w < v->stride_w; phase_w++) {
+            genai__windows s;
+            genai__gemm    g;
+            genai_result   result;
+            memset(&s, 0, sizeof s);
+            s.first_h = genai__modulo(phase_h - v->top, v->stride_h);
+            s.first_w = genai__modulo(phase_w - v->left, v->stride_w);
+            if (s.first_h >= v->h || s.first_w >= v->w) continue;
+            s.rows = (v->h - s.first_h + v->stride_h - 1) / v->stride_h;
+            s.columns = (v->w - s.first_w + v->stride_w - 1) / v->stride_w;
+            s.kh = phase_h < v->kh ? (v->kh - phase_h + v->stride_h - 1) / v->stride_h : 0;
+            s.kw = phase_w < v->kw ? (v->kw - phase_w + v->stride_w - 1) / v->stride_w : 0;
+            s.x = dy;
+            s.h = v->oh; s.w = v->ow; s.c = v->m;
+            s.stride_h = s.stride_w = 1;
+            s.top = s.kh - 1 - (s.first_h + v->top - phase_h) / v->stride_h;
+            s.left = s.kw - 1 - (s.first_w + v->left - phase_w) / v->stride_w;
+            s.to = dx;
+            s.to_h = v->h; s.to_w = v->w; s.to_c = v->c;
+            s.step_h = v->stride_h; s.step_w = v->stride_w;
+            s.weights = w;
+            s.weights_kw = v->kw;
+            s.tap_h = phase_h; s.tap_w = phase_w;
+            memset(&g, 0, sizeof g);
+            g.m = (size_t)v->n * (size_t)s.rows * (size_t)s.columns;
+            g.n = (size_t)v->c;
+            g.k = (size_t)s.kh * (size_t)s.kw * (size_t)v->m;
+            g.pack_a = genai__pack_windows;
+            g.pack_b = genai__pack_taps;
+            g.place = genai__place_phase;
+            g.source = &s;
+            g.bias = bias;
+            result = genai__gemm_run(ctx, &g);
+            if (result) return result;
+        }
+    return GENAI_OK;
+}
+
+/* ====================================================================================================================
+ * >>tensor (private)
+ * Shapes, and the arena of temporaries. The arena is a list of chunks that are filled in order and never given back, so
+ * that a second equal (or smaller) step allocates nothing. A position in it is one number, which serves as mark.
+ * ================================================================================================================= */
+#define GENAI__CHUNK_BYTES ((size_t)4 << 20)
+enum { GENAI__ON_TAPE = 1, GENAI__WANTED = 2, GENAI__TARGET = 4 };
+
+/* count of a shape, or 0 with the error set. */
+static size_t genai__shape_count(genai_ctx *ctx, const char *who, int ndim, const int *dim) {
+    size_t count = 1, bytes;
+    int    i;
+    if (ndim < 0 || ndim > 4 || (ndim && !dim)) {
+        genai__fail(ctx, GENAI_ERROR_SHAPE, "%s: a tensor has 0 to 4 dims, not %d", who, ndim);
+        return 0;
+    }
+    for (i = 0; i < ndim; i++) {
+        if (dim[i] < 1) {
+            genai__fail(ctx, GENAI_ERROR_SHAPE, "%s: dim %d is %d, but dims are at least 1", who, i, dim[i]);
+            return 0;
+        }
+        if (!genai__mul(count, (size_t)dim[i], &count)) count = 0;
+        if (!count || !genai__mul(count, sizeof(float), &bytes) || bytes > (size_t)-1 / 4) {
+            genai__fail(ctx, GENAI_ERROR_SHAPE, "%s: a tensor of these dims has too many values", who);
+            return 0;
+        }
+    }
+    return count;
+}
+
+/* "[8,28,28,3]"; to holds 64 characters. */
+static const char *genai__shape_text(const genai_tensor *t, char *to) {
+    int i, n = 1;
+    to[0] = '[';
+    for (i = 0; i < t->ndim; i++) n += sprintf(to + n, i ? ",%d" : "%d", t->dim[i]);
+    to[n] = ']';
+    to[n + 1] = 0;
+    return to;
+}
+
+static void genai__set_shape(genai_tensor *t, int ndim, const int *dim) {
+    int i;
+    t->ndim = ndim;
+    t->count = 1;
+    for (i = 0; i < 4; i++) {
+        t->dim[i] = i < ndim ? dim[i] : 1;
+        t->count *= (size_t)t->dim[i];
+    }
+}
+
+static int genai__same_shape(const genai_tensor *a, const genai_tensor *b) {
+    return a->ndim == b->ndim && !memcmp(a->dim, b->dim, sizeof a->dim);
+}
+
+/* Makes a caller-owned struct a leaf over given memory. */
+static void genai__tensor_init(genai_ctx *ctx, genai_tensor *t, int ndim, const int *dim, float *data) {
+    memset(t, 0, sizeof *t);
+    genai__set_shape(t, ndim, dim);
+    t->ctx = ctx;
+    t->data = data;
+}
+
+/* --- arena --- */
+
+/* `bytes` bytes, not cleared, on a 64-byte boundary; NULL with the error set. */
+static void *genai__arena(genai_ctx *ctx, size_t bytes) {
+    genai__chunk *chunk = ctx->chunk, *last = NULL;
+    void         *p;
+    if (!genai__add(bytes, 63, &bytes)) return NULL;
+    bytes &= ~(size_t)63;
+    for (; chunk && chunk->size - chunk->used < bytes; chunk = chunk->next) last = chunk;
+    if (!chunk) {
+        chunk = (genai__chunk *)genai__alloc(ctx, 1, sizeof *chunk);
+        if (!chunk) return NULL;
+        chunk->size = bytes > GENAI__CHUNK_BYTES ? bytes : GENAI__CHUNK_BYTES;
+        chunk->data = (unsigned char *)genai__alloc(ctx, chunk->size, 1);
+        if (!chunk->data) {
+            genai__free(ctx, chunk);
+            return NULL;
+        }
+        if (last) last->next = chunk;
+        else ctx->chunks = chunk;
+    }
+    ctx->chunk = chunk;
+    p = chunk->data + chunk->used;
+    chunk->used += bytes;
+    return p;
+}
+
+/* The arena's position: bytes of all chunks before the current one, and what is used of it. */
+static size_t genai__arena_position(const genai_ctx *ctx) {
+    size_t              position = 0;
+    const genai__chunk *chunk;
+    if (!ctx->chunk) return 0;
+    for (chunk = ctx->chunks; chunk != ctx->chunk; chunk = chunk->next) position += chunk->size;
+    return position + ctx->chunk->used;
+}
+
+GENAI_API size_t genai_tape_mark(genai_ctx *ctx) { return ctx ? genai__arena_position(ctx) : 0; }
+
+GENAI_API void genai_tape_release(genai_ctx *ctx, size_t mark) {
+    genai__chunk *chunk;
+    if (!ctx) return;
+    while (ctx->last && ctx->last->at >= mark) ctx->last = ctx->last->previous;
+    if (ctx->last) ctx->last->next = NULL;
+    else ctx->first = NULL;
+    ctx->chunk = ctx->chunks;
+    for (chunk = ctx->chunks; chunk; chunk = chunk->next) {
+        if (mark >= chunk->size && chunk->next) {
+            mark -= chunk->size;
+            continue;
+        }
+        if (chunk->used > mark) chunk->used = mark;
+        ctx->chunk = chunk;
+        for (chunk = chunk->next; chunk; chunk = chunk->next) chunk->used = 0;
+        break;
+    }
+}
+
+/* A tensor on the tape with room for its values (unless data is given), not cleared. */
+static genai_tensor *genai__temporary(genai_ctx *ctx, int ndim, const int *dim, float *data) {
+    size_t        at = genai__arena_position(ctx);
+    genai_tensor *t = (genai_tensor *)genai__arena(ctx, sizeof *t);
+    if (!t) return NULL;
+    genai__tensor_init(ctx, t, ndim, dim, data);
+    t->flags = GENAI__ON_TAPE;
+    t->at = at;
+    if (!data) t->data = (float *)genai__arena(ctx, t->count * sizeof(float));
+    if (!t->data) return NULL;
+    t->previous = ctx->last;
+    if (ctx->last) ctx->last->next = t;
+    else ctx->first = t;
+    ctx->last = t;
+    return t;
+}
+
+/* --- public --- */
+GENAI_API genai_tensor *genai_tensor_create(genai_ctx *ctx, int ndim, const int *dim) {
+    genai_tensor *t;
+    float        *data;
+    size_t        count;
+    if (!ctx || !(count = genai__shape_count(ctx, "genai_tensor_create", ndim, dim))) return NULL;
+    t = (genai_tensor *)genai__alloc(ctx, 1, sizeof *t);
+    data = t ? (float *)genai__alloc(ctx, count, sizeof(float)) : NULL;
+    if (!data) {
+        genai__free(ctx, t);
+        return NULL;
+    }
+    genai__tensor_init(ctx, t, ndim, dim, data);
+    return t;
+}
+
+GENAI_API void genai_tensor_destroy(genai_tensor *t) {
+    if (!t || t->flags & GENAI__ON_TAPE) return;
+    genai_tensor_destroy(t->grad);
+    genai__free(t->ctx, t->data);
+    genai__free(t->ctx, t);
+}
+
+GENAI_API genai_tensor *genai_tensor_of(genai_ctx *ctx, int ndim, const int *dim, const float *values) {
+    genai_tensor *t;
+    if (!ctx || !genai__shape_count(ctx, "genai_tensor_of", ndim, dim)) return NULL;
+    t = genai__temporary(ctx, ndim, dim, NULL);
+    if (t && values) memcpy(t->data, values, t->count * sizeof(float));
+    else if (t) memset(t->data, 0, t->count * sizeof(float));
+    return t;
+}
+
+GENAI_API genai_tensor *genai_scalar(genai_ctx *ctx, float value) { return genai_tensor_of(ctx, 0, NULL, &value); }
+GENAI_API float         genai_value(const genai_tensor *t) { return t && t->data ? t->data[0] : 0.0f; }
+
+/* ====================================================================================================================
+ * >>tape (private)
+ * genai__apply runs an op and, if a gradient will be wanted, leaves its inputs in the result: the tape is the list of
+ * results in order. Differentiation walks it backwards; each op's `backward` computes the inputs' gradients with ops, so
+ * they can be recorded and differentiated again. What no wanted leaf depends on is never computed.
+ * ================================================================================================================= */
+struct genai__op {
+    const char *name;
+    int         arity;                                      /* inputs that must not be NULL; a bias may follow      */
+    genai_result (*shape)(genai_tensor *y);                 /* y's dims from y->in and its attributes, or the error */
+    genai_result (*forward)(genai_tensor *y);
+    void (*backward)(genai_tensor *y, genai_tensor *dy, genai_tensor **dx); /* dx[i] for wanted inputs; NULL: none  */
+    int         view;                                       /* y's values are those of its first input              */
+};
+typedef struct genai__op genai__op;
+
+static genai_result genai__op_fail(const genai_tensor *y, const char *format, ...) GENAI__PRINTF(2, 3);
+static genai_result genai__op_fail(const genai_tensor *y, const char *format, ...) { /* "conv2d: ..." */
+    char    text[384];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    return genai__fail(y->ctx, GENAI_ERROR_SHAPE, "%s: %s", y->op->name, text);
+}
+
+/* proto: a tensor struct with inputs and attributes filled in. */
+static genai_tensor *genai__apply(const genai__op *op, genai_tensor *proto) {
+    genai_tensor *y = NULL;
+    genai_ctx    *ctx;
+    uint64_t      mode;
+    genai_result  result;
+    int           i, wanted = 0;
+    for (i = 0; i < op->arity; i++) if (!proto->in[i]) return NULL;
+    ctx = proto->ctx = proto->in[0]->ctx;
+    proto->op = op;
+    if (op->shape(proto) || !genai__shape_count(ctx, op->name, proto->ndim, proto->dim)) return NULL;
+    y = genai__temporary(ctx, proto->ndim, proto->dim, op->view ? proto->in[0]->data : NULL);
+    if (!y) return NULL;
+    y->op = op;
+    for (i = 0; i < 3; i++) {
+        y->in[i] = proto->in[i];
+        if (proto->in[i] && proto->in[i]->requires_grad) wanted = 1;
+    }
+    y->aux[0] = proto->aux[0];
+    y->aux[1] = proto->aux[1];
+    memcpy(y->i, proto->i, sizeof y->i);
+    memcpy(y->f, proto->f, sizeof y->f);
+    y->saved = proto->saved;
+    mode = genai__fp_enter();
+    result = op->forward ? op->forward(y) : GENAI_OK;
+    genai__fp_leave(mode);
+    if (result) return NULL;
+    if (wanted && ctx->recording && op->backward) y->requires_grad = 1;
+    else {
+        y->op = NULL;
+        y->in[0] = y->in[1] = y->in[2] = NULL;
+    }
+    return y;
+}
+
+GENAI_API int genai_recording(genai_ctx *ctx, int on) {
+    int before = 0;
+    if (ctx) {
+        before = ctx->recording;
+        ctx->recording = on;
+    }
+    return before;
+}
+
+/* --- differentiation --- */
+static int genai__wants(const genai_tensor *y, int i) { return y->in[i] && y->in[i]->flags & GENAI__WANTED; }
+
+static genai_result genai__add_gradient(genai_tensor *t, genai_tensor *dx) {
+    if (!dx) return t->ctx->result ? t->ctx->result : GENAI_ERROR_UNSUPPORTED;
+    t->pending = t->pending ? genai_add(t->pending, dx) : dx;
+    return t->pending ? GENAI_OK : t->ctx->result;
+}
+
+static void genai__set_wanted(genai_tensor *t, int wanted) {
+    t->flags &= ~(unsigned)GENAI__WANTED;
+    if (wanted) t->flags |= GENAI__WANTED;
+}
+
+/* Marks y and what it was made from wherever a wanted leaf or a target lies below. */
+static void genai__mark_wanted(genai_tensor *y, int leaves) {
+    genai_tensor *t;
+    int           i;
+    for (t = y->ctx->first; t; t = t->next) {
+        int wanted = 0;
+        for (i = 0; i < 3; i++) {
+            genai_tensor *in = t->in[i];
+            if (!in) continue;
+            if (!in->op) genai__set_wanted(in, in->flags & GENAI__TARGET || (leaves && in->requires_grad));
+            wanted |= (in->flags & GENAI__WANTED) != 0;
+        }
+        if (t->op) genai__set_wanted(t, wanted || t->flags & GENAI__TARGET);
+        if (t == y) break;
+    }
+}
+
+/* Leaves dy/dt in t->pending of every wanted leaf and target; other pending fields are NULL afterwards. */
+static genai_result genai__differentiate(genai_tensor *y, int leaves) {
+    genai_ctx    *ctx = y->ctx;
+    genai_result  result = GENAI_OK;
+    genai_tensor *t, *dx[3];
+    int           i;
+    genai__mark_wanted(y, leaves);
+    y->pending = genai_tensor_of(ctx, y->ndim, y->dim, NULL);
+    if (!y->pending) return ctx->result;
+    for (i = 0; (size_t)i < y->count; i++) y->pending->data[i] = 1.0f;
+    for (t = y; t; t = t->previous) {
+        genai_tensor *dy = t->pending;
+        if (!dy || !t->op) continue;
+        if (!(t->flags & GENAI__TARGET)) t->pending = NULL;
+        if (result || !(t->flags & GENAI__WANTED)) continue;
+        if (!genai__wants(t, 0) && !genai__wants(t, 1) && !genai__wants(t, 2)) continue;
+        dx[0] = dx[1] = dx[2] = NULL;
+        t->op->backward(t, dy, dx);
+        for (i = 0; i < 3 && !result; i++)
+            if (genai__wants(t, i)) result = genai__add_gradient(t->in[i], dx[i]);
+        if (result && !ctx->result)
+            genai__fail(ctx, result, "%s: its gradient can't be differentiated again", t->op->name);
+    }
+    return result;
+}
+
+/* Moves t's pending gradient to t->grad. */
+static genai_result genai__collect(genai_tensor *t) {
+    genai_tensor *g = t->pending;
+    t->pending = NULL;
+    if (!g) return GENAI_OK;
+    if (!t->grad) {
+        t->grad = t->flags & GENAI__ON_TAPE ? genai_tensor_of(t->ctx, t->ndim, t->dim, NULL) : genai_tensor_create(t->ctx, t->ndim, t->dim);
+        if (!t->grad) return t->ctx->result;
+    }
+    t->ctx->kernels->add_to(t->count, t->grad->data, g->data);
+    return GENAI_OK;
+}
+
+GENAI_API genai_result genai_backward(genai_tensor *loss) {
+    genai_result  result;
+    genai_tensor *t;
+    uint64_t      mode;
+    int           i, before;
+    if (!loss) return GENAI_ERROR_ARGUMENT;
+    if (loss->count != 1) {
+        char shape[64];
+        return genai__fail(loss->ctx, GENAI_ERROR_SHAPE, "genai_backward: a loss has one element, this has shape %s", genai__shape_text(loss, shape));
+    }
+    if (!loss->requires_grad) return genai__fail(loss->ctx, GENAI_ERROR_ARGUMENT, "genai_backward: the loss depends on nothing that requires a gradient");
+    before = genai_recording(loss->ctx, 0);
+    result = genai__differentiate(loss, 1);
+    genai_recording(loss->ctx, before);
+    mode = genai__fp_enter();
+    if (!loss->op && loss->requires_grad && !result) result = genai__collect(loss);
+    for (t = loss; t; t = t->previous)
+        for (i = 0; i < 3; i++)
+            if (t->in[i] && !t->in[i]->op) {
+                if (result) t->in[i]->pending = NULL;
+                else if (t->in[i]->pending) result = genai__collect(t->in[i]);
+            }
+    genai__fp_leave(mode);
+    return result;
+}
+
+GENAI_API genai_result genai_grad(genai_tensor *y, int n, genai_tensor **x, genai_tensor **dx, int create_graph) {
+    genai_result result;
+    int          i, before;
+    if (!y || !x || !dx) return GENAI_ERROR_ARGUMENT;
+    for (i = 0; i < n; i++) {
+        dx[i] = NULL;
+        if (!x[i]) return GENAI_ERROR_ARGUMENT;
+    }
+    for (i = 0; i < n; i++) x[i]->flags |= GENAI__TARGET;
+    before = genai_recording(y->ctx, create_graph);
+    result = genai__differentiate(y, 0);
+    for (i = 0; i < n; i++) x[i]->flags &= ~(unsigned)GENAI__TARGET;
+    for (i = 0; i < n && !result; i++) {
+        dx[i] = x[i]->pending ? x[i]->pending : genai_tensor_of(y->ctx, x[i]->ndim, x[i]->dim, NULL);
+        if (!dx[i]) result = y->ctx->result;
+    }
+    for (i = 0; i < n; i++) x[i]->pending = NULL;
+    genai_recording(y->ctx, before);
+    return result;
+}
+
+/* ====================================================================================================================
+ * >>ops (private)
+ * One block for each op: shape, forward, backward, descriptor, public function. First the elementwise ones, made from the
+ * rows in >>kernels.
+ * ================================================================================================================= */
+
+/* --- elementwise, one input --- */
+static genai_result genai__shape_of_first(genai_tensor *y) {
+    genai__set_shape(y, y->in[0]->ndim, y->in[0]->dim);
+    return GENAI_OK;
+}
+
+typedef struct genai__unary_job {
+    const genai__unary *k;
+    int                 order; /* 0: f, 1: d1, 2: d2 */
+    const float        *g, *h, *x, *y;
+    float              *to, p, q;
+} genai__unary_job;
+
+static void genai__unary_chunk(void *arg, size_t from, size_t n) {
+    const genai__unary_job *j = (const genai__unary_job *)arg;
+    if (j->order == 0) j->k->f(n, j->x + from, j->to + from, j->p, j->q);
+    else if (j->order == 1) j->k->d1(n, j->g + from, j->x + from, j->y + from, j->to + from, j->p, j->q);
+    else j->k->d2(n, j->g + from, j->h + from, j->x + from, j->y + from, j->to + from, j->p, j->q);
+}
+
+/* t->i[0] is the function's offset in the kernel table. Order 1: in g, x; order 2: in g, h, x; aux[0] is f(x). */
+static genai_result genai__unary_forward(genai_tensor *t, int order) {
+    genai__unary_job j;
+    j.k = (const genai__unary *)(const void *)((const char *)t->ctx->kernels + t->i[0]);
+    j.order = order;
+    j.g = order ? t->in[0]->data : NULL;
+    j.h = order == 2 ? t->in[1]->data : NULL;
+    j.x = t->in[order]->data;
+    j.y = order ? t->aux[0]->data : NULL;
+    j.to = t->data;
+    j.p = t->f[0];
+    j.q = t->f[1];
+    genai__for_chunks(t->ctx, t->count, genai__unary_chunk, &j);
+    return GENAI_OK;
+}
+static genai_result genai__unary_f(genai_tensor *t) { return genai__unary_forward(t, 0); }
+static genai_result genai__unary_d1(genai_tensor *t) { return genai__unary_forward(t, 1); }
+static genai_result genai__unary_d2(genai_tensor *t) { return genai__unary_forward(t, 2); }
+
+static genai_tensor *genai__unary_derive(const genai__op *op, const genai_tensor *from, genai_tensor *a, genai_tensor *b, genai_tensor *c,
+                                         genai_tensor *value) {
+    genai_tensor t;
+    memset(&t, 0, sizeof t);
+    t.in[0] = a;
+    t.in[1] = b;
+    t.in[2] = c;
+    t.aux[0] = value;
+    t.i[0] = from->i[0];
+    memcpy(t.f, from->f, sizeof t.f);
+    return genai__apply(op, &t);
+}
+
+/* q f''(x), q = g h: the end of the chain, third derivatives aren't offered */
+static void genai__unary_d2_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) { (void)y; (void)dy; (void)dx; }
+static const genai__op genai__op_unary_d2 = {"the second derivative of an elementwise function", 3, genai__shape_of_first, genai__unary_d2, genai__unary_d2_backward, 0};
+
+/* g f'(x): linear in g; its derivative with respect to x is g h f''(x) */
+static void genai__unary_d1_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx);
+static const genai__op genai__op_unary_d1 = {"the derivative of an elementwise function", 2, genai__shape_of_first, genai__unary_d1, genai__unary_d1_backward, 0};
+static void genai__unary_d1_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
+    if (genai__wants(y, 0)) dx[0] = genai__unary_derive(&genai__op_unary_d1, y, dy, y->in[1], NULL, y->aux[0]);
+    if (genai__wants(y, 1)) dx[1] = genai__unary_derive(&genai__op_unary_d2, y, dy, y->in[0], y->in[1], y->aux[0]);
+}
+
+static void genai__unary_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
+    dx[0] = genai__unary_derive(&genai__op_unary_d1, y, dy, y->in[0], NULL, y);
+}
+
+static genai_tensor *genai__unary_apply(const genai__op *op, size_t offset, genai_tensor *x, float p, float q) {
+    genai_tensor t;
+    memset(&t, 0, sizeof t);
+    t.in[0] = x;
+    t.i[0] = (int)offset;
+    t.f[0] = p;
+    t.f[1] = q;
+    return genai__apply(op, &t);
+}
+
+#define GENAI__X(name, f, d1, d2) \
+    static const genai__op genai__op_##name = {#name, 1, genai__shape_of_first, genai__unary_f, genai__unary_backward, 0};
+GENAI__UNARY_OPS(GENAI__X)
+#undef GENAI__X
+#define GENAI__APPLY(name, p, q) genai__unary_apply(&genai__op_##name, offsetof(genai__kernels, name), x, p, q)
+GENAI_API genai_tensor *genai_scale(genai_tensor *x, float scale, float shift) { return GENAI__APPLY(scale, scale, shift); }
+GENAI_API genai_tensor *genai_neg(genai_tensor *x) { return genai_scale(x, -1.0f, 0.0f); }
+GENAI_API genai_tensor *genai_square(genai_tensor *x) { return GENAI__APPLY(square, 0.0f, 0.0f); }
+GENAI_API genai_tensor *genai_sqrt(genai_tensor *x) { return GENAI__APPLY(sqrt, 0.0f, 0.0f); }
+GENAI_API genai_tensor *genai_exp(genai_tensor *x) { return GENAI__APPLY(exp, 0.0f, 0.0f); }
+GENAI_API genai_tensor *genai_log(genai_tensor *x) { return GENAI__APPLY(log, 0.0f, 0.0f); }
+GENAI_API genai_tensor *genai_tanh(genai_tensor *x) { return GENAI__APPLY(tanh, 0.0f, 0.0f); }
+GENAI_API genai_tensor *genai_sigmoid(genai_tensor *x) { return GENAI__APPLY(sigmoid, 0.0f, 0.0f); }
+GENAI_API genai_tensor *genai_softplus(genai_tensor *x) { return GENAI__APPLY(softplus, 0.0f, 0.0f); }
+GENAI_API genai_tensor *genai_relu(genai_tensor *x) { return GENAI__APPLY(relu, 0.0f, 0.0f); }
+GENAI_API genai_tensor *genai_leaky_relu(genai_tensor *x, float slope) { return GENAI__APPLY(leaky_relu, slope, 0.0f); }
+GENAI_API genai_tensor *genai_elu(genai_tensor *x, float alpha) { return GENAI__APPLY(elu, alpha, 0.0f); }
+GENAI_API genai_tensor *genai_gelu(genai_tensor *x) { return GENAI__APPLY(gelu, 0.0f, 0.0f); }
+GENAI_API genai_tensor *genai_silu(genai_tensor *x) { return GENAI__APPLY(silu, 0.0f, 0.0f); }
+GENAI_API genai_tensor *genai_abs(genai_tensor *x) { return GENAI__APPLY(abs, 0.0f, 0.0f); }
+GENAI_API genai_tensor *genai_clamp(genai_tensor *x, float low, float high) { return GENAI__APPLY(clamp, low, high); }
+#undef GENAI__APPLY
+
+/* --- elementwise, two inputs, broadcast --- */
+typedef struct genai__broadcast { /* up to 4 dims, merged where both inputs go on or stand still together */
+    genai__binary *f;
+    const float   *a, *b;
+    float         *y;
+    int            ndim;
+    size_t         dim[4], a_step[4], b_step[4]; /* in elements; 0 where the input is repeated */
+    size_t         rows, per_task;               /* rows: all dims but the last                */
+} genai__broadcast;
+
+static void genai__broadcast_chunk(void *arg, size_t from, size_t n) {
+    const genai__broadcast *j = (const genai__broadcast *)arg;
+    j->f(n, j->a + from * j->a_step[0], j->a_step[0], j->b + from * j->b_step[0], j->b_step[0], j->y + from);
+}
+
+static void genai__broadcast_rows(void *arg, int index) {
+    const genai__broadcast *j = (const genai__broadcast *)arg;
+    size_t                  row = (size_t)index * j->per_task, end = row + j->per_task, n = j->dim[j->ndim - 1];
+    if (end > j->rows) end = j->rows;
+    for (; row < end; row++) {
+        size_t rest = row, a = 0, b = 0;
+        int    d;
+        for (d = j->ndim - 2; d >= 0; d--) {
+            a += rest % j->dim[d] * j->a_step[d];
+            b += rest % j->dim[d] * j->b_step[d];
+            rest /= j->dim[d];
+        }
+        j->f(n, j->a + a, j->a_step[j->ndim - 1], j->b + b, j->b_step[j->ndim - 1], j->y + row * n);
+    }
+}
+
+/* y = f(a, b), a and b broadcast to y's shape, which they fit. */
+static void genai__broadcast_run(genai__binary *f, const genai_tensor *a, const genai_tensor *b, genai_tensor *y) {
+    genai__broadcast j;
+    size_t           a_size = a->count, b_size = b->count;
+    int              d, n = 0;
+    memset(&j, 0, sizeof j);
+    j.f = f;
+    j.a = a->data;
+    j.b = b->data;
+    j.y = y->data;
+    for (d = 0; d < y->ndim; d++) {
+        int    ad = d - (y->ndim - a->ndim), bd = d - (y->ndim - b->ndim);
+        size_t size = (size_t)y->dim[d];
+        int    a_full = ad >= 0 && a->dim[ad] == y->dim[d], b_full = bd >= 0 && b->dim[bd] == y->dim[d];
+        if (size == 1) continue;
+        if (a_full) a_size /= size;
+        if (b_full) b_size /= size;
+        if (n && (j.a_step[n - 1] != 0) == a_full && (j.b_step[n - 1] != 0) == b_full) n--;
+        else j.dim[n] = 1;
+        j.dim[n] *= size;
+        j.a_step[n] = a_full ? a_size : 0;
+        j.b_step[n] = b_full ? b_size : 0;
+        n++;
+    }
+    if (!n) j.dim[n++] = 1;
+    j.ndim = n;
+    if (n == 1) {
+        genai__for_chunks(y->ctx, j.dim[0], genai__broadcast_chunk, &j);
+        return;
+    }
+    j.rows = y->count / j.dim[n - 1];
+    j.per_task = j.dim[n - 1] >= GENAI__CHUNK ? 1 : GENAI__CHUNK / j.dim[n - 1];
+    while ((j.rows + j.per_task - 1) / j.per_task > GENAI__MAX_TASKS) j.per_task *= 2;
+    genai__parallel(y->ctx, (int)((j.rows + j.per_task - 1) / j.per_task), genai__broadcast_rows, &j);
+}
+
+static genai_result genai__binary_shape(genai_tensor *y) {
+    const genai_tensor *a = y->in[0], *b = y->in[1];
+    int                 d, dim[4], n = a->ndim > b->ndim ? a->ndim : b->ndim;
+    for (d = 0; d < n; d++) {
+        int ad = d - (n - a->ndim) >= 0 ? a->dim[d - (n - a->ndim)] : 1, bd = d - (n - b->ndim) >= 0 ? b->dim[d - (n - b->ndim)] : 1;
+        if (ad != bd && ad != 1 && bd != 1) {
+            char ta[64], tb[64];
+            return genai__op_fail(y, "shapes %s and %s don't broadcast", genai__shape_text(a, ta), genai__shape_text(b, tb));
+        }
+        dim[d] = ad > bd ? ad : bd;
+    }
+    genai__set_shape(y, n, dim);
+    return GENAI_OK;
+}
+
+static genai_result genai__binary_forward(genai_tensor *y) {
+    genai__binary *f;
+    memcpy(&f, (const char *)y->ctx->kernels + y->i[0], sizeof f);
+    genai__broadcast_run(f, y->in[0], y->in[1], y);
+    return GENAI_OK;
+}
+
+/* g summed over what was broadcast, back to the shape of `to`. */
+static genai_tensor *genai__sum_to(genai_tensor *g, const genai_tensor *to) {
+    unsigned axes = 0;
+    int      d;
+    if (!g || genai__same_shape(g, to)) return g;
+    for (d = 0; d < g->ndim; d++) {
+        int td = d - (g->ndim - to->ndim);
+        if (g->dim[d] != 1 && (td < 0 || to->dim[td] == 1)) axes |= 1u << d;
+    }
+    return genai_reshape(axes ? genai_sum(g, axes) : g, to->ndim, to->dim);
+}
+
+static genai_tensor *genai__greater(genai_tensor *a, genai_tensor *b);
+static void genai__add_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
+    if (genai__wants(y, 0)) dx[0] = genai__sum_to(dy, y->in[0]);
+    if (genai__wants(y, 1)) dx[1] = genai__sum_to(dy, y->in[1]);
+}
+static void genai__sub_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
+    if (genai__wants(y, 0)) dx[0] = genai__sum_to(dy, y->in[0]);
+    if (genai__wants(y, 1)) dx[1] = genai__sum_to(genai_neg(dy), y->in[1]);
+}
+static void genai__mul_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
+    if (genai__wants(y, 0)) dx[0] = genai__sum_to(genai_mul(dy, y->in[1]), y->in[0]);
+    if (genai__wants(y, 1)) dx[1] = genai__sum_to(genai_mul(dy, y->in[0]), y->in[1]);
+}
+static void genai__div_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
+    genai_tensor *q = genai_div(dy, y->in[1]);
+    if (genai__wants(y, 0)) dx[0] = genai__sum_to(q, y->in[0]);
+    if (genai__wants(y, 1)) dx[1] = genai__sum_to(genai_neg(genai_mul(q, genai_div(y->in[0], y->in[1]))), y->in[1]);
+}
+/* `second` is 1 where y took b */
+static void genai__choice_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx, genai_tensor *second) {
+    genai_tensor *to_b = genai_mul(dy, second);
+    if (genai__wants(y, 0)) dx[0] = genai__sum_to(genai_sub(dy, to_b), y->in[0]);
+    if (genai__wants(y, 1)) dx[1] = genai__sum_to(to_b, y->in[1]);
+}
+static void genai__min_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
+    genai__choice_backward(y, dy, dx, genai__greater(y->in[0], y->in[1]));
+}
+static void genai__max_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
+    genai__choice_backward(y, dy, dx, genai__greater(y->in[1], y->in[0]));
+}
+#define genai__greater_backward NULL /* its derivative is 0: the result is a constant */
+#define GENAI__X(name, f) \
+    static const genai__op genai__op_##name = {#name, 2, genai__binary_shape, genai__binary_forward, genai__##name##_backward, 0};
+GENAI__BINARY_OPS(GENAI__X)
+#undef GENAI__X
+#undef genai__greater_backward
+
+static genai_tensor *genai__binary_apply(const genai__op *op, size_t offset, genai_tensor *a, genai_tensor *b) {
+    genai_tensor t;
+    memset(&t, 0, sizeof t);
+    t.in[0] = a;
+    t.in[1] = b;
+    t.i[0] = (int)offset;
+    return genai__apply(op, &t);
+}
+#define GENAI__APPLY(name) genai__binary_apply(&genai__op_##name, offsetof(genai__kernels, name), a, b)
+GENAI_API genai_tensor *genai_add(genai_tensor *a, genai_tensor *b) { return GENAI__APPLY(add); }
+GENAI_API genai_tensor *genai_sub(genai_tensor *a, genai_tensor *b) { return GENAI__APPLY(sub); }
+GENAI_API genai_tensor *genai_mul(genai_tensor *a, genai_tensor *b) { return GENAI__APPLY(mul); }
+GENAI_API genai_tensor *genai_div(genai_tensor *a, genai_tensor *b) { return GENAI__APPLY(div); }
+GENAI_API genai_tensor *genai_min(genai_tensor *a, genai_tensor *b) { return GENAI__APPLY(min); }
+GENAI_API genai_tensor *genai_max(genai_tensor *a, genai_tensor *b) { return GENAI__APPLY(max); }
+static genai_tensor    *genai__greater(genai_tensor *a, genai_tensor *b) { return GENAI__APPLY(greater); } /* 1 where a > b */
+#undef GENAI__APPLY
+
+/* --- sum, and its adjoint: expand --- */
+typedef struct genai__reduction { /* y[outer][inner] = sum over r of x[outer][r][inner] */
+    genai_ctx   *ctx;
+    const float *x;
+    float       *y;
+    size_t       outer, r, inner, parts, part_rows, per_task;
+} genai__reduction;
+
+static void genai__reduce_rows(void *arg, int index) { /* inner is 1: whole rows */
+    const genai__reduction *j = (const genai__reduction *)arg;
+    size_t                  row = (size_t)index * j->per_task, end = genai__smaller(row + j->per_task, j->outer);
+    for (; row < end; row++) j->y[row] = j->ctx->kernels->sum(j->r, j->x + row * j->r);
+}
+static void genai__reduce_columns(void *arg, int index) { /* a part of the rows of one outer index */
+    const genai__reduction *j = (const genai__reduction *)arg;
+    size_t                  o = (size_t)index / j->parts, part = (size_t)index % j->parts, from = part * j->part_rows;
+    j->ctx->kernels->column_sums(genai__smaller(j->part_rows, j->r - from), j->inner, j->x + (o * j->r + from) * j->inner, j->y + (size_t)index * j->inner);
+}
+
+/* How many rows of `width` values make a part: by the shape only. */
+static size_t genai__part_rows(size_t rows, size_t width) {
+    size_t part = GENAI__CHUNK / (width ? width : 1) + 1, least = (rows + 255) / 256;
+    return part > least ? part : least;
+}
+
+static genai_result genai__reduce(genai_ctx *ctx, const float *x, size_t outer, size_t r, size_t inner, float *y) {
+    genai__reduction j;
+    size_t           o, p;
+    j.ctx = ctx;
+    j.x = x;
+    j.y = y;
+    j.outer = outer;
+    j.r = r;
+    j.inner = inner;
+    if (inner == 1) {
+        if (outer == 1 && r > GENAI__CHUNK) { /* one long row: parts first */
+            size_t n = r / GENAI__CHUNK, rest = r % GENAI__CHUNK;
+            float *part = (float *)genai__arena(ctx, (n + 1) * sizeof(float));
+            genai_result result;
+            if (!part) return GENAI_ERROR_MEMORY;
+            result = genai__reduce(ctx, x, n, GENAI__CHUNK, 1, part);
+            part[n] = ctx->kernels->sum(rest, x + n * GENAI__CHUNK);
+            return result ? result : genai__reduce(ctx, part, 1, n + 1, 1, y);
+        }
+        j.per_task = GENAI__CHUNK / r + 1;
+        while ((outer + j.per_task - 1) / j.per_task > GENAI__MAX_TASKS) j.per_task *= 2;
+        genai__parallel(ctx, (int)((outer + j.per_task - 1) / j.per_task), genai__reduce_rows, &j);
+        return GENAI_OK;
+    }
+    j.part_rows = genai__part_rows(r, inner);
+    j.parts = (r + j.part_rows - 1) / j.part_rows;
+    if (outer * j.parts > GENAI__MAX_TASKS) return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "sum: %zu groups of rows are too many", outer);
+    if (j.parts > 1) {
+        j.y = (float *)genai__arena(ctx, outer * j.parts * inner * sizeof(float));
+        if (!j.y) return GENAI_ERROR_MEMORY;
+    }
+    genai__parallel(ctx, (int)(outer * j.parts), genai__reduce_columns, &j);
+    if (j.parts > 1)
+        for (o = 0; o < outer; o++) {
+            memcpy(y + o * inner, j.y + o * j.parts * inner, inner * sizeof(float));
+            for (p = 1; p < j.parts; p++) ctx->kernels->add_to(inner, y + o * inner, j.y + (o * j.parts + p) * inner);
+        }
+    return GENAI_OK;
+}
+
+static genai_result genai__sum_shape(genai_tensor *y) {
+    const genai_tensor *x = y->in[0];
+    unsigned            all = (1u << x->ndim) - 1u, axes = (unsigned)y->i[0];
+    int                 d, dim[4];
+    if (!axes) y->i[0] = (int)(axes = all);
+    if (axes & ~all) return genai__op_fail(y, "axes 0x%x name more than the tensor's %d dims", axes, x->ndim);
+    for (d = 0; d < x->ndim; d++) dim[d] = axes >> d & 1 ? 1 : x->dim[d];
+    genai__set_shape(y, x->ndim, dim);
+    return GENAI_OK;
+}
+
+/* Groups of neighbouring summed dims, the last group first. */
+static genai_result genai__sum_forward(genai_tensor *y) {
+    const genai_tensor *x = y->in[0];
+    const float        *from = x->data;
+    size_t              size[4], outer, inner, r;
+    int                 d, e, i, groups = 0, done = 0;
+    unsigned            axes = (unsigned)y->i[0];
+    for (d = 0; d < 4; d++) size[d] = d < x->ndim ? (size_t)x->dim[d] : 1;
+    for (d = 0; d < x->ndim; d++)
+        if (axes >> d & 1 && (d == 0 || !(axes >> (d - 1) & 1))) groups++;
+    if (!groups) memcpy(y->data, x->data, y->count * sizeof(float));
+    for (d = x->ndim - 1; d >= 0; d = e - 1) {
+        float *to = y->data;
+        for (e = d; e > 0 && (axes >> (e - 1) & 1) == (axes >> d & 1); e--) {}
+        if (!(axes >> d & 1)) continue;
+        outer = r = inner = 1;
+        for (i = 0; i < e; i++) outer *= size[i];
+        for (i = e; i <= d; i++) {
+            r *= size[i];
+            size[i] = 1;
+        }
+        for (i = d + 1; i < 4; i++) inner *= size[i];
+        done++;
+        if (done < groups) {
+            to = (float *)genai__arena(y->ctx, outer * inner * sizeof(float));
+            if (!to) return GENAI_ERROR_MEMORY;
+        }
+        if (genai__reduce(y->ctx, from, outer, r, inner, to)) return y->ctx->result;
+        from = to;
+    }
+    return GENAI_OK;
+}
+
+static genai_tensor *genai__expand_to(genai_tensor *x, int ndim, const int *dim);
+static void genai__sum_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) { dx[0] = genai__expand_to(dy, y->in[0]->ndim, y->in[0]->dim); }
+static const genai__op genai__op_sum = {"sum", 1, genai__sum_shape, genai__sum_forward, genai__sum_backward, 0};
+
+GENAI_API genai_tensor *genai_sum(genai_tensor *x, unsigned axes) {
+    genai_tensor t;
+    memset(&t, 0, sizeof t);
+    t.in[0] = x;
+    t.i[0] = (int)axes;
+    return genai__apply(&genai__op_sum, &t);
+}
+
+GENAI_API genai_tensor *genai_mean(genai_tensor *x, unsigned axes) {
+    genai_tensor *s = genai_sum(x, axes);
+    return s ? genai_scale(s, 1.0f / (float)(x->count / s->count), 0.0f) : NULL;
+}
+
+static genai_result genai__expand_shape(genai_tensor *y) {
+    genai__set_shape(y, y->i[4], y->i);
+    return GENAI_OK;
+}
+static genai_result genai__expand_forward(genai_tensor *y) {
+    genai_tensor zero;
+    float        value = 0.0f;
+    genai__tensor_init(y->ctx, &zero, 0, NULL, &value);
+    genai__broadcast_run(y->ctx->kernels->add, y->in[0], &zero, y);
+    return GENAI_OK;
+}
+static void genai__expand_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) { dx[0] = genai__sum_to(dy, y->in[0]); }
+static const genai__op genai__op_expand = {"expand", 1, genai__expand_shape, genai__expand_forward, genai__expand_backward, 0};
+static genai_tensor *genai__expand_to(genai_tensor *x, int ndim, const int *dim) { /* x repeated to dims that it broadcasts to */
+    genai_tensor t;
+    memset(&t, 0, sizeof t);
+    t.in[0] = x;
+    t.i[4] = ndim;
+    if (ndim) memcpy(t.i, dim, (size_t)ndim * sizeof *dim);
+    return genai__apply(&genai__op_expand, &t);
+}
+
+/* --- reshape, detach: other views of the same values --- */
+static genai_result genai__reshape_shape(genai_tensor *y) {
+    const genai_tensor *x = y->in[0];
+    size_t              known = 1;
+    int                 d, free_dim = -1;
+    char                shape[64];
+    if (y->i[4] < 0 || y->i[4] > 4) return genai__op_fail(y, "a tensor has 0 to 4 dims, not %d", y->i[4]);
+    for (d = 0; d < y->i[4]; d++) {
+        if (y->i[d] == -1 && free_dim < 0) free_dim = d;
+        else if (y->i[d] < 1) return genai__op_fail(y, "dim %d is %d", d, y->i[d]);
+        else if (!genai__mul(known, (size_t)y->i[d], &known)) known = 0;
+    }
+    if (free_dim >= 0 && known && x->count % known == 0) y->i[free_dim] = (int)(x->count / known);
+    else if (free_dim >= 0 || known != x->count)
+        return genai__op_fail(y, "%zu values of %s don't fill the new shape", x->count, genai__shape_text(x, shape));
+    genai__set_shape(y, y->i[4], y->i);
+    return GENAI_OK;
+}
+static void genai__reshape_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) { dx[0] = genai_reshape(dy, y->in[0]->ndim, y->in[0]->dim); }
+static const genai__op genai__op_reshape = {"reshape", 1, genai__reshape_shape, NULL, genai__reshape_backward, 1};
+GENAI_API genai_tensor *genai_reshape(genai_tensor *x, int ndim, const int *dim) {
+    genai_tensor t;
+    memset(&t, 0, sizeof t);
+    t.in[0] = x;
+    t.i[4] = ndim;
+    if (ndim > 0 && ndim <= 4) {
+        if (!dim) return NULL;
+        memcpy(t.i, dim, (size_t)ndim * sizeof *dim);
+    }
+    return genai__apply(&genai__op_reshape, &t);
+}
+
+static const genai__op genai__op_detach = {"detach", 1, genai__shape_of_first, NULL, NULL, 1};
+GENAI_API genai_tensor *genai_detach(genai_tensor *x) {
+    genai_tensor t;
+    memset(&t, 0, sizeof t);
+    t.in[0] = x;
+    return genai__apply(&genai__op_detach, &t);
+}
+
+/* --- transpose: y.dim[i] = x.dim[order[i]], order in i[0..3] --- */
+static genai_result genai__transpose_shape(genai_tensor *y) {
+    const genai_tensor *x = y->in[0];
+    unsigned            seen = 0;
+    int                 d, dim[4];
+    for (d = 0; d < x->ndim; d++) {
+        if (y->i[d] < 0 || y->i[d] >= x->ndim || seen >> y->i[d] & 1) return genai__op_fail(y, "the order isn't a permutation of the %d dims", x->ndim);
+        seen |= 1u << y->i[d];
+        dim[d] = x->dim[y->i[d]];
+    }
+    genai__set_shape(y, x->ndim, dim);
+    return GENAI_OK;
+}
+
+typedef struct genai__permutation {
+    const float *x;
+    float       *y;
+    size_t       dim[4], step[4], rows, per_task;
+} genai__permutation;
+
+static void genai__transpose_rows(void *arg, int index) {
+    const genai__permutation *j = (const genai__permutation *)arg;
+    size_t                    row = (size_t)index * j->per_task, end = genai__smaller(row + j->per_task, j->rows), i;
+    for (; row < end; row++) {
+        const float *x = j->x + row % j->dim[2] * j->step[2] + row / j->dim[2] % j->dim[1] * j->step[1] + row / j->dim[2] / j->dim[1] * j->step[0];
+        float       *y = j->y + row * j->dim[3];
+        if (j->step[3] == 1) memcpy(y, x, j->dim[3] * sizeof *y);
+        else for (i = 0; i < j->dim[3]; i++) y[i] = x[i * j->step[3]];
+    }
+}
+
+static genai_result genai__transpose_forward(genai_tensor *y) {
+    const genai_tensor *x = y->in[0];
+    genai__permutation  j;
+    size_t              step[4];
+    int                 d, pad = 4 - y->ndim;
+    for (d = x->ndim - 1; d >= 0; d--) step[d] = d == x->ndim - 1 ? 1 : step[d + 1] * (size_t)x->dim[d + 1];
+    for (d = 0; d < 4; d++) {
+        j.dim[d] = d < pad ? 1 : (size_t)y->dim[d - pad];
+        j.step[d] = d < pad ? 0 : step[y->i[d - pad]];
+    }
+    j.x = x->data;
+    j.y = y->data;
+    j.rows = y->count / j.dim[3];
+    j.per_task = GENAI__CHUNK / j.dim[3] + 1;
+    while ((j.rows + j.per_task - 1) / j.per_task > GENAI__MAX_TASKS) j.per_task *= 2;
+    genai__parallel(y->ctx, (int)((j.rows + j.per_task - 1) / j.per_task), genai__transpose_rows, &j);
+    return GENAI_OK;
+}
+static void genai__transpose_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
+    int d, inverse[4];
+    for (d = 0; d < y->ndim; d++) inverse[y->i[d]] = d;
+    dx[0] = genai_transpose(dy, inverse);
+}
+static const genai__op genai__op_transpose = {"transpose", 1, genai__transpose_shape, genai__transpose_forward, genai__transpose_backward, 0};
+GENAI_API genai_tensor *genai_transpose(genai_tensor *x, const int *order) {
+    genai_tensor t;
+    memset(&t, 0, sizeof t);
+    t.in[0] = x;
+    if (!x || !order) return NULL;
+    memcpy(t.i, order, (size_t)x->ndim * sizeof *order);
+    return genai__apply(&genai__op_transpose, &t);
+}
+
+/* --- concat, slice, pad along one axis: runs of `inner` values --- */
+static void genai__axis_sizes(const genai_tensor *x, int axis, size_t *outer, size_t *inner) {
+    int d;
+    *outer = *inner = 1;
+    for (d = 0; d < axis; d++) *outer *= (size_t)x->dim[d];
+    for (d = axis + 1; d < x->ndim; d++) *inner *= (size_t)x->dim[d];
+}
+static genai_result genai__check_axis(const genai_tensor *y, int axis) {
+    if (axis >= 0 && axis < y->in[0]->ndim) return GENAI_OK;
+    return genai__op_fail(y, "axis %d isn't one of the tensor's %d dims", axis, y->in[0]->ndim);
+}
+
+static genai_result genai__concat_shape(genai_tensor *y) { /* i: axis */
+    const genai_tensor *a = y->in[0], *b = y->in[1];
+    int                 d, dim[4];
+    if (genai__check_axis(y, y->i[0])) return GENAI_ERROR_SHAPE;
+    for (d = 0; d < a->ndim; d++) {
+        if (a->ndim != b->ndim || (d != y->i[0] && a->dim[d] != b->dim[d])) {
+            char ta[64], tb[64];
+            return genai__op_fail(y, "%s and %s don't agree but in dim %d", genai__shape_text(a, ta), genai__shape_text(b, tb), y->i[0]);
+        }
+        dim[d] = a->dim[d];
+    }
+    if (a->dim[y->i[0]] > INT32_MAX - b->dim[y->i[0]]) return genai__op_fail(y, "the result is too large");
+    dim[y->i[0]] += b->dim[y->i[0]];
+    genai__set_shape(y, a->ndim, dim);
+    return GENAI_OK;
+}
+static genai_result genai__concat_forward(genai_tensor *y) {
+    size_t outer, inner, o, na, nb;
+    genai__axis_sizes(y, y->i[0], &outer, &inner);
+    na = (size_t)y->in[0]->dim[y->i[0]] * inner;
+    nb = (size_t)y->in[1]->dim[y->i[0]] * inner;
+    for (o = 0; o < outer; o++) {
+        memcpy(y->data + o * (na + nb), y->in[0]->data + o * na, na * sizeof(float));
+        memcpy(y->data + o * (na + nb) + na, y->in[1]->data + o * nb, nb * sizeof(float));
+    }
+    return GENAI_OK;
+}
+static void genai__concat_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
+    int axis = y->i[0], n = y->in[0]->dim[axis];
+    if (genai__wants(y, 0)) dx[0] = genai_slice(dy, axis, 0, n);
+    if (genai__wants(y, 1)) dx[1] = genai_slice(dy, axis, n, y->in[1]->dim[axis]);
+}
+static const genai__op genai__op_concat = {"concat", 2, genai__concat_shape, genai__concat_forward, genai__concat_backward, 0};
+GENAI_API genai_tensor *genai_concat(genai_tensor *a, genai_tensor *b, int axis) {
+    genai_tensor t;
+    memset(&t, 0, sizeof t);
+    t.in[0] = a;
+    t.in[1] = b;
+    t.i[0] = axis;
+    return genai__apply(&genai__op_concat, &t);
+}
+
+static genai_result genai__slice_shape(genai_tensor *y) { /* i: axis, from, count */
+    const genai_tensor *x = y->in[0];
+    int                 dim[4];
+    if (genai__check_axis(y, y->i[0])) return GENAI_ERROR_SHAPE;
+    if (y->i[1] < 0 || y->i[2] < 1 || y->i[2] > x->dim[y->i[0]] - y->i[1])
+        return genai__op_fail(y, "%d values from %d don't lie in dim %d of size %d", y->i[2], y->i[1], y->i[0], x->dim[y->i[0]]);
+    memcpy(dim, x->dim, sizeof dim);
+    dim[y->i[0]] = y->i[2];
+    genai__set_shape(y, x->ndim, dim);
+    return GENAI_OK;
+}
+static genai_result genai__slice_forward(genai_tensor *y) {
+    size_t outer, inner, o, all, part, from;
+    genai__axis_sizes(y, y->i[0], &outer, &inner);
+    all = (size_t)y->in[0]->dim[y->i[0]] * inner;
+    part = (size_t)y->i[2] * inner;
+    from = (size_t)y->i[1] * inner;
+    for (o = 0; o < outer; o++) memcpy(y->data + o * part, y->in[0]->data + o * all + from, part * sizeof(float));
+    return GENAI_OK;
+}
+static void genai__slice_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
+    dx[0] = genai_pad(dy, y->i[0], y->i[1], y->in[0]->dim[y->i[0]] - y->i[1] - y->i[2]);
+}
+static const genai__op genai__op_slice = {"slice", 1, genai__slice_shape, genai__slice_forward, genai__slice_backward, 0};
+GENAI_API genai_tensor *genai_slice(genai_tensor *x, int axis, int from, int count) {
+    genai_tensor t;
+    memset(&t, 0, sizeof t);
+    t.in[0] = x;
+    t.i[0] = axis;
+    t.i[1] = from;
+    t.i[2] = count;
+    return genai__apply(&genai__op_slice, &t);
+}
+
+static genai_result genai__pad_shape(genai_tensor *y) { /* i: axis, before, after */
+    const genai_tensor *x = y->in[0];
+    int                 dim[4];
+    if (genai__check_axis(y, y->i[0])) return GENAI_ERROR_SHAPE;
+    if (y->i[1] < 0 || y->i[2] < 0) return genai__op_fail(y, "%d before and %d after: padding isn't negative", y->i[1], y->i[2]);
+    memcpy(dim, x->dim, sizeof dim);
+    if (y->i[1] > INT32_MAX - dim[y->i[0]] || y->i[2] > INT32_MAX - dim[y->i[0]] - y->i[1]) return genai__op_fail(y, "the result is too large");
+    dim[y->i[0]] += y->i[1] + y->i[2];
+    genai__set_shape(y, x->ndim, dim);
+    return GENAI_OK;
+}
+static genai_result genai__pad_forward(genai_tensor *y) {
+    size_t outer, inner, o, part, before, after;
+    float *to = y->data;
+    genai__axis_sizes(y, y->i[0], &outer, &inner);
+    part = (size_t)y->in[0]->dim[y->i[0]] * inner;
+    before = (size_t)y->i[1] * inner;
+    after = (size_t)y->i[2] * inner;
+    for (o = 0; o < outer; o++, to += before + part + after) {
+        memset(to, 0, before * sizeof(float));
+        memcpy(to + before, y->in[0]->data + o * part, part * sizeof(float));
+        memset(to + before + part, 0, after * sizeof(float));
+    }
+    return GENAI_OK;
+}
+static void genai__pad_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
+    dx[0] = genai_slice(dy, y->i[0], y->i[1], y->in[0]->dim[y->i[0]]);
+}
+static const genai__op genai__op_pad = {"pad", 1, genai__pad_shape, genai__pad_forward, genai__pad_backward, 0};
+GENAI_API genai_tensor *genai_pad(genai_tensor *x, int axis, int before, int after) {
+    genai_tensor t;
+    memset(&t, 0, sizeof t);
+    t.in[0] = x;
+    t.i[0] = axis;
+    t.i[1] = before;
+    t.i[2] = after;
+    return genai__apply(&genai__op_pad, &t);
+}
+
+/* --- matmul: i: transpose a, transpose b; with a bias in in[2] it is dense --- */
+static genai_result genai__matmul_shape(genai_tensor *y) {
+    const genai_tensor *a = y->in[0], *b = y->in[1], *bias = y->in[2];
+    int                 d, dim[4], m, n, k, kb;
+    char                ta[64], tb[64];
+    if (a->ndim < 2 || b->ndim < 2 || (b->ndim != 2 && b->ndim != a->ndim))
+        return genai__op_fail(y, "%s and %s aren't matrices, or batches of the same", genai__shape_text(a, ta), genai__shape_text(b, tb));
+    m = a->dim[a->ndim - (y->i[0] ? 1 : 2)];
+    k = a->dim[a->ndim - (y->i[0] ? 2 : 1)];
+    kb = b->dim[b->ndim - (y->i[1] ? 1 : 2)];
+    n = b->dim[b->ndim - (y->i[1] ? 2 : 1)];
+    if (k != kb) return genai__op_fail(y, "inner sizes %d and %d differ (%s%s times %s%s)", k, kb, genai__shape_text(a, ta), y->i[0] ? "'" : "",
+                                       genai__shape_text(b, tb), y->i[1] ? "'" : "");
+    for (d = 0; d < a->ndim - 2; d++) {
+        dim[d] = a->dim[d];
+        if (b->ndim != 2 && b->dim[d] != dim[d]) return genai__op_fail(y, "batches of %s and %s differ", genai__shape_text(a, ta), genai__shape_text(b, tb));
+    }
+    dim[a->ndim - 2] = m;
+    dim[a->ndim - 1] = n;
+    if (bias && (bias->ndim != 1 || bias->dim[0] != n)) return genai__op_fail(y, "the bias %s isn't [%d]", genai__shape_text(bias, ta), n);
+    genai__set_shape(y, a->ndim, dim);
+    return GENAI_OK;
+}
+
+static genai_result genai__matmul_forward(genai_tensor *y) {
+    const genai_tensor *a = y->in[0], *b = y->in[1];
+    size_t              a_cols = (size_t)a->dim[a->ndim - 1], b_cols = (size_t)b->dim[b->ndim - 1], batch, i;
+    genai__gemm         g;
+    memset(&g, 0, sizeof g);
+    g.m = (size_t)y->dim[y->ndim - 2];
+    g.n = (size_t)y->dim[y->ndim - 1];
+    g.k = y->i[0] ? (size_t)a->dim[a->ndim - 2] : a_cols;
+    g.a_row = y->i[0] ? 1 : a_cols;
+    g.a_col = y->i[0] ? a_cols : 1;
+    g.b_row = y->i[1] ? 1 : b_cols;
+    g.b_col = y->i[1] ? b_cols : 1;
+    g.c_row = g.n;
+    g.bias = y->in[2] ? y->in[2]->data : NULL;
+    batch = y->count / (g.m * g.n);
+    if (b->ndim == 2 && !y->i[0]) { /* one tall product */
+        g.m *= batch;
+        batch = 1;
+    }
+    for (i = 0; i < batch; i++) {
+        genai_result result;
+        g.a = a->data + i * g.m * g.k;
+        g.b = b->data + (b->ndim == 2 ? 0 : i * g.k * g.n);
+        g.c = y->data + i * g.m * g.n;
+        result = genai__gemm_run(y->ctx, &g);
+        if (result) return result;
+    }
+    return GENAI_OK;
+}
+
+static void genai__matmul_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
+    genai_tensor *a = y->in[0], *b = y->in[1];
+    int           ta = y->i[0], tb = y->i[1];
+    if (genai__wants(y, 0)) {
+        if (ta && b->ndim == 2 && a->ndim > 2) { /* a' = b dy', batch by batch: (dy b')' */
+            int order[4] = {0, 1, 2, 3};
+            order[a->ndim - 2] = a->ndim - 1;
+            order[a->ndim - 1] = a->ndim - 2;
+            dx[0] = genai_transpose(genai_matmul(dy, b, 0, !tb), order);
+        } else dx[0] = ta ? genai_matmul(b, dy, tb, 1) : genai_matmul(dy, b, 0, !tb);
+    }
+    if (genai__wants(y, 1)) {
+        if (b->ndim == 2 && a->ndim > 2) {
+            unsigned      leading = (1u << (a->ndim - 2)) - 1u;
+            genai_tensor *db;
+            if (ta) {
+                db = genai_sum(tb ? genai_matmul(dy, a, 1, 1) : genai_matmul(a, dy, 0, 0), leading);
+                dx[1] = db ? genai_reshape(db, 2, b->dim) : NULL;
+            } else { /* one tall product */
+                int a2[2], d2[2];
+                a2[0] = d2[0] = -1;
+                a2[1] = a->dim[a->ndim - 1];
+                d2[1] = dy->dim[dy->ndim - 1];
+                a = genai_reshape(a, 2, a2);
+                dy = genai_reshape(dy, 2, d2);
+                dx[1] = tb ? genai_matmul(dy, a, 1, 0) : genai_matmul(a, dy, 1, 0);
+            }
+        } else dx[1] = tb ? genai_matmul(dy, a, 1, ta) : genai_matmul(a, dy, !ta, 0);
+    }
+    if (genai__wants(y, 2)) dx[2] = genai__sum_to(dy, y->in[2]);
+}
+static const genai__op genai__op_matmul = {"matmul", 2, genai__matmul_shape, genai__matmul_forward, genai__matmul_backward, 0};
+GENAI_API genai_tensor *genai_matmul(genai_tensor *a, genai_tensor *b, int transpose_a, int transpose_b) {
+    genai_tensor t;
+    memset(&t, 0, sizeof t);
+    t.in[0] = a;
+    t.in[1] = b;
+    t.i[0] = transpose_a != 0;
+    t.i[1] = transpose_b != 0;
+    return genai__apply(&genai__op_matmul, &t);
+}
+
+static const genai__op genai__op_dense = {"dense", 2, genai__matmul_shape, genai__matmul_forward, genai__matmul_backward, 0};
+GENAI_API genai_tensor *genai_dense(genai_tensor *x, genai_tensor *w, genai_tensor *bias) {
+    genai_tensor t;
+    memset(&t, 0, sizeof t);
+    t.in[0] = x;
+    t.in[1] = w;
+    t.in[2] = bias;
+    return genai__apply(&genai__op_dense, &t);
+}
+
+/* --- convolution: three ops closed under differentiation. i: stride h, w, top, left, and the two sizes that the inputs
+ * don't tell: nothing, H and W of x, or kernel height and width --- */
+static void genai__conv_of(const genai_tensor *y, const genai_tensor *x, const genai_tensor *w, const genai_tensor *out, genai__conv *v) {
+    v->n = x->dim[0]; v->h = x->dim[1]; v->w = x->dim[2]; v->c = x->dim[3];
+    v->oh = out->dim[1]; v->ow = out->dim[2]; v->m = out->dim[3];
+    v->kh = w->dim[0]; v->kw = w->dim[1];
+    v->stride_h = y->i[0]; v->stride_w = y->i[1];
+    v->top = y->i[2]; v->left = y->i[3];
+}
+
+static genai_tensor *genai__conv_apply(const genai__op *op, const int *i, genai_tensor *a, genai_tensor *b, genai_tensor *bias, int size_h, int size_w) {
+    genai_tensor t;
+    memset(&t, 0, sizeof t);
+    t.in[0] = a;
+    t.in[1] = b;
+    t.in[2] = bias;
+    memcpy(t.i, i, 4 * sizeof *i);
+    t.i[4] = size_h;
+    t.i[5] = size_w;
+    return genai__apply(op, &t);
+}
+
+/* How a size n shrinks with kernel k, stride and pad: 1 with output size and padding before, or 0. */
+static int genai__conv_size(int n, int k, int stride, int pad, int *out, int *before) {
+    if (pad == GENAI_SAME) {
+        int total;
+        *out = (n - 1) / stride + 1;
+        total = (*out - 1) * stride + k - n;
+        *before = total > 0 ? total / 2 : 0;
+        return 1;
+    }
+    if (n > INT32_MAX - 2 * pad || n + 2 * pad < k) return 0;
+    *out = (n + 2 * pad - k) / stride + 1;
+    *before = pad;
+    return 1;
+}
+
+static genai_result genai__conv2d_shape(genai_tensor *y) { /* i[4], i[5]: output size */
+    const genai_tensor *x = y->in[0], *w = y->in[1], *bias = y->in[2];
+    int                 dim[4];
+    char                tx[64], tw[64];
+    if (x->ndim != 4 || w->ndim != 4) return genai__op_fail(y, "x %s isn't [N,H,W,C] or w %s isn't [K,K,C,M]", genai__shape_text(x, tx), genai__shape_text(w, tw));
+    if (x->dim[3] != w->dim[2]) return genai__op_fail(y, "x has %d channels but w wants %d (x %s, w %s)", x->dim[3], w->dim[2], genai__shape_text(x, tx), genai__shape_text(w, tw));
+    if (bias && (bias->ndim != 1 || bias->dim[0] != w->dim[3])) return genai__op_fail(y, "the bias %s isn't [%d]", genai__shape_text(bias, tx), w->dim[3]);
+    dim[0] = x->dim[0];
+    dim[1] = y->i[4];
+    dim[2] = y->i[5];
+    dim[3] = w->dim[3];
+    genai__set_shape(y, 4, dim);
+    return GENAI_OK;
+}
+static genai_result genai__conv2d_forward(genai_tensor *y) {
+    genai__conv v;
+    genai__conv_of(y, y->in[0], y->in[1], y, &v);
+    return genai__conv_forward(y->ctx, &v, y->in[0]->data, y->in[1]->data, y->in[2] ? y->in[2]->data : NULL, y->data);
+}
+static void genai__conv2d_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx);
+static const genai__op genai__op_conv2d = {"conv2d", 2, genai__conv2d_shape, genai__conv2d_forward, genai__conv2d_backward, 0};
+
+static genai_result genai__conv2d_input_shape(genai_tensor *y) { /* in: dy, w; i[4], i[5]: H, W of x */
+    const genai_tensor *g = y->in[0], *w = y->in[1], *bias = y->in[2];
+    int                 dim[4];
+    char                tx[64], tw[64];
+    if (g->ndim != 4 || w->ndim != 4) return genai__op_fail(y, "x %s isn't [N,H,W,C] or w %s isn't [K,K,M,C]", genai__shape_text(g, tx), genai__shape_text(w, tw));
+    if (g->dim[3] != w->dim[3]) return genai__op_fail(y, "x has %d channels but w wants %d (x %s, w %s)", g->dim[3], w->dim[3], genai__shape_text(g, tx), genai__shape_text(w, tw));
+    if (bias && (bias->ndim != 1 || bias->dim[0] != w->dim[2])) return genai__op_fail(y, "the bias %s isn't [%d]", genai__shape_text(bias, tx), w->dim[2]);
+    dim[0] = g->dim[0];
+    dim[1] = y->i[4];
+    dim[2] = y->i[5];
+    dim[3] = w->dim[2];
+    genai__set_shape(y, 4, dim);
+    return GENAI_OK;
+}
+static genai_result genai__conv2d_input_forward(genai_tensor *y) {
+    genai__conv v;
+    genai__conv_of(y, y, y->in[1], y->in[0], &v);
+    return genai__conv_input(y->ctx, &v, y->in[0]->data, y->in[1]->data, y->in[2] ? y->in[2]->data : NULL, y->data);
+}
+static void genai__conv2d_input_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx);
+static const genai__op genai__op_conv2d_input = {"conv2d_transpose", 2, genai__conv2d_input_shape, genai__conv2d_input_forward, genai__conv2d_input_backward, 0};
+
+static genai_result genai__conv2d_weight_shape(genai_tensor *y) { /* in: x, dy; i[4], i[5]: kernel height, width */
+    int dim[4];
+    dim[0] = y->i[4];
+    dim[1] = y->i[5];
+    dim[2] = y->in[0]->dim[3];
+    dim[3] = y->in[1]->dim[3];
+    genai__set_shape(y, 4, dim);
+    return GENAI_OK;
+}
+static genai_result genai__conv2d_weight_forward(genai_tensor *y) {
+    genai__conv v;
+    genai__conv_of(y, y->in[0], y, y->in[1], &v);
+    return genai__conv_weight(y->ctx, &v, y->in[0]->data, y->in[1]->data, y->data);
+}
+static void genai__conv2d_weight_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx);
+static const genai__op genai__op_conv2d_weight = {"conv2d_weight", 2, genai__conv2d_weight_shape, genai__conv2d_weight_forward, genai__conv2d_weight_backward, 0};
+
+static void genai__conv2d_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
+    genai_tensor *x = y->in[0], *w = y->in[1];
+    if (genai__wants(y, 0)) dx[0] = genai__conv_apply(&genai__op_conv2d_input, y->i, dy, w, NULL, x->dim[1], x->dim[2]);
+    if (genai__wants(y, 1)) dx[1] = genai__conv_apply(&genai__op_conv2d_weight, y->i, x, dy, NULL, w->dim[0], w->dim[1]);
+    if (genai__wants(y, 2)) dx[2] = genai__sum_to(dy, y->in[2]);
+}
+static void genai__conv2d_input_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
+    genai_tensor *g = y->in[0], *w = y->in[1];
+    if (genai__wants(y, 0)) dx[0] = genai__conv_apply(&genai__op_conv2d, y->i, dy, w, NULL, g->dim[1], g->dim[2]);
+    if (genai__wants(y, 1)) dx[1] = genai__conv_apply(&genai__op_conv2d_weight, y->i, dy, g, NULL, w->dim[0], w->dim[1]);
+    if (genai__wants(y, 2)) dx[2] = genai__sum_to(dy, y->in[2]);
+}
+static void genai__conv2d_weight_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
+    genai_tensor *x = y->in[0], *g = y->in[1];
+    if (genai__wants(y, 0)) dx[0] = genai__conv_apply(&genai__op_conv2d_input, y->i, g, dy, NULL, x->dim[1], x->dim[2]);
+    if (genai__wants(y, 1)) dx[1] = genai__conv_apply(&genai__op_conv2d, y->i, x, dy, NULL, g->dim[1], g->dim[2]);
+}
+
+static genai_result genai__conv_check(genai_ctx *ctx, const char *who, const genai_conv_desc *d) {
+    if (d->stride_h >= 0 && d->stride_w >= 0 && d->pad_h >= GENAI_SAME && d->pad_w >= GENAI_SAME && d->stride_h <= 1 << 20 &&
+        d->stride_w <= 1 << 20 && d->pad_h <= 1 << 20 && d->pad_w <= 1 << 20 && d->output_h >= 0 && d->output_w >= 0) return GENAI_OK;
+    return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: stride %dx%d, padding %dx%d or output size %dx%d is out of range", who, d->stride_h, d->stride_w,
+                       d->pad_h, d->pad_w, d->output_h, d->output_w);
+}
+
+GENAI_API genai_tensor *genai_conv2d(genai_tensor *x, genai_tensor *w, genai_tensor *bias, const genai_conv_desc *desc) {
+    genai_conv_desc d;
+    int             i[4], oh = 1, ow = 1;
+    memset(&d, 0, sizeof d);
+    if (desc) d = *desc;
+    if (!x || !w || genai__conv_check(x->ctx, "conv2d", &d)) return NULL;
+    i[0] = d.stride_h ? d.stride_h : 1;
+    i[1] = d.stride_w ? d.stride_w : 1;
+    i[2] = i[3] = 0;
+    if (x->ndim == 4 && w->ndim == 4 && (!genai__conv_size(x->dim[1], w->dim[0], i[0], d.pad_h, &oh, &i[2]) ||
+                                         !genai__conv_size(x->dim[2], w->dim[1], i[1], d.pad_w, &ow, &i[3]))) {
+        genai__fail(x->ctx, GENAI_ERROR_SHAPE, "conv2d: an image of %dx%d with padding %dx%d is smaller than the %dx%d kernel", x->dim[1], x->dim[2],
+                    d.pad_h, d.pad_w, w->dim[0], w->dim[1]);
+        return NULL;
+    }
+    return genai__conv_apply(&genai__op_conv2d, i, x, w, bias, oh, ow);
+}
+
+/* The size that a convolution with kernel k, stride and pad shrinks to n: 1 with it and the padding before, or 0. */
+static int genai__conv_transpose_size(int n, int k, int stride, int pad, int wanted, int *size, int *before) {
+    int64_t least = pad == GENAI_SAME ? (int64_t)n * stride : (int64_t)(n - 1) * stride + k - 2 * pad;
+    int     back;
+    if (wanted) least = wanted;
+    if (least < 1 || least > INT32_MAX) return 0;
+    *size = (int)least;
+    return genai__conv_size(*size, k, stride, pad, &back, before) && back == n;
+}
+
+GENAI_API genai_tensor *genai_conv2d_transpose(genai_tensor *x, genai_tensor *w, genai_tensor *bias, const genai_conv_desc *desc) {
+    genai_conv_desc d;
+    int             i[4], h = 1, wide = 1;
+    memset(&d, 0, sizeof d);
+    if (desc) d = *desc;
+    if (!x || !w || genai__conv_check(x->ctx, "conv2d_transpose", &d)) return NULL;
+    i[0] = d.stride_h ? d.stride_h : 1;
+    i[1] = d.stride_w ? d.stride_w : 1;
+    i[2] = i[3] = 0;
+    if (x->ndim == 4 && w->ndim == 4 && (!genai__conv_transpose_size(x->dim[1], w->dim[0], i[0], d.pad_h, d.output_h, &h, &i[2]) ||
+                                         !genai__conv_transpose_size(x->dim[2], w->dim[1], i[1], d.pad_w, d.output_w, &wide, &i[3]))) {
+        genai__fail(x->ctx, GENAI_ERROR_SHAPE, "conv2d_transpose: no convolution with kernel %dx%d, stride %dx%d, padding %dx%d gives %dx%d from the output wanted",
+                    w->dim[0], w->dim[1], i[0], i[1], d.pad_h, d.pad_w, x->dim[1], x->dim[2]);
+        return NULL;
+    }
+    return genai__conv_apply(&genai__op_conv2d_input, i, x, w, bias, h, wide);
+}
+
+/* --- batch norm: saved: mean, 1/sqrt(var+eps), of the batch or the running ones; i: mode; f: momentum, eps --- */
+typedef struct genai__columns { /* a column kernel over [rows, n] in parts */
+    const genai__kernels *k;
+    const float          *x, *g, *a, *b, *c;
+    float                *y, *z;
+    size_t                rows, n, part_rows;
+    int                   what; /* 0: sums, 1: squares about a, 2: affine a b, 3: products about a, 4: combine a b c */
+} genai__columns;
+
+static void genai__columns_task(void *arg, int index) {
+    const genai__columns *j = (const genai__columns *)arg;
+    size_t                from = (size_t)index * j->part_rows, rows = genai__smaller(j->part_rows, j->rows - from), at = from * j->n;
+    float                *part = j->y + (size_t)index * j->n;
+    if (j->what == 0) j->k->column_sums(rows, j->n, j->x + at, part);
+    else if (j->what == 1) j->k->column_squares(rows, j->n, j->x + at, j->a, part);
+    else if (j->what == 2) j->k->column_affine(rows, j->n, j->x + at, j->a, j->b, j->y + at);
+    else if (j->what == 3) j->k->column_products(rows, j->n, j->g + at, j->x + at, j->a, part, j->z + (size_t)index * j->n);
+    else j->k->column_combine(rows, j->n, j->g + at, j->x + at, j->a, j->b, j->c, j->y + at);
+}
+
+/* Runs it; the sums of the parts are added in order into y (and z). Needs 2*parts*n floats of arena. */
+static genai_result genai__columns_run(genai_ctx *ctx, genai__columns *j, float *y, float *z) {
+    size_t parts, p;
+    j->k = ctx->kernels;
+    j->part_rows = genai__part_rows(j->rows, j->n);
+    parts = (j->rows + j->part_rows - 1) / j->part_rows;
+    j->y = y;
+    if (j->what == 2 || j->what == 4) {
+        genai__parallel(ctx, (int)parts, genai__columns_task, j);
+        return GENAI_OK;
+    }
+    j->y = (float *)genai__arena(ctx, 2 * parts * j->n * sizeof(float));
+    if (!j->y) return GENAI_ERROR_MEMORY;
+    j->z = j->y + parts * j->n;
+    genai__parallel(ctx, (int)parts, genai__columns_task, j);
+    memcpy(y, j->y, j->n * sizeof(float));
+    if (z) memcpy(z, j->z, j->n * sizeof(float));
+    for (p = 1; p < parts; p++) {
+        ctx->kernels->add_to(j->n, y, j->y + p * j->n);
+        if (z) ctx->kernels->add_to(j->n, z, j->z + p * j->n);
+    }
+    return GENAI_OK;
+}
+
+static genai_result genai__batch_norm_shape(genai_tensor *y) {
+    const genai_tensor *x = y->in[0];
+    int                 i, c = x->ndim ? x->dim[x->ndim - 1] : 0;
+    const genai_tensor *v[4];
+    char                shape[64];
+    v[0] = y->in[1]; v[1] = y->in[2]; v[2] = y->aux[0]; v[3] = y->aux[1];
+    for (i = 0; i < 4; i++)
+        if (v[i]->ndim != 1 || v[i]->dim[0] != c) return genai__op_fail(y, "gamma, beta, mean and var must be [%d], one is %s", c, genai__shape_text(v[i], shape));
+    if (y->i[0] != GENAI_EVAL && x->count / (size_t)c < 2)
+        return genai__op_fail(y, "training needs more than one value a channel (x %s): use a larger batch", genai__shape_text(x, shape));
+    genai__shape_of_first(y);
+    return GENAI_OK;
+}
+
+static genai_result genai__batch_norm_forward(genai_tensor *y) {
+    const genai_tensor *x = y->in[0];
+    size_t              n = (size_t)x->dim[x->ndim - 1], rows = x->count / n, c;
+    float              *mean = (float *)genai__arena(y->ctx, 4 * n * sizeof(float)), *rstd = mean + n, *scale = mean + 2 * n, *shift = mean + 3 * n;
+    float               momentum = y->f[0], eps = y->f[1];
+    genai__columns      j;
+    if (!mean) return GENAI_ERROR_MEMORY;
+    y->saved = mean;
+    memset(&j, 0, sizeof j);
+    j.x = x->data;
+    j.rows = rows;
+    j.n = n;
+    if (y->i[0] == GENAI_EVAL) {
+        memcpy(mean, y->aux[0]->data, n * sizeof(float));
+        memcpy(scale, y->aux[1]->data, n * sizeof(float));
+    } else { /* two passes: raw E[x^2] - E[x]^2 cancels */
+        if (genai__columns_run(y->ctx, &j, mean, NULL)) return GENAI_ERROR_MEMORY;
+        for (c = 0; c < n; c++) mean[c] = mean[c] / (float)rows;
+        j.what = 1;
+        j.a = mean;
+        if (genai__columns_run(y->ctx, &j, scale, NULL)) return GENAI_ERROR_MEMORY;
+        for (c = 0; c < n; c++) {
+            if (y->i[0] == GENAI_TRAIN) {
+                float unbiased = scale[c] / (float)(rows - 1);
+                y->aux[0]->data[c] = momentum * y->aux[0]->data[c] + (1.0f - momentum) * mean[c];
+                y->aux[1]->data[c] = momentum * y->aux[1]->data[c] + (1.0f - momentum) * unbiased;
+            }
+            scale[c] = scale[c] / (float)rows;
+        }
+    }
+    for (c = 0; c < n; c++) {
+        rstd[c] = 1.0f / sqrtf(scale[c] + eps);
+        scale[c] = y->in[1]->data[c] * rstd[c];
+        shift[c] = y->in[2]->data[c] - mean[c] * scale[c];
+    }
+    j.what = 2;
+    j.a = scale;
+    j.b = shift;
+    return genai__columns_run(y->ctx, &j, y->data, NULL);
+}
+
+/* The gradient as an op of its own, so that it lands on the tape's arena; in: x, gamma, dy; results dx, dgamma, dbeta. */
+static const genai__op genai__op_batch_norm_gradient = {"batch_norm", 3, genai__shape_of_first, NULL, NULL, 0};
+static void genai__batch_norm_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
+    genai_ctx      *ctx = y->ctx;
+    genai_tensor   *x = y->in[0], *dgamma, *dbeta, proto;
+    size_t          n = (size_t)x->dim[x->ndim - 1], rows = x->count / n, c;
+    const float    *mean = (const float *)y->saved, *rstd = mean + n;
+    float          *coefficient;
+    genai__columns  j;
+    uint64_t        mode;
+    if (ctx->recording) return; /* refused: genai__differentiate says so */
+    dgamma = genai_tensor_of(ctx, 1, y->in[1]->dim, NULL);
+    dbeta = genai_tensor_of(ctx, 1, y->in[1]->dim, NULL);
+    coefficient = (float *)genai__arena(ctx, 3 * n * sizeof(float));
+    if (!dgamma || !dbeta || !coefficient) return;
+    mode = genai__fp_enter();
+    memset(&j, 0, sizeof j);
+    j.x = x->data;
+    j.g = dy->data;
+    j.rows = rows;
+    j.n = n;
+    j.a = mean;
+    j.what = 3;
+    if (!genai__columns_run(ctx, &j, dbeta->data, dgamma->data)) {
+        for (c = 0; c < n; c++) dgamma->data[c] = dgamma->data[c] * rstd[c];
+        dx[1] = dgamma;
+        dx[2] = dbeta;
+    }
+    if (genai__wants(y, 0) && dx[1]) {
+        for (c = 0; c < n; c++) { /* dx = gamma rstd (dy - mean dy - xhat mean(dy xhat)) = a dy + b x + c */
+            float a = y->in[1]->data[c] * rstd[c];
+            coefficient[c] = a;
+            if (y->i[0] == GENAI_EVAL) coefficient[n + c] = coefficient[2 * n + c] = 0.0f;
+            else {
+                float b = -a * rstd[c] * dgamma->data[c] / (float)rows;
+                coefficient[n + c] = b;
+                coefficient[2 * n + c] = -a * dbeta->data[c] / (float)rows - b * mean[c];
+            }
+        }
+        memset(&proto, 0, sizeof proto);
+        proto.in[0] = x;
+        proto.in[1] = y->in[1];
+        proto.in[2] = dy;
+        dx[0] = genai__apply(&genai__op_batch_norm_gradient, &proto);
+        j.what = 4;
+        j.a = coefficient;
+        j.b = coefficient + n;
+        j.c = coefficient + 2 * n;
+        if (dx[0]) genai__columns_run(ctx, &j, dx[0]->data, NULL);
+    }
+    genai__fp_leave(mode);
+}
+static const genai__op genai__op_batch_norm = {"batch_norm", 3, genai__batch_norm_shape, genai__batch_norm_forward, genai__batch_norm_backward, 0};
+GENAI_API genai_tensor *genai_batch_norm(genai_tensor *x, genai_tensor *gamma, genai_tensor *beta, genai_tensor *mean, genai_tensor *var,
+                                         genai_mode mode, float momentum, float eps) {
+    genai_tensor t;
+    memset(&t, 0, sizeof t);
+    if (!mean || !var) return NULL;
+    t.in[0] = x;
+    t.in[1] = gamma;
+    t.in[2] = beta;
+    t.aux[0] = mean;
+    t.aux[1] = var;
+    t.i[0] = (int)mode;
+    t.f[0] = momentum;
+    t.f[1] = eps;
+    return genai__apply(&genai__op_batch_norm, &t);
+}
+
+/* --- layer, instance, group norm: compositions, so differentiable as often as you like --- */
+static genai_tensor *genai__normalise(genai_tensor *x, unsigned axes, float eps) {
+    genai_tensor *d = genai_sub(x, genai_mean(x, axes));
+    return genai_div(d, genai_sqrt(genai_scale(genai_mean(genai_square(d), axes), 1.0f, eps)));
+}
+GENAI_API genai_tensor *genai_group_norm(genai_tensor *x, genai_tensor *gamma, genai_tensor *beta, int groups, float eps) {
+    int           dim[4], c;
+    genai_tensor *y;
+    if (!x || !gamma || !beta) return NULL;
+    c = x->ndim ? x->dim[x->ndim - 1] : 0;
+    if (x->ndim < 2 || groups < 1 || c % groups) {
+        char shape[64];
+        genai__fail(x->ctx, GENAI_ERROR_SHAPE, "group_norm: the channels of %s can't be cut into %d groups", genai__shape_text(x, shape), groups);
+        return NULL;
+    }
+    dim[0] = x->dim[0];
+    dim[1] = -1;
+    dim[2] = groups;
+    dim[3] = c / groups;
+    y = genai__normalise(genai_reshape(x, 4, dim), 1u << 1 | 1u << 3, eps);
+    y = y ? genai_reshape(y, x->ndim, x->dim) : NULL;
+    return genai_add(genai_mul(y, gamma), beta);
+}
+GENAI_API genai_tensor *genai_layer_norm(genai_tensor *x, genai_tensor *gamma, genai_tensor *beta, float eps) { return genai_group_norm(x, gamma, beta, 1, eps); }
+GENAI_API genai_tensor *genai_instance_norm(genai_tensor *x, genai_tensor *gamma, genai_tensor *beta, float eps) {
+    return x && x->ndim ? genai_group_norm(x, gamma, beta, x->dim[x->ndim - 1], eps) : NULL;
+}
+
+/* --- random tensors, dropout --- */
+static genai_tensor *genai__random_tensor(genai_ctx *ctx, int ndim, const int *dim, int normal) {
+    genai_tensor *t = genai_tensor_of(ctx, ndim, dim, NULL);
+    if (t) genai__random_fill(ctx, normal, ctx->stream, ctx->step, ctx->draw++, t->count, t->data);
+    return t;
+}
+GENAI_API genai_tensor *genai_random_normal(genai_ctx *ctx, int ndim, const int *dim) { return genai__random_tensor(ctx, ndim, dim, 1); }
+GENAI_API genai_tensor *genai_random_uniform(genai_ctx *ctx, int ndim, const int *dim) { return genai__random_tensor(ctx, ndim, dim, 0); }
+
+/* A product with a mask of 0 and 1/(1-p), which the tape keeps for the gradient. */
+GENAI_API genai_tensor *genai_dropout(genai_tensor *x, float p) {
+    genai_tensor *mask, *threshold;
+    if (!x) return NULL;
+    if (!(p >= 0.0f && p < 1.0f)) {
+        genai__fail(x->ctx, GENAI_ERROR_ARGUMENT, "dropout: a probability in [0,1) is wanted, not %g", (double)p);
+        return NULL;
+    }
+    mask = genai_random_uniform(x->ctx, x->ndim, x->dim);
+    threshold = genai_scalar(x->ctx, p);
+    mask = genai__greater(mask, genai_scale(threshold, 1.0f, -1.0f / 16777216.0f)); /* u >= p, u a multiple of 2^-24 */
+    return genai_mul(x, genai_scale(mask, 1.0f / (1.0f - p), 0.0f));
+}
+
+/* --- pooling and upsampling on [N,H,W,C]; i: window, stride --- */
+static genai_result genai__check_image(const genai_tensor *y) {
+    char shape[64];
+    return y->in[0]->ndim == 4 ? GENAI_OK : genai__op_fail(y, "x %s isn't [N,H,W,C]", genai__shape_text(y->in[0], shape));
+}
+static genai_result genai__upsample_shape(genai_tensor *y) {
+    int dim[4];
+    if (genai__check_image(y)) return GENAI_ERROR_SHAPE;
+    memcpy(dim, y->in[0]->dim, sizeof dim);
+    if (y->i[0] < 1 || dim[1] > 1 << 20 || dim[2] > 1 << 20 || y->i[0] > 1 << 10) return genai__op_fail(y, "a factor of %d is out of range", y->i[0]);
+    dim[1] *= y->i[0];
+    dim[2] *= y->i[0];
+    genai__set_shape(y, 4, dim);
+    return GENAI_OK;
+}
+static void genai__upsample_row(void *arg, int index) { /* one source row of one image */
+    const genai_tensor *y = (const genai_tensor *)arg;
+    size_t              c = (size_t)y->dim[3], w = (size_t)y->in[0]->dim[2], f = (size_t)y->i[0], x, i;
+    const float        *from = y->in[0]->data + (size_t)index * w * c;
+    float              *to = y->data + (size_t)index * f * w * f * c;
+    for (x = 0; x < w; x++)
+        for (i = 0; i < f; i++) memcpy(to + (x * f + i) * c, from + x * c, c * sizeof *to);
+    for (i = 1; i < f; i++) memcpy(to + i * w * f * c, to, w * f * c * sizeof *to);
+}
+static genai_result genai__upsample_forward(genai_tensor *y) {
+    genai__parallel(y->ctx, y->in[0]->dim[0] * y->in[0]->dim[1], genai__upsample_row, y);
+    return GENAI_OK;
+}
+static void genai__upsample_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
+    float f = (float)y->i[0];
+    dx[0] = genai_scale(genai_average_pool(dy, y->i[0], y->i[0]), f * f, 0.0f);
+}
+static const genai__op genai__op_upsample = {"upsample", 1, genai__upsample_shape, genai__upsample_forward, genai__upsample_backward, 0};
+
+static genai_result genai__pool_shape(genai_tensor *y) {
+    int dim[4];
+    if (genai__check_image(y)) return GENAI_ERROR_SHAPE;
+    memcpy(dim, y->in[0]->dim, sizeof dim);
+    if (y->i[0] < 1 || y->i[1] < 1 || y->i[0] > dim[1] || y->i[0] > dim[2])
+        return genai__op_fail(y, "a window of %d with stride %d doesn't fit into %dx%d", y->i[0], y->i[1], dim[1], dim[2]);
+    dim[1] = (dim[1] - y->i[0]) / y->i[1] + 1;
+    dim[2] = (dim[2] - y->i[0]) / y->i[1] + 1;
+    genai__set_shape(y, 4, dim);
+    return GENAI_OK;
+}
+static void genai__average_pool_row(void *arg, int index) { /* one output row */
+    const genai_tensor *y = (const genai_tensor *)arg;
+    const genai_tensor *x = y->in[0];
+    size_t              c = (size_t)y->dim[3], k = (size_t)y->i[0], s = (size_t)y->i[1], ow = (size_t)y->dim[2], w = (size_t)x->dim[2], ox, i, j, l;
+    size_t              image = (size_t)index / (size_t)y->dim[1], row = (size_t)index % (size_t)y->dim[1];
+    float               scale = 1.0f / (float)(k * k);
+    for (ox = 0; ox < ow; ox++) {
+        float *to = y->data + ((size_t)index * ow + ox) * c;
+        for (l = 0; l < c; l++) to[l] = 0.0f;
+        for (i = 0; i < k; i++)
+            for (j = 0; j < k; j++) {
+                const float *from = x->data + ((image * (size_t)x->dim[1] + row * s + i) * w + ox * s + j) * c;
+                for (l = 0; l < c; l++) to[l] += from[l];
+            }
+        for (l = 0; l < c; l++) to[l] *= scale;
+    }
+}
+static genai_result genai__average_pool_forward(genai_tensor *y) {
+    genai__parallel(y->ctx, y->dim[0] * y->dim[1], genai__average_pool_row, y);
+    return GENAI_OK;
+}
+static genai_tensor *genai__spread(genai_tensor *dy, const genai_tensor *y);
+static void genai__average_pool_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) { dx[0] = genai__spread(dy, y); }
+static const genai__op genai__op_average_pool = {"average_pool", 1, genai__pool_shape, genai__average_pool_forward, genai__average_pool_backward, 0};
+
+/* the adjoint of average_pool: each value spread evenly over its window; i: window, stride, H, W */
+static genai_result genai__spread_shape(genai_tensor *y) {
+    int dim[4];
+    memcpy(dim, y->in[0]->dim, sizeof dim);
+    dim[1] = y->i[2];
+    dim[2] = y->i[3];
+    genai__set_shape(y, 4, dim);
+    return GENAI_OK;
+}
+static void genai__spread_image(void *arg, int index) {
+    const genai_tensor *x = (const genai_tensor *)arg;
+    const genai_tensor *y = x->in[0];
+    size_t              c = (size_t)x->dim[3], h = (size_t)x->dim[1], w = (size_t)x->dim[2], k = (size_t)x->i[0], s = (size_t)x->i[1], oy, ox, i, j, l;
+    float               scale = 1.0f / (float)(k * k), *to = x->data + (size_t)index * h * w * c;
+    const float        *from = y->data + (size_t)index * (size_t)y->dim[1] * (size_t)y->dim[2] * c;
+    for (i = 0; i < h * w * c; i++) to[i] = 0.0f;
+    for (oy = 0; oy < (size_t)y->dim[1]; oy++)
+        for (ox = 0; ox < (size_t)y->dim[2]; ox++, from += c)
+            for (i = 0; i < k; i++)
+                for (j = 0; j < k; j++)
+                    for (l = 0; l < c; l++) to[((oy * s + i) * w + ox * s + j) * c + l] += from[l] * scale;
+}
+static genai_result genai__spread_forward(genai_tensor *x) {
+    genai__parallel(x->ctx, x->dim[0], genai__spread_image, x);
+    return GENAI_OK;
+}
+static void genai__spread_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) { dx[0] = genai_average_pool(dy, y->i[0], y->i[1]); }
+static const genai__op genai__op_spread = {"spread", 1, genai__spread_shape, genai__spread_forward, genai__spread_backward, 0};
+static genai_tensor *genai__spread(genai_tensor *dy, const genai_tensor *y) {
+    genai_tensor t;
+    memset(&t, 0, sizeof t);
+    t.in[0] = dy;
+    t.i[0] = y->i[0];
+    t.i[1] = y->i[1];
+    t.i[2] = y->in[0]->dim[1];
+    t.i[3] = y->in[0]->dim[2];
+    return genai__apply(&genai__op_spread, &t);
+}
+
+/* max_pool keeps for each output the index of the first largest input in its image */
+static void genai__max_pool_image(void *arg, int index) {
+    const genai_tensor *y = (const genai_tensor *)arg;
+    const genai_tensor *x = y->in[0];
+    size_t              c = (size_t)y->dim[3], w = (size_t)x->dim[2], k = (size_t)y->i[0], s = (size_t)y->i[1], oy, ox, i, j, l, o;
+    const float        *from = x->data + (size_t)index * (size_t)x->dim[1] * w * c;
+    o = (size_t)index * (size_t)y->dim[1] * (size_t)y->dim[2] * c;
+    for (oy = 0; oy < (size_t)y->dim[1]; oy++)
+        for (ox = 0; ox < (size_t)y->dim[2]; ox++)
+            for (l = 0; l < c; l++, o++) {
+                size_t best = (oy * s * w + ox * s) * c + l;
+                for (i = 0; i < k; i++)
+                    for (j = 0; j < k; j++) {
+                        size_t at = ((oy * s + i) * w + ox * s + j) * c + l;
+                        if (from[at] > from[best]) best = at;
+                    }
+                y->data[o] = from[best];
+                ((uint32_t *)y->saved)[o] = (uint32_t)best;
+            }
+}
+static genai_result genai__max_pool_forward(genai_tensor *y) {
+    y->saved = genai__arena(y->ctx, y->count * sizeof(uint32_t));
+    if (!y->saved) return GENAI_ERROR_MEMORY;
+    genai__parallel(y->ctx, y->dim[0], genai__max_pool_image, y);
+    return GENAI_OK;
+}
+static void genai__max_pool_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
+    genai_tensor *x = y->in[0], *d;
+    size_t        per_x = x->count / (size_t)x->dim[0], per_y = y->count / (size_t)y->dim[0], i;
+    if (y->ctx->recording) return; /* refused: genai__differentiate says so */
+    d = genai_tensor_of(y->ctx, 4, x->dim, NULL);
+    for (i = 0; d && i < y->count; i++) d->data[i / per_y * per_x + ((const uint32_t *)y->saved)[i]] += dy->data[i];
+    dx[0] = d;
+}
+static const genai__op genai__op_max_pool = {"max_pool", 1, genai__pool_shape, genai__max_pool_forward, genai__max_pool_backward, 0};
+
+static genai_tensor *genai__pool_apply(const genai__op *op, genai_tensor *x, int k, int stride) {
+    genai_tensor t;
+    memset(&t, 0, sizeof t);
+    t.in[0] = x;
+    t.i[0] = k;
+    t.i[1] = stride;
+    return genai__apply(op, &t);
+}
+GENAI_API genai_tensor *genai_upsample(genai_tensor *x, int factor) { return genai__pool_apply(&genai__op_upsample, x, factor, 0); }
+GENAI_API genai_tensor *genai_average_pool(genai_tensor *x, int k, int stride) { return genai__pool_apply(&genai__op_average_pool, x, k, stride); }
+GENAI_API genai_tensor *genai_max_pool(genai_tensor *x, int k, int stride) { return genai__pool_apply(&genai__op_max_pool, x, k, stride); }
+
+/* --- softmax, log-softmax over the last dim, shifted by the largest value --- */
+static genai_tensor *genai__shift_by_maximum(genai_tensor *x) {
+    genai_tensor *m;
+    size_t        n, r;
+    int           dim[4];
+    if (!x || !x->ndim) return NULL;
+    memcpy(dim, x->dim, sizeof dim);
+    n = (size_t)dim[x->ndim - 1];
+    dim[x->ndim - 1] = 1;
+    m = genai_tensor_of(x->ctx, x->ndim, dim, NULL);
+    for (r = 0; m && r < m->count; r++) m->data[r] = x->ctx->kernels->maximum(n, x->data + r * n);
+    return genai_sub(x, m);
+}
+GENAI_API genai_tensor *genai_softmax(genai_tensor *x) {
+    genai_tensor *e = genai_exp(genai__shift_by_maximum(x));
+    return e ? genai_div(e, genai_sum(e, 1u << (e->ndim - 1))) : NULL;
+}
+GENAI_API genai_tensor *genai_log_softmax(genai_tensor *x) {
+    genai_tensor *s = genai__shift_by_maximum(x);
+    return s ? genai_sub(s, genai_log(genai_sum(genai_exp(s), 1u << (s->ndim - 1)))) : NULL;
+}
+
+/* --- losses --- */
+static genai_tensor *genai__mean_of_sums(genai_tensor *x) { /* sum of all, over N */
+    return x ? genai_scale(genai_sum(x, 0), 1.0f / (float)x->dim[0], 0.0f) : NULL;
+}
+static int genai__loss_shapes(const char *name, const genai_tensor *a, const genai_tensor *b) {
+    char ta[64], tb[64];
+    if (!a || !b) return 0;
+    if (genai__same_shape(a, b)) return 1;
+    genai__fail(a->ctx, GENAI_ERROR_SHAPE, "%s: shapes %s and %s differ", name, genai__shape_text(a, ta), genai__shape_text(b, tb));
+    return 0;
+}
+GENAI_API genai_tensor *genai_mse_loss(genai_tensor *y, genai_tensor *target) {
+    return genai__loss_shapes("mse_loss", y, target) ? genai__mean_of_sums(genai_square(genai_sub(y, target))) : NULL;
+}
+GENAI_API genai_tensor *genai_l1_loss(genai_tensor *y, genai_tensor *target) {
+    return genai__loss_shapes("l1_loss", y, target) ? genai__mean_of_sums(genai_abs(genai_sub(y, target))) : NULL;
+}
+GENAI_API genai_tensor *genai_bce_loss(genai_tensor *logits, genai_tensor *target, float value) {
+    if (target && !genai__loss_shapes("bce_loss", logits, target)) return NULL;
+    return genai__mean_of_sums(genai_sub(genai_softplus(logits), target ? genai_mul(logits, target) : genai_scale(logits, value, 0.0f)));
+}
+GENAI_API genai_tensor *genai_cross_entropy_loss(genai_tensor *logits, const int *labels) {
+    genai_tensor *hot;
+    int           i;
+    if (!logits || !labels) return NULL;
+    if (logits->ndim != 2) {
+        char shape[64];
+        genai__fail(logits->ctx, GENAI_ERROR_SHAPE, "cross_entropy_loss: logits %s aren't [N,D]", genai__shape_text(logits, shape));
+        return NULL;
+    }
+    hot = genai_tensor_of(logits->ctx, 2, logits->dim, NULL);
+    for (i = 0; hot && i < logits->dim[0]; i++) {
+        if (labels[i] < 0 || labels[i] >= logits->dim[1]) {
+            genai__fail(logits->ctx, GENAI_ERROR_ARGUMENT, "cross_entropy_loss: label %d of image %d isn't in 0..%d", labels[i], i, logits->dim[1] - 1);
+            return NULL;
+        }
+        hot->data[(size_t)i * (size_t)logits->dim[1] + (size_t)labels[i]] = 1.0f;
+    }
+    return genai_neg(genai__mean_of_sums(genai_mul(genai_log_softmax(logits), hot)));
+}
+GENAI_API genai_tensor *genai_gaussian_nll_loss(genai_tensor *mean, genai_tensor *log_var, genai_tensor *target) {
+    genai_tensor *e;
+    if (!genai__loss_shapes("gaussian_nll_loss", mean, target) || !genai__loss_shapes("gaussian_nll_loss", mean, log_var)) return NULL;
+    e = genai_mul(genai_square(genai_sub(target, mean)), genai_exp(genai_neg(log_var)));
+    return genai_scale(genai__mean_of_sums(genai_scale(genai_add(log_var, e), 1.0f, 1.8378770664093453f)), 0.5f, 0.0f);
+}
+GENAI_API genai_tensor *genai_kl_loss(genai_tensor *mean, genai_tensor *log_var) {
+    if (!genai__loss_shapes("kl_loss", mean, log_var)) return NULL;
+    return genai_scale(genai__mean_of_sums(genai_sub(genai_add(genai_exp(log_var), genai_square(mean)), genai_scale(log_var, 1.0f, 1.0f))), 0.5f, 0.0f);
+}
+GENAI_API genai_tensor *genai_hinge_loss(genai_tensor *logits, float sign) { return genai_mean(genai_relu(genai_scale(logits, -sign, 1.0f)), 0); }
+
+/* ====================================================================================================================
+ * >>optim (private)
+ * Update rules over groups; a group is one contiguous block of parameters with one of gradients and up to two of state
+ * (first and second moment), so that an update is one pass of one kernel. What depends on the step number t is computed
+ * here in double with + - * / only, from t alone: a resumed optimiser needs t and the moments, nothing else.
+ * ================================================================================================================= */
+typedef struct genai__group {
+    float        *value, *gradient; /* gradient NULL: that of tensor[0], which may come and go                       */
+    size_t        n;
+    genai_tensor *tensor;           /* what lies in the block, for messages                                          */
+    int           tensors;
+    float         lr_scale;
+    float        *m, *v;            /* NULL where the rule needs none                                                */
+} genai__group;
+
+struct genai_optimizer {
+    genai_ctx           *ctx;
+    genai_optimizer_desc desc; /* resolved */
+    genai__group        *group;
+    int                  groups;
+    uint64_t             t;    /* updates done */
+    float                norm;
+    float               *partial; /* one sum of squares for each chunk of the largest group */
+    size_t               partials;
+};
+
+static double genai__power(double base, uint64_t n) {
+    double result = 1;
+    for (; n; n >>= 1, base *= base)
+        if (n & 1) result *= base;
+    return result;
+}
+
+/* cos(pi x) for x in [0,1], as sin(pi (1/2 - x)) by its Taylor series: |argument| <= pi/2, so the 12th term is below 1e-17. */
+static double genai__cos_pi(double x) {
+    double y = 3.14159265358979323846 * (0.5 - x), term = y, sum = y;
+    int    i;
+    for (i = 1; i < 12; i++) {
+        term = -term * y * y / (double)(2 * i * (2 * i + 1));
+        sum += term;
+    }
+    return sum;
+}
+
+static double genai__schedule(const genai_optimizer_desc *d, uint64_t t) {
+    double   x, final = (double)d->final;
+    uint64_t steps = (uint64_t)d->steps;
+    if (t < (uint64_t)d->warmup) return (double)(t + 1) / (double)d->warmup;
+    t -= (uint64_t)d->warmup;
+    if (!steps) return 1;
+    x = t < steps ? (double)t / (double)steps : 1;
+    switch (d->schedule) {
+        case GENAI_SCHEDULE_LINEAR: return 1 + (final - 1) * x;
+        case GENAI_SCHEDULE_COSINE: return final + (1 - final) * 0.5 * (1 + genai__cos_pi(x)); /* Loshchilov and Hutter 2017, eq. 5 */
+        case GENAI_SCHEDULE_EXPONENTIAL: return genai__power(final, t / steps);
+        case GENAI_SCHEDULE_CONSTANT:
+        default: return 1;
+    }
+}
+
+static int genai__in_range(float x, float low, float high) { return genai__finite(x) && x >= low && x <= high; }
+
+static genai_result genai__optimizer_resolve(genai_ctx *ctx, genai_optimizer_desc *d) {
+    const char *what = NULL;
+    float       below_1 = 0.9999999f;
+    if ((int)d->rule < 0 || d->rule > GENAI_RULE_RMSPROP)
+        return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "optimizer: there is no rule number %d", (int)d->rule);
+    if ((int)d->schedule < 0 || d->schedule > GENAI_SCHEDULE_EXPONENTIAL)
+        return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "optimizer: there is no schedule number %d", (int)d->schedule);
+    if (!d->rule) d->rule = GENAI_RULE_ADAM;
+    if (d->lr == 0) d->lr = d->rule == GENAI_RULE_SGD ? 0.01f : 0.001f;
+    if (d->beta1 == 0) d->beta1 = 0.9f;
+    if (d->beta2 == 0) d->beta2 = d->rule == GENAI_RULE_RMSPROP ? 0.99f : 0.999f;
+    if (d->eps == 0) d->eps = 1e-8f;
+    if (d->final == 0 && d->schedule == GENAI_SCHEDULE_EXPONENTIAL) d->final = 0.5f;
+    if (!genai__in_range(d->lr, 1e-30f, 1e6f)) what = "lr must be above 0 and at most 1e6";
+    else if (!genai__in_range(d->beta1, 0, below_1) && d->beta1 != GENAI_ZERO) what = "beta1 must be at least 0 and below 1";
+    else if (!genai__in_range(d->beta2, 0, below_1) && d->beta2 != GENAI_ZERO) what = "beta2 must be at least 0 and below 1";
+    else if (!genai__in_range(d->eps, 1e-30f, 1e6f)) what = "eps must be above 0 and at most 1e6";
+    else if (!genai__in_range(d->momentum, 0, below_1)) what = "momentum must be at least 0 and below 1";
+    else if (d->nesterov && (d->rule != GENAI_RULE_SGD || d->momentum == 0)) what = "nesterov goes with SGD and a momentum above 0";
+    else if (!genai__in_range(d->weight_decay, 0, 1e6f)) what = "weight_decay must not be negative";
+    else if (!genai__in_range(d->clip_norm, 0, 1e30f)) what = "clip_norm must not be negative";
+    else if (!genai__in_range(d->clip_value, 0, 1e30f)) what = "clip_value must not be negative";
+    else if (d->warmup < 0) what = "warmup must not be negative";
+    else if (d->steps < 0) what = "steps must not be negative";
+    else if (!genai__in_range(d->final, 0, 1e6f)) what = "final must not be negative";
+    return what ? genai__fail(ctx, GENAI_ERROR_ARGUMENT, "optimizer: %s", what) : GENAI_OK;
+}
+
+GENAI_API genai_optimizer *genai_optimizer_create(genai_ctx *ctx, const genai_optimizer_desc *desc) {
+    genai_optimizer     *o;
+    genai_optimizer_desc d;
+    if (!ctx) return NULL;
+    memset(&d, 0, sizeof d);
+    if (desc) d = *desc;
+    if (genai__optimizer_resolve(ctx, &d)) return NULL;
+    o = (genai_optimizer *)genai__alloc(ctx, 1, sizeof *o);
+    if (!o) return NULL;
+    o->ctx = ctx;
+    o->desc = d;
+    return o;
+}
+
+GENAI_API void genai_optimizer_destroy(genai_optimizer *o) {
+    int i;
+    if (!o) return;
+    for (i = 0; i < o->groups; i++) {
+        genai__free(o->ctx, o->group[i].m);
+        genai__free(o->ctx, o->group[i].v);
+    }
+    genai__free(o->ctx, o->group);
+    genai__free(o->ctx, o->partial);
+    genai__free(o->ctx, o);
+}
+
+static genai_result genai__optimizer_add(genai_optimizer *o, float *value, float *gradient, size_t n, genai_tensor *tensor, int tensors,
+                                         float lr_scale) {
+    genai_ctx    *ctx = o->ctx;
+    genai__group *group, g;
+    size_t        chunks = n / GENAI__CHUNK + 1;
+    int           i, first, second;
+    if (lr_scale == 0) lr_scale = 1;
+    if (!genai__in_range(lr_scale, 0, 1e6f))
+        return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "optimizer: lr_scale must be above 0 and at most 1e6");
+    for (i = 0; i < o->groups; i++)
+        if (n && o->group[i].value == value)
+            return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "optimizer: %s is in the optimizer already", tensor->name ? tensor->name : "the tensor");
+    group = (genai__group *)genai__grow(ctx, o->group, (size_t)o->groups + 1, sizeof *group);
+    if (!group) return GENAI_ERROR_MEMORY;
+    o->group = group;
+    if (chunks > o->partials) {
+        float *partial = (float *)genai__grow(ctx, o->partial, chunks, sizeof *partial);
+        if (!partial) return GENAI_ERROR_MEMORY;
+        o->partial = partial;
+        o->partials = chunks;
+    }
+    memset(&g, 0, sizeof g);
+    g.value = value;
+    g.gradient = gradient;
+    g.n = n;
+    g.tensor = tensor;
+    g.tensors = tensors;
+    g.lr_scale = lr_scale;
+    second = o->desc.rule != GENAI_RULE_SGD;
+    first = o->desc.rule == GENAI_RULE_ADAM || o->desc.rule == GENAI_RULE_ADAMW || o->desc.momentum > 0;
+    if (n && first) g.m = (float *)genai__alloc(ctx, n, sizeof(float));
+    if (n && second) g.v = (float *)genai__alloc(ctx, n, sizeof(float));
+    if (n && ((first && !g.m) || (second && !g.v))) {
+        genai__free(ctx, g.m);
+        genai__free(ctx, g.v);
+        return GENAI_ERROR_MEMORY;
+    }
+    o->group[o->groups++] = g;
+    return GENAI_OK;
+}
+
+GENAI_API genai_result genai_optimizer_add_tensor(genai_optimizer *o, genai_tensor *t, float lr_scale) {
+    if (!o) return GENAI_ERROR_ARGUMENT;
+    if (!t) return o->ctx->result ? o->ctx->result : genai__fail(o->ctx, GENAI_ERROR_ARGUMENT, "optimizer: the tensor is NULL");
+    if (t->op || t->ctx != o->ctx)
+        return genai__fail(o->ctx, GENAI_ERROR_ARGUMENT, "optimizer: only a leaf of the same context can be trained, not the result of an op");
+    return genai__optimizer_add(o, t->data, NULL, t->count, t, 1, lr_scale);
+}
+
+static float *genai__group_gradient(const genai__group *g) {
+    return g->gradient ? g->gradient : g->tensor->grad ? g->tensor->grad->data : NULL;
+}
+
+GENAI_API void genai_optimizer_zero(genai_optimizer *o) {
+    int i;
+    for (i = 0; o && i < o->groups; i++) {
+        float *gradient = genai__group_gradient(&o->group[i]);
+        if (gradient) memset(gradient, 0, o->group[i].n * sizeof(float));
+    }
+}
+
+typedef struct genai__update_job {
+    const genai__kernels *kernels;
+    genai_rule            rule;
+    float                *p, *m, *v, *partial;
+    const float          *g;
+    genai__update         u;
+} genai__update_job;
+
+static void genai__squares_chunk(void *arg, size_t from, size_t count) {
+    genai__update_job *job = (genai__update_job *)arg;
+    job->partial[from / GENAI__CHUNK] = job->kernels->sum_squares(count, job->g + from);
+}
+
+static void genai__update_chunk(void *arg, size_t from, size_t count) {
+    genai__update_job *job = (genai__update_job *)arg;
+    float             *p = job->p + from, *m = job->m ? job->m + from : NULL, *v = job->v ? job->v + from : NULL;
+    const float       *g = job->g + from;
+    if (job->rule == GENAI_RULE_SGD) job->kernels->sgd(count, p, g, m, &job->u);
+    else if (job->rule == GENAI_RULE_RMSPROP) job->kernels->rmsprop(count, p, g, v, m, &job->u);
+    else job->kernels->adam(count, p, g, m, v, &job->u);
+}
+
+/* The squared norm of all gradients. Not finite: *bad names the tensor to blame. A gradient whose square overflows counts
+ * as infinite, since it would stay in the second moment for ever. */
+static double genai__optimizer_squares(genai_optimizer *o, const char **bad) {
+    double            sum = 0;
+    genai__update_job job;
+    int               i, j;
+    size_t            c;
+    memset(&job, 0, sizeof job);
+    job.kernels = o->ctx->kernels;
+    job.partial = o->partial;
+    for (i = 0; i < o->groups; i++) {
+        const genai__group *g = &o->group[i];
+        double              of_group = 0;
+        job.g = genai__group_gradient(g);
+        if (!job.g || !g->n) continue;
+        genai__for_chunks(o->ctx, g->n, genai__squares_chunk, &job);
+        for (c = 0; c * GENAI__CHUNK < g->n; c++) of_group += (double)o->partial[c];
+        sum += of_group;
+        if (genai__finite((float)of_group)) continue;
+        for (j = 0; j < g->tensors - 1; j++)
+            if (!genai__finite(job.kernels->sum_squares(g->tensor[j].count, g->tensor[j].grad->data))) break;
+        *bad = g->tensor[j].name ? g->tensor[j].name : "a tensor";
+        return sum;
+    }
+    return sum;
+}
+
+/* The step, without recording an error: NONFINITE with the tensor's name in *bad, and nothing changed. */
+static genai_result genai__optimizer_try(genai_optimizer *o, const char **bad) {
+    const genai_optimizer_desc *d = &o->desc;
+    double                      norm, rate, beta1 = d->beta1 < 0 ? 0 : (double)d->beta1, beta2 = d->beta2 < 0 ? 0 : (double)d->beta2;
+    uint64_t                    mode = genai__fp_enter();
+    genai__update_job           job;
+    int                         i;
+    *bad = NULL;
+    norm = sqrt(genai__optimizer_squares(o, bad));
+    if (*bad) {
+        genai__fp_leave(mode);
+        return GENAI_ERROR_NONFINITE;
+    }
+    o->norm = (float)norm;
+    memset(&job, 0, sizeof job);
+    job.kernels = o->ctx->kernels;
+    job.rule = d->rule;
+    job.u.beta1 = (float)beta1;
+    job.u.beta2 = (float)beta2;
+    job.u.eps = d->eps;
+    job.u.momentum = d->momentum;
+    job.u.nesterov = d->nesterov;
+    job.u.decay = d->rule == GENAI_RULE_ADAMW ? 0 : d->weight_decay;
+    job.u.decoupled = d->rule == GENAI_RULE_ADAMW ? d->weight_decay : 0;
+    job.u.scale = d->clip_norm > 0 && norm > (double)d->clip_norm ? (float)((double)d->clip_norm / norm) : 1;
+    job.u.clip = d->clip_value;
+    job.u.correction1 = (float)(1 / (1 - genai__power(beta1, o->t + 1)));
+    job.u.correction2 = (float)(1 / (1 - genai__power(beta2, o->t + 1)));
+    rate = (double)d->lr * genai__schedule(d, o->t);
+    for (i = 0; i < o->groups; i++) {
+        const genai__group *g = &o->group[i];
+        job.p = g->value;
+        job.g = genai__group_gradient(g);
+        job.m = g->m;
+        job.v = g->v;
+        job.u.lr = (float)(rate * (double)g->lr_scale);
+        if (job.g && g->n) genai__for_chunks(o->ctx, g->n, genai__update_chunk, &job);
+    }
+    o->t++;
+    genai__fp_leave(mode);
+    return GENAI_OK;
+}
+
+GENAI_API genai_result genai_optimizer_step(genai_optimizer *o) {
+    const char  *bad;
+    genai_result result;
+    if (!o) return GENAI_ERROR_ARGUMENT;
+    result = genai__optimizer_try(o, &bad);
+    return result ? genai__fail(o->ctx, result, "optimizer: after %lu steps the gradient of %s is not finite; nothing was changed",
+                                (unsigned long)o->t, bad)
+                  : GENAI_OK;
+}
+
+GENAI_API float genai_optimizer_lr(const genai_optimizer *o) { return o ? (float)((double)o->desc.lr * genai__schedule(&o->desc, o->t)) : 0; }
+GENAI_API float genai_optimizer_norm(const genai_optimizer *o) { return o ? o->norm : 0; }
+GENAI_API genai_optimizer_desc genai_optimizer_resolved(const genai_optimizer *o) {
+    genai_optimizer_desc none;
+    memset(&none, 0, sizeof none);
+    return o ? o->desc : none;
+}
+
+/* For checkpoints: the number of values in a group and its moments (NULL where the rule has none). */
+static size_t genai__optimizer_state(genai_optimizer *o, int group, float **m, float **v) {
+    *m = o->group[group].m;
+    *v = o->group[group].v;
+    return o->group[group].n;
+}
+
+/* ====================================================================================================================
+ * >>layers (private)
+ * One row of genai__layer_kinds for each layer kind: the words it takes, its shape rule and what it does. To add a layer,
+ * write a shape function (or take one of these), a forward function and a row; the parser, the files and the layer table
+ * know layers only through the row.
+ * ================================================================================================================= */
+#define GENAI__MAX_LAYERS 256
+#define GENAI__MAX_NUMBER (1 << 24)              /* any whole number in a network text                                */
+#define GENAI__MAX_IMAGE ((size_t)1 << 28)       /* values between two layers, for one image                          */
+#define GENAI__MAX_WEIGHTS ((uint64_t)1 << 33)   /* of one layer                                                      */
+
+typedef struct genai__layer_kind genai__layer_kind;
+
+typedef struct genai__layer {
+    const genai__layer_kind *kind;
+    const char *text;                 /* its words in the net's text, for messages and the table                     */
+    int         length;
+    int         n;                    /* the whole number after the name: units, channels, factor, groups, window    */
+    float       number;               /* the number after the name: slope, alpha, probability                        */
+    int         words, word[3];       /* the numbers joined by x after the name, as in 4x4x256                       */
+    int         k[2], stride[2], pad[2], extra[2], bias; /* pad GENAI_SAME; extra: output padding                     */
+    float       momentum, eps;
+    genai_init  init;
+    int         in_ndim, in[3], ndim, dim[3]; /* shapes of one input and one output                                  */
+    int         weight_ndim, weight_dim[4];
+    genai_tensor *parameter[2], *running[2];  /* weight and bias, or gamma and beta; mean and variance               */
+} genai__layer;
+
+/* What a layer owns. */
+enum { GENAI__OWNS_NOTHING, GENAI__OWNS_WEIGHT, GENAI__OWNS_SCALE, GENAI__OWNS_SCALE_AND_STATISTICS };
+/* What it means for the initial weights of the layer before it: nothing (look further), He, Glorot. */
+enum { GENAI__HINT_NONE, GENAI__HINT_HE, GENAI__HINT_GLOROT };
+
+struct genai__layer_kind {
+    const char *name, *usage;
+    const char *args; /* N whole number, F number, f number that may be missing, D numbers joined by x, k s p o b i m e: see options */
+    float       low, high, standard; /* of F and f                                                                   */
+    int         owns, hint;
+    int (*shape)(genai__layer *l, char *why); /* fills ndim, dim and the weight's shape; 0 and a sentence if it can't  */
+    genai_tensor *(*forward)(const genai__layer *l, genai_tensor *x, genai_mode mode);
+};
+
+#define GENAI__WHY 200
+static int genai__why(char *why, const char *format, ...) GENAI__PRINTF(2, 3);
+static int genai__why(char *why, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    vsnprintf(why, GENAI__WHY, format, args);
+    va_end(args);
+    return 0;
+}
+
+/* "28x28x1" or "784"; to holds 40 characters. */
+static const char *genai__dims_text(char *to, int ndim, const int *dim) {
+    if (ndim == 3) snprintf(to, 40, "%dx%dx%d", dim[0], dim[1], dim[2]);
+    else snprintf(to, 40, "%d", dim[0]);
+    return to;
+}
+
+static int genai__dims_count(int ndim, const int *dim) { /* inputs and outputs of layers are at most GENAI__MAX_IMAGE */
+    return ndim == 3 ? dim[0] * dim[1] * dim[2] : dim[0];
+}
+
+static int genai__wants_image(const genai__layer *l, char *why) {
+    return l->in_ndim == 3 ? 1 : genai__why(why, "needs an image HxWxC but gets %d values; put a reshape before it", l->in[0]);
+}
+
+/* --- shapes --- */
+static int genai__shape_same(genai__layer *l, char *why) {
+    (void)why;
+    l->ndim = l->in_ndim;
+    memcpy(l->dim, l->in, sizeof l->dim);
+    return 1;
+}
+
+static int genai__shape_flatten(genai__layer *l, char *why) {
+    (void)why;
+    l->ndim = 1;
+    l->dim[0] = genai__dims_count(l->in_ndim, l->in);
+    return 1;
+}
+
+static int genai__shape_dense(genai__layer *l, char *why) {
+    (void)why;
+    l->ndim = 1;
+    l->dim[0] = l->n;
+    l->weight_ndim = 2;
+    l->weight_dim[0] = genai__dims_count(l->in_ndim, l->in);
+    l->weight_dim[1] = l->n;
+    return 1;
+}
+
+static int genai__shape_image(genai__layer *l, int64_t h, int64_t w, int c, char *why) {
+    if (h < 1 || w < 1 || h > GENAI__MAX_NUMBER || w > GENAI__MAX_NUMBER)
+        return genai__why(why, "the output would be %lldx%lld", (long long)h, (long long)w);
+    l->ndim = 3;
+    l->dim[0] = (int)h;
+    l->dim[1] = (int)w;
+    l->dim[2] = c;
+    return 1;
+}
+
+static int genai__shape_conv(genai__layer *l, char *why) {
+    int64_t out[2];
+    int     i;
+    if (!genai__wants_image(l, why)) return 0;
+    for (i = 0; i < 2; i++) {
+        int64_t in = l->in[i], span = in + 2 * (int64_t)l->pad[i] - l->k[i];
+        if (l->pad[i] == GENAI_SAME) out[i] = (in + l->stride[i] - 1) / l->stride[i];
+        else if (span < 0)
+            return genai__why(why, "the image is %dx%d, with padding %lldx%lld, which is smaller than the kernel %dx%d", l->in[0], l->in[1],
+                              l->in[0] + 2 * (long long)l->pad[0], l->in[1] + 2 * (long long)l->pad[1], l->k[0], l->k[1]);
+        else out[i] = span / l->stride[i] + 1;
+    }
+    l->weight_ndim = 4;
+    l->weight_dim[0] = l->k[0];
+    l->weight_dim[1] = l->k[1];
+    l->weight_dim[2] = l->in[2];
+    l->weight_dim[3] = l->n;
+    return genai__shape_image(l, out[0], out[1], l->n, why);
+}
+
+static int genai__shape_convt(genai__layer *l, char *why) {
+    int64_t out[2];
+    int     i;
+    if (!genai__wants_image(l, why)) return 0;
+    for (i = 0; i < 2; i++) {
+        int64_t in = l->in[i], s = l->stride[i];
+        if (l->pad[i] == GENAI_SAME && l->extra[i]) return genai__why(why, "output padding (o%d) goes with valid or an explicit padding, not with same", l->extra[i]);
+        if (l->extra[i] >= s && l->extra[i]) return genai__why(why, "output padding %d must be smaller than the stride %d", l->extra[i], l->stride[i]);
+        out[i] = l->pad[i] == GENAI_SAME ? in * s : (in - 1) * s - 2 * (int64_t)l->pad[i] + l->k[i] + l->extra[i];
+    }
+    l->weight_ndim = 4;
+    l->weight_dim[0] = l->k[0];
+    l->weight_dim[1] = l->k[1];
+    l->weight_dim[2] = l->n;
+    l->weight_dim[3] = l->in[2];
+    return genai__shape_image(l, out[0], out[1], l->n, why);
+}
+
+static int genai__shape_norm(genai__layer *l, char *why) {
+    int count = genai__dims_count(l->in_ndim, l->in), c = l->in[l->in_ndim - 1];
+    if (strchr(l->kind->args, 'N')) {
+        if (c % l->n) return genai__why(why, "%d channels can't be divided into %d groups", c, l->n);
+        count /= l->n;
+    }
+    if (l->kind->owns != GENAI__OWNS_SCALE_AND_STATISTICS && count < 2) return genai__why(why, "each image has only 1 value to normalise over");
+    l->weight_ndim = 1;
+    l->weight_dim[0] = c;
+    return genai__shape_same(l, why);
+}
+
+static int genai__shape_instance_norm(genai__layer *l, char *why) {
+    if (!genai__wants_image(l, why)) return 0;
+    if (l->in[0] * l->in[1] < 2) return genai__why(why, "each channel has only 1 value to normalise over");
+    return genai__shape_norm(l, why);
+}
+
+static int genai__shape_reshape(genai__layer *l, char *why) {
+    char   text[40], in[40];
+    size_t want = 1;
+    int    i, have = genai__dims_count(l->in_ndim, l->in), fits = 1;
+    if (l->words == 2) return genai__why(why, "a shape is HxWxC or one number, not two");
+    for (i = 0; i < l->words; i++) fits = fits && genai__mul(want, (size_t)l->word[i], &want);
+    l->ndim = l->words;
+    memcpy(l->dim, l->word, sizeof l->dim);
+    if (fits && want == (size_t)have) return 1;
+    return genai__why(why, "%s is %zu values but there are %d (%s)", genai__dims_text(text, l->ndim, l->dim), want, have,
+                      genai__dims_text(in, l->in_ndim, l->in));
+}
+
+static int genai__shape_upsample(genai__layer *l, char *why) {
+    return genai__wants_image(l, why) && genai__shape_image(l, (int64_t)l->in[0] * l->n, (int64_t)l->in[1] * l->n, l->in[2], why);
+}
+
+static int genai__shape_pool(genai__layer *l, char *why) {
+    int stride = l->stride[0] ? l->stride[0] : l->n;
+    if (!genai__wants_image(l, why)) return 0;
+    if (l->stride[0] != l->stride[1]) return genai__why(why, "the stride must be the same in both directions");
+    if (l->n > l->in[0] || l->n > l->in[1]) return genai__why(why, "the image is %dx%d, which is smaller than the window %dx%d", l->in[0], l->in[1], l->n, l->n);
+    return genai__shape_image(l, (l->in[0] - l->n) / stride + 1, (l->in[1] - l->n) / stride + 1, l->in[2], why);
+}
+
+static int genai__shape_global(genai__layer *l, char *why) {
+    if (!genai__wants_image(l, why)) return 0;
+    l->ndim = 1;
+    l->dim[0] = l->in[2];
+    return 1;
+}
+
+static int genai__shape_crop(genai__layer *l, char *why) {
+    if (!genai__wants_image(l, why)) return 0;
+    if (l->words == 3) return genai__why(why, "a size is HxW");
+    if (l->words == 1) l->word[1] = l->word[0];
+    if (l->word[0] > l->in[0] || l->word[1] > l->in[1])
+        return genai__why(why, "the image is only %dx%d", l->in[0], l->in[1]);
+    return genai__shape_image(l, l->word[0], l->word[1], l->in[2], why);
+}
+
+static int genai__shape_pad(genai__layer *l, char *why) {
+    return genai__wants_image(l, why) && genai__shape_image(l, (int64_t)l->in[0] + 2 * (int64_t)l->n, (int64_t)l->in[1] + 2 * (int64_t)l->n, l->in[2], why);
+}
+
+/* --- forward --- */
+static genai_tensor *genai__forward_reshape(const genai__layer *l, genai_tensor *x, genai_mode mode) {
+    int dim[4], i;
+    (void)mode;
+    dim[0] = x->dim[0];
+    for (i = 0; i < l->ndim; i++) dim[i + 1] = l->dim[i];
+    return genai_reshape(x, l->ndim + 1, dim);
+}
+
+static genai_tensor *genai__forward_dense(const genai__layer *l, genai_tensor *x, genai_mode mode) {
+    int dim[2];
+    (void)mode;
+    dim[0] = x->dim[0];
+    dim[1] = l->weight_dim[0];
+    if (x->ndim > 2) x = genai_reshape(x, 2, dim);
+    return genai_dense(x, l->parameter[0], l->parameter[1]);
+}
+
+static genai_tensor *genai__forward_conv(const genai__layer *l, genai_tensor *x, genai_mode mode) {
+    genai_conv_desc d;
+    (void)mode;
+    memset(&d, 0, sizeof d);
+    d.stride_h = l->stride[0];
+    d.stride_w = l->stride[1];
+    d.pad_h = l->pad[0];
+    d.pad_w = l->pad[1];
+    return genai_conv2d(x, l->parameter[0], l->parameter[1], &d);
+}
+
+static genai_tensor *genai__forward_convt(const genai__layer *l, genai_tensor *x, genai_mode mode) {
+    genai_conv_desc d;
+    (void)mode;
+    d.stride_h = l->stride[0];
+    d.stride_w = l->stride[1];
+    d.pad_h = l->pad[0];
+    d.pad_w = l->pad[1];
+    d.output_h = l->dim[0];
+    d.output_w = l->dim[1];
+    return genai_conv2d_transpose(x, l->parameter[0], l->parameter[1], &d);
+}
+
+static genai_tensor *genai__forward_batch_norm(const genai__layer *l, genai_tensor *x, genai_mode mode) {
+    return genai_batch_norm(x, l->parameter[0], l->parameter[1], l->running[0], l->running[1], mode, l->momentum, l->eps);
+}
+
+static genai_tensor *genai__forward_dropout(const genai__layer *l, genai_tensor *x, genai_mode mode) {
+    return mode == GENAI_EVAL || l->number <= 0 ? x : genai_dropout(x, l->number);
+}
+
+static genai_tensor *genai__forward_global_average(const genai__layer *l, genai_tensor *x, genai_mode mode) {
+    x = genai_mean(x, 6);
+    return x ? genai__forward_reshape(l, x, mode) : NULL;
+}
+
+/* The larger of the two halves, again and again; for an odd number the middle is in both, which changes neither the
+ * largest value nor its gradient. */
+static genai_tensor *genai__forward_global_max(const genai__layer *l, genai_tensor *x, genai_mode mode) {
+    int dim[3], n = l->in[0] * l->in[1];
+    dim[0] = x->dim[0];
+    dim[1] = n;
+    dim[2] = l->in[2];
+    for (x = genai_reshape(x, 3, dim); n > 1 && x; n = (n + 1) / 2)
+        x = genai_max(genai_slice(x, 1, 0, (n + 1) / 2), genai_slice(x, 1, n - (n + 1) / 2, (n + 1) / 2));
+    return x ? genai__forward_reshape(l, x, mode) : NULL;
+}
+
+static genai_tensor *genai__forward_crop(const genai__layer *l, genai_tensor *x, genai_mode mode) {
+    (void)mode;
+    x = genai_slice(x, 1, (l->in[0] - l->dim[0]) / 2, l->dim[0]);
+    return genai_slice(x, 2, (l->in[1] - l->dim[1]) / 2, l->dim[1]);
+}
+
+#define GENAI__FORWARD(name, expression)                                                                               \
+    static genai_tensor *genai__forward_##name(const genai__layer *l, genai_tensor *x, genai_mode mode) {              \
+        (void)l;                                                                                                       \
+        (void)mode;                                                                                                    \
+        return expression;                                                                                             \
+    }
+GENAI__FORWARD(layer_norm, genai_layer_norm(x, l->parameter[0], l->parameter[1], l->eps))
+GENAI__FORWARD(instance_norm, genai_instance_norm(x, l->parameter[0], l->parameter[1], l->eps))
+GENAI__FORWARD(group_norm, genai_group_norm(x, l->parameter[0], l->parameter[1], l->n, l->eps))
+GENAI__FORWARD(relu, genai_relu(x))
+GENAI__FORWARD(leaky_relu, genai_leaky_relu(x, l->number))
+GENAI__FORWARD(elu, genai_elu(x, l->number))
+GENAI__FORWARD(gelu, genai_gelu(x))
+GENAI__FORWARD(silu, genai_silu(x))
+GENAI__FORWARD(tanh, genai_tanh(x))
+GENAI__FORWARD(sigmoid, genai_sigmoid(x))
+GENAI__FORWARD(softplus, genai_softplus(x))
+GENAI__FORWARD(softmax, genai_softmax(x))
+GENAI__FORWARD(log_softmax, genai_log_softmax(x))
+GENAI__FORWARD(upsample, genai_upsample(x, l->n))
+GENAI__FORWARD(average_pool, genai_average_pool(x, l->n, l->stride[0] ? l->stride[0] : l->n))
+GENAI__FORWARD(max_pool, genai_max_pool(x, l->n, l->stride[0] ? l->stride[0] : l->n))
+GENAI__FORWARD(pad, genai_pad(genai_pad(x, 1, l->n, l->n), 2, l->n, l->n))
+#undef GENAI__FORWARD
+
+/* --- the table --- */
+#define GENAI__INIT_USAGE " [init he|glorot|normal|orthogonal]"
+#define GENAI__PLAIN(name, hint, shape, forward) \
+    { name, name, "", 0, 0, 0, GENAI__OWNS_NOTHING, GENAI__HINT_##hint, genai__shape_##shape, genai__forward_##forward }
+static const genai__layer_kind genai__layer_kinds[] = {
+    {"dense", "dense N [nobias]" GENAI__INIT_USAGE, "Nbi", 0, 0, 0, GENAI__OWNS_WEIGHT, GENAI__HINT_GLOROT, genai__shape_dense, genai__forward_dense},
+    {"conv", "conv N [kK] [sS] [same|valid|pP] [nobias]" GENAI__INIT_USAGE, "Nkspbi", 0, 0, 0, GENAI__OWNS_WEIGHT, GENAI__HINT_GLOROT,
+     genai__shape_conv, genai__forward_conv},
+    {"convt", "convt N [kK] [sS] [same|valid|pP] [oO] [nobias]" GENAI__INIT_USAGE, "Nkspobi", 0, 0, 0, GENAI__OWNS_WEIGHT, GENAI__HINT_GLOROT,
+     genai__shape_convt, genai__forward_convt},
+    {"batchnorm", "batchnorm [momentum M] [eps E]", "me", 0, 0, 0, GENAI__OWNS_SCALE_AND_STATISTICS, GENAI__HINT_NONE, genai__shape_norm,
+     genai__forward_batch_norm},
+    {"layernorm", "layernorm [eps E]", "e", 0, 0, 0, GENAI__OWNS_SCALE, GENAI__HINT_NONE, genai__shape_norm, genai__forward_layer_norm},
+    {"instancenorm", "instancenorm [eps E]", "e", 0, 0, 0, GENAI__OWNS_SCALE, GENAI__HINT_NONE, genai__shape_instance_norm,
+     genai__forward_instance_norm},
+    {"groupnorm", "groupnorm GROUPS [eps E]", "Ne", 0, 0, 0, GENAI__OWNS_SCALE, GENAI__HINT_NONE, genai__shape_norm, genai__forward_group_norm},
+    GENAI__PLAIN("relu", HE, same, relu),
+    {"lrelu", "lrelu SLOPE", "F", 0, 1, 0, GENAI__OWNS_NOTHING, GENAI__HINT_HE, genai__shape_same, genai__forward_leaky_relu},
+    {"elu", "elu [ALPHA]", "f", 0, 1000, 1, GENAI__OWNS_NOTHING, GENAI__HINT_HE, genai__shape_same, genai__forward_elu},
+    GENAI__PLAIN("gelu", HE, same, gelu),
+    GENAI__PLAIN("silu", HE, same, silu),
+    GENAI__PLAIN("tanh", GLOROT, same, tanh),
+    GENAI__PLAIN("sigmoid", GLOROT, same, sigmoid),
+    GENAI__PLAIN("softplus", GLOROT, same, softplus),
+    {"dropout", "dropout PROBABILITY", "F", 0, 0.999f, 0, GENAI__OWNS_NOTHING, GENAI__HINT_NONE, genai__shape_same, genai__forward_dropout},
+    GENAI__PLAIN("flatten", NONE, flatten, reshape),
+    {"reshape", "reshape HxWxC or reshape D", "D", 0, 0, 0, GENAI__OWNS_NOTHING, GENAI__HINT_NONE, genai__shape_reshape, genai__forward_reshape},
+    {"upsample", "upsample FACTOR", "N", 0, 0, 0, GENAI__OWNS_NOTHING, GENAI__HINT_NONE, genai__shape_upsample, genai__forward_upsample},
+    {"avgpool", "avgpool K [sS]", "Ns", 0, 0, 0, GENAI__OWNS_NOTHING, GENAI__HINT_NONE, genai__shape_pool, genai__forward_average_pool},
+    {"maxpool", "maxpool K [sS]", "Ns", 0, 0, 0, GENAI__OWNS_NOTHING, GENAI__HINT_NONE, genai__shape_pool, genai__forward_max_pool},
+    GENAI__PLAIN("globalavgpool", NONE, global, global_average),
+    GENAI__PLAIN("globalmaxpool", NONE, global, global_max),
+    GENAI__PLAIN("softmax", GLOROT, same, softmax),
+    GENAI__PLAIN("logsoftmax", GLOROT, same, log_softmax),
+    {"crop", "crop HxW", "D", 0, 0, 0, GENAI__OWNS_NOTHING, GENAI__HINT_NONE, genai__shape_crop, genai__forward_crop},
+    {"pad", "pad P", "N", 0, 0, 0, GENAI__OWNS_NOTHING, GENAI__HINT_NONE, genai__shape_pad, genai__forward_pad},
+};
+#undef GENAI__PLAIN
+#undef GENAI__INIT_USAGE
+
+/* The words after a layer's name, by their letter in args. Those with a capital stand for the letter and a number. */
+typedef struct genai__layer_option { const char *word; char letter; } genai__layer_option;
+static const genai__layer_option genai__layer_options[] = {{"kK", 'k'}, {"sS", 's'}, {"pP", 'p'}, {"oO", 'o'}, {"same", 'p'}, {"valid", 'p'},
+                                                           {"nobias", 'b'}, {"init", 'i'}, {"momentum", 'm'}, {"eps", 'e'}};
+static const char *const genai__init_words[] = {"he", "glorot", "normal", "orthogonal"}; /* in the order of genai_init, from 1 */
+
+/* ====================================================================================================================
+ * >>net (private)
+ * A network text is parsed into layers, shapes are worked out, and only then memory is taken: one block of parameters,
+ * one of gradients, one of running statistics. Each tensor in a block begins on a cache line; the gaps are zeros and stay
+ * so under every update rule, so that optimiser and averaging run over the whole block.
+ *
+ *   network = layer { "|" layer }      layer = name { word }      words: the `usage` of the layer's row
+ *   N       = digits { ("*" | "/") digits }, from left to right, divisions without rest: "dense 28/4*28/4*64"
+ *   K, S, P, O, HxWxC = N { "x" N }    one number for K, S, P, O stands for both directions
+ * ================================================================================================================= */
+struct genai_net {
+    genai_ctx    *ctx;
+    char         *text, *name, *names;
+    int           ndim, dim[3]; /* of one input */
+    genai_init    init;
+    uint32_t      stream;
+    genai__layer *layer;
+    int           layers;
+    genai_tensor *tensor, *gradient; /* tensors: parameters, then statistics; gradients: one for each parameter       */
+    int           parameters, statistics;
+    float        *values, *gradients, *running;
+    size_t        size, running_size; /* of the blocks, with gaps                                                     */
+    size_t        count;              /* trained values                                                               */
+    int           trainable;
+};
+
+/* --- parser --- */
+static genai_result genai__syntax(const genai_net *net, const char *at, const char *format, ...) GENAI__PRINTF(3, 4);
+static genai_result genai__syntax(const genai_net *net, const char *at, const char *format, ...) {
+    char        what[320], line_text[32] = "";
+    const char *p, *line = net->text;
+    int         number = 1;
+    va_list     args;
+    va_start(args, format);
+    vsnprintf(what, sizeof what, format, args);
+    va_end(args);
+    for (p = net->text; p < at; p++)
+        if (*p == '\n') {
+            line = p + 1;
+            number++;
+        }
+    if (number > 1) snprintf(line_text, sizeof line_text, "line %d, ", number);
+    return genai__fail(net->ctx, GENAI_ERROR_SYNTAX, "network text of %s, %scolumn %d: %s", net->name, line_text, (int)(at - line) + 1, what);
+}
+
+static int genai__is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
+static int genai__is_digit(char c) { return c >= '0' && c <= '9'; }
+static const char *genai__skip_space(const char *p) {
+    while (genai__is_space(*p)) p++;
+    return p;
+}
+static const char *genai__word_end(const char *p) {
+    while (*p && *p != '|' && !genai__is_space(*p)) p++;
+    return p;
+}
+static int genai__word_is(const char *p, const char *end, const char *word) {
+    return strlen(word) == (size_t)(end - p) && !memcmp(p, word, (size_t)(end - p));
+}
+static int genai__quoted(const char *p, const char *end) { return end - p > 40 ? 40 : (int)(end - p); } /* length to show in a message */
+
+/* N of the grammar above; returns what follows, or NULL with the error set. */
+static const char *genai__parse_product(const genai_net *net, const char *p, int least, int *value) {
+    const char *start = p, *end = genai__word_end(p);
+    uint64_t    total = 0, n;
+    char        operation = 0;
+    for (;;) {
+        const char *digits = p;
+        for (n = 0; genai__is_digit(*p); p++)
+            if (n <= GENAI__MAX_NUMBER) n = n * 10 + (uint64_t)(*p - '0');
+        if (p == digits) {
+            genai__syntax(net, p, "a whole number is missing in '%.*s'", genai__quoted(start, end), start);
+            return NULL;
+        }
+        if (operation == '/') {
+            if (!n || total % n) {
+                genai__syntax(net, start, "'%.*s' is not a whole number: %lu can't be divided by %lu", genai__quoted(start, end), start,
+                              (unsigned long)total, (unsigned long)n);
+                return NULL;
+            }
+            total /= n;
+        } else total = operation ? total * n : n;
+        if (total > GENAI__MAX_NUMBER) {
+            genai__syntax(net, start, "'%.*s' is larger than %d", genai__quoted(start, end), start, GENAI__MAX_NUMBER);
+            return NULL;
+        }
+        if (*p != '*' && *p != '/') break;
+        operation = *p++;
+    }
+    if (total < (uint64_t)least) {
+        genai__syntax(net, start, "'%.*s' must be at least %d", genai__quoted(start, end), start, least);
+        return NULL;
+    }
+    *value = (int)total;
+    return p;
+}
+
+/* Up to `most` numbers joined by x, which fill the word; returns how many, 0 with the error set. */
+static int genai__parse_dims(const genai_net *net, const char *p, int most, int least, int *dim) {
+    const char *start = p, *end = genai__word_end(p);
+    int         n = 0;
+    while (n < most) {
+        p = genai__parse_product(net, p, least, &dim[n]);
+        if (!p) return 0;
+        n++;
+        if (p == end) return n;
+        if (*p != 'x') break;
+        p++;
+    }
+    genai__syntax(net, p, "'%.*s' should end here", genai__quoted(start, end), start);
+    return 0;
+}
+
+static int genai__parse_pair(const genai_net *net, const char *p, int least, int *pair) {
+    int n = genai__parse_dims(net, p, 2, least, pair);
+    if (n == 1) pair[1] = pair[0];
+    return n;
+}
+
+static int genai__parse_float(const genai_net *net, const char *p, const char *what, float low, float high, float *value) {
+    const char *end = genai__word_end(p), *after;
+    char        l[32], h[32];
+    double      x = 0;
+    after = genai__parse_number(p, &x);
+    if (p == end || after != end) {
+        genai__syntax(net, p, "%s needs a number, not '%.*s'", what, genai__quoted(p, end), p);
+        return 0;
+    }
+    if (x < (double)low || x > (double)high) {
+        genai__syntax(net, p, "%s must be from %s to %s, not %.*s", what, genai__number(l, (double)low, 4), genai__number(h, (double)high, 4),
+                      genai__quoted(p, end), p);
+        return 0;
+    }
+    *value = (float)x;
+    return 1;
+}
+
+/* The word isn't one of this layer's: says so, with the nearest that is. */
+static int genai__parse_unknown(const genai_net *net, const genai__layer *l, const char *p, const char *end) {
+    const char *words[GENAI__COUNT(genai__layer_options)];
+    size_t      i, n = 0;
+    for (i = 0; i < GENAI__COUNT(genai__layer_kinds); i++)
+        if (genai__word_is(p, end, genai__layer_kinds[i].name)) {
+            genai__syntax(net, p, "'%s' begins a layer of its own: '|' is missing before it", genai__layer_kinds[i].name);
+            return 0;
+        }
+    for (i = 0; i < GENAI__COUNT(genai__layer_options); i++)
+        if (strchr(l->kind->args, genai__layer_options[i].letter)) words[n++] = genai__layer_options[i].word;
+    if (n)
+        genai__syntax(net, p, "unknown word '%.*s', did you mean '%s'? (%s)", genai__quoted(p, end), p,
+                      genai__nearest(p, (size_t)(end - p), words, n, sizeof *words), l->kind->usage);
+    else
+        genai__syntax(net, p, "'%.*s' should not be here: the form is '%s'", genai__quoted(p, end), p, l->kind->usage);
+    return 0;
+}
+
+/* One word after the name (and the next, where the word takes a value). *seen has a bit for each letter of args. */
+static const char *genai__parse_argument(const genai_net *net, genai__layer *l, const char *p, unsigned *seen) {
+    const char *end = genai__word_end(p), *value, *slot;
+    char        letter = 0;
+    int         numeric = genai__is_digit(*p) || *p == '-' || *p == '.' || *p == '+', ok = 1;
+    size_t      i;
+    if (numeric) letter = strpbrk(l->kind->args, "NFfD") ? *strpbrk(l->kind->args, "NFfD") : (char)0;
+    else if (genai__is_digit(p[1]) && strchr("kspo", *p)) letter = *p;
+    else
+        for (i = 0; i < GENAI__COUNT(genai__layer_options); i++)
+            if (genai__word_is(p, end, genai__layer_options[i].word)) letter = genai__layer_options[i].letter;
+    slot = letter ? strchr(l->kind->args, letter) : NULL;
+    if (!slot) {
+        genai__parse_unknown(net, l, p, end);
+        return NULL;
+    }
+    if (*seen >> (slot - l->kind->args) & 1) {
+        genai__syntax(net, p, "'%.*s': this has been given before (%s)", genai__quoted(p, end), p, l->kind->usage);
+        return NULL;
+    }
+    *seen |= 1u << (slot - l->kind->args);
+    value = genai__skip_space(end);
+    switch (letter) {
+        case 'N': ok = genai__parse_dims(net, p, 1, 1, &l->n); break;
+        case 'D': ok = l->words = genai__parse_dims(net, p, 3, 1, l->word); break;
+        case 'F':
+        case 'f': ok = genai__parse_float(net, p, l->kind->name, l->kind->low, l->kind->high, &l->number); break;
+        case 'k': ok = genai__is_digit(p[1]) ? genai__parse_pair(net, p + 1, 1, l->k) : genai__parse_unknown(net, l, p, end); break;
+        case 's': ok = genai__is_digit(p[1]) ? genai__parse_pair(net, p + 1, 1, l->stride) : genai__parse_unknown(net, l, p, end); break;
+        case 'o': ok = genai__is_digit(p[1]) ? genai__parse_pair(net, p + 1, 0, l->extra) : genai__parse_unknown(net, l, p, end); break;
+        case 'p':
+            if (genai__is_digit(p[1])) ok = genai__parse_pair(net, p + 1, 0, l->pad);
+            else if (*p == 'p') ok = genai__parse_unknown(net, l, p, end);
+            else l->pad[0] = l->pad[1] = *p == 's' ? GENAI_SAME : 0;
+            break;
+        case 'b': l->bias = 0; break;
+        case 'm': ok = genai__parse_float(net, value, "momentum", 0, 0.99999f, &l->momentum); end = genai__word_end(value); break;
+        case 'e': ok = genai__parse_float(net, value, "eps", 1e-12f, 1, &l->eps); end = genai__word_end(value); break;
+        default: /* i */
+            end = genai__word_end(value);
+            for (i = 0; i < GENAI__COUNT(genai__init_words) && !genai__word_is(value, end, genai__init_words[i]); i++) {}
+            if (i < GENAI__COUNT(genai__init_words)) l->init = (genai_init)(i + 1);
+            else {
+                ok = 0;
+                genai__syntax(net, value, "unknown init '%.*s', did you mean '%s'?", genai__quoted(value, end), value,
+                              genai__nearest(value, (size_t)(end - value), genai__init_words, GENAI__COUNT(genai__init_words), sizeof *genai__init_words));
+            }
+    }
+    return ok ? end : NULL;
+}
+
+/* One layer at p (after white space); returns where it ends ('|' or 0), or NULL with the error set. */
+static const char *genai__parse_layer(const genai_net *net, genai__layer *l, const char *p) {
+    const char *end = genai__word_end(p), *slot;
+    unsigned    seen = 0;
+    size_t      i;
+    if (p == end) {
+        genai__syntax(net, p, net->text[strspn(net->text, " \t\r\n")] ? "a layer is missing here" : "the text is empty");
+        return NULL;
+    }
+    for (i = 0; i < GENAI__COUNT(genai__layer_kinds); i++)
+        if (genai__word_is(p, end, genai__layer_kinds[i].name)) l->kind = &genai__layer_kinds[i];
+    if (!l->kind) {
+        genai__syntax(net, p, "unknown layer '%.*s', did you mean '%s'?", genai__quoted(p, end), p,
+                      genai__nearest(p, (size_t)(end - p), genai__layer_kinds, GENAI__COUNT(genai__layer_kinds), sizeof *genai__layer_kinds));
+        return NULL;
+    }
+    l->text = p;
+    l->number = l->kind->standard;
+    l->bias = l->kind->owns == GENAI__OWNS_WEIGHT;
+    l->k[0] = l->k[1] = 3;
+    if (l->kind->owns == GENAI__OWNS_WEIGHT) l->stride[0] = l->stride[1] = 1; /* pools: the window */
+    l->pad[0] = l->pad[1] = GENAI_SAME;
+    l->momentum = 0.9f;
+    l->eps = 1e-5f;
+    for (;;) {
+        l->length = (int)(end - l->text);
+        p = genai__skip_space(end);
+        if (!*p || *p == '|') break;
+        end = genai__parse_argument(net, l, p, &seen);
+        if (!end) return NULL;
+    }
+    slot = strpbrk(l->kind->args, "NFD");
+    if (slot && !(seen >> (slot - l->kind->args) & 1)) {
+        genai__syntax(net, l->text, "'%s' needs a number: %s", l->kind->name, l->kind->usage);
+        return NULL;
+    }
+    return p;
+}
+
+/* --- building --- */
+static genai_result genai__net_shape_error(const genai_net *net, int i, const char *why) {
+    const genai__layer *l = &net->layer[i];
+    return genai__fail(net->ctx, GENAI_ERROR_SHAPE, "%s, layer %d (%.*s): %s", net->name, i, l->length > 80 ? 80 : l->length, l->text, why);
+}
+
+static genai_result genai__net_parse(genai_net *net) {
+    char        why[GENAI__WHY];
+    const char *p = net->text;
+    int         i, j;
+    for (i = 0; i < net->layers; i++, p++) {
+        p = genai__parse_layer(net, &net->layer[i], genai__skip_space(p));
+        if (!p) return GENAI_ERROR_SYNTAX;
+    }
+    for (i = 0; i < net->layers; i++) {
+        genai__layer *l = &net->layer[i];
+        uint64_t      weights = 1;
+        size_t        count = 1;
+        l->in_ndim = i ? net->layer[i - 1].ndim : net->ndim;
+        memcpy(l->in, i ? net->layer[i - 1].dim : net->dim, sizeof l->in);
+        if (!l->kind->shape(l, why)) return genai__net_shape_error(net, i, why);
+        for (j = 0; j < l->ndim; j++)
+            if (!genai__mul(count, (size_t)l->dim[j], &count) || count > GENAI__MAX_IMAGE) {
+                genai__why(why, "the output has more than %lu values for each image", (unsigned long)GENAI__MAX_IMAGE);
+                return genai__net_shape_error(net, i, why);
+            }
+        for (j = 0; j < l->weight_ndim; j++) {
+            weights *= (uint64_t)l->weight_dim[j]; /* at most 2^33 times 2^28 */
+            if (weights > GENAI__MAX_WEIGHTS) {
+                genai__why(why, "more than %llu weights", (unsigned long long)GENAI__MAX_WEIGHTS);
+                return genai__net_shape_error(net, i, why);
+            }
+        }
+    }
+    return GENAI_OK;
+}
+
+GENAI_API void genai_net_destroy(genai_net *net) {
+    if (!net) return;
+    genai__free(net->ctx, net->values);
+    genai__free(net->ctx, net->gradients);
+    genai__free(net->ctx, net->running);
+    genai__free(net->ctx, net->gradient);
+    genai__free(net->ctx, net->tensor);
+    genai__free(net->ctx, net->names);
+    genai__free(net->ctx, net->layer);
+    genai__free(net->ctx, net->name);
+    genai__free(net->ctx, net->text);
+    genai__free(net->ctx, net);
+}
+
+/* A tensor of one layer and its place in a block: called once to measure (the blocks are NULL) and once to fill in. */
+typedef struct genai__net_layout {
+    int    parameters, statistics;
+    size_t size, running_size, count;
+    int    fits;
+} genai__net_layout;
+
+static void genai__net_place(genai_net *net, genai__net_layout *at, int layer, int statistic, int slot, int ndim, const int *dim, const char *name) {
+    size_t        n = 1, *size = statistic ? &at->running_size : &at->size, from = *size, padded;
+    int           i, index = statistic ? net->parameters + at->statistics : at->parameters;
+    genai__layer *l = &net->layer[layer];
+    for (i = 0; i < ndim; i++) at->fits = at->fits && genai__mul(n, (size_t)dim[i], &n);
+    at->fits = at->fits && genai__add(n, 15, &padded) && genai__add(from, padded / 16 * 16, size);
+    if (statistic) at->statistics++;
+    else {
+        at->parameters++;
+        at->count += n;
+    }
+    if (net->tensor) {
+        genai_tensor *t = &net->tensor[index];
+        size_t        room = strlen(net->name) + 48;
+        char         *to = net->names + room * (size_t)index;
+        genai__tensor_init(net->ctx, t, ndim, dim, (statistic ? net->running : net->values) + from);
+        snprintf(to, room, "%s.%d.%s.%s", net->name, layer, l->kind->name, name);
+        t->name = to;
+        if (statistic) l->running[slot] = t;
+        else {
+            genai__tensor_init(net->ctx, &net->gradient[index], ndim, dim, net->gradients + from);
+            net->gradient[index].name = to;
+            t->grad = &net->gradient[index];
+            t->requires_grad = 1;
+            l->parameter[slot] = t;
+        }
+    }
+}
+
+static genai__net_layout genai__net_layout_of(genai_net *net) {
+    genai__net_layout at;
+    int               i;
+    memset(&at, 0, sizeof at);
+    at.fits = 1;
+    for (i = 0; i < net->layers; i++) {
+        const genai__layer *l = &net->layer[i];
+        const int          *channels = l->kind->owns == GENAI__OWNS_WEIGHT ? &l->n : l->weight_dim;
+        if (!l->kind->owns) continue;
+        genai__net_place(net, &at, i, 0, 0, l->weight_ndim, l->weight_dim, l->kind->owns == GENAI__OWNS_WEIGHT ? "weight" : "gamma");
+        if (l->kind->owns != GENAI__OWNS_WEIGHT || l->bias)
+            genai__net_place(net, &at, i, 0, 1, 1, channels, l->kind->owns == GENAI__OWNS_WEIGHT ? "bias" : "beta");
+        if (l->kind->owns == GENAI__OWNS_SCALE_AND_STATISTICS) {
+            genai__net_place(net, &at, i, 1, 0, 1, channels, "mean");
+            genai__net_place(net, &at, i, 1, 1, 1, channels, "var");
+        }
+    }
+    return at;
+}
+
+static genai_result genai__net_allocate(genai_net *net) {
+    genai_ctx        *ctx = net->ctx;
+    genai__net_layout at = genai__net_layout_of(net);
+    size_t            tensors = (size_t)(at.parameters + at.statistics) + 1;
+    genai_tensor     *tensor;
+    if (!at.fits) return genai__fail(ctx, GENAI_ERROR_SHAPE, "%s: the sizes of all layers together overflow", net->name);
+    net->parameters = at.parameters;
+    net->statistics = at.statistics;
+    net->size = at.size;
+    net->running_size = at.running_size;
+    net->count = at.count;
+    tensor = (genai_tensor *)genai__alloc(ctx, tensors, sizeof *tensor);
+    net->gradient = (genai_tensor *)genai__alloc(ctx, tensors, sizeof *net->gradient);
+    net->names = (char *)genai__alloc(ctx, tensors, strlen(net->name) + 48);
+    net->values = (float *)genai__alloc(ctx, at.size + 1, sizeof(float));
+    net->gradients = (float *)genai__alloc(ctx, at.size + 1, sizeof(float));
+    net->running = (float *)genai__alloc(ctx, at.running_size + 1, sizeof(float));
+    net->tensor = tensor;
+    if (!tensor || !net->gradient || !net->names || !net->values || !net->gradients || !net->running) return GENAI_ERROR_MEMORY;
+    genai__net_layout_of(net);
+    return GENAI_OK;
+}
+
+/* --- initial weights --- */
+
+/* Orthonormal columns, or rows where there are fewer of them (Saxe et al. 2014): Gram-Schmidt, each vector twice so that
+ * rounding doesn't accumulate, in double. Takes rows*columns*min(rows,columns) multiplications, so it is slow for large layers. */
+static genai_result genai__init_orthogonal(genai_ctx *ctx, genai_tensor *w) {
+    size_t  columns = (size_t)w->dim[w->ndim - 1], rows = w->count / columns, n = rows < columns ? rows : columns, length = w->count / n, i, j, k;
+    size_t  across = rows < columns ? columns : 1, along = rows < columns ? 1 : columns; /* steps from vector to vector, value to value */
+    double *q = (double *)genai__alloc(ctx, w->count, sizeof *q);
+    if (!q) return GENAI_ERROR_MEMORY;
+    for (i = 0; i < n; i++) {
+        double *v = q + i * length, square = 0;
+        int     pass;
+        for (k = 0; k < length; k++) v[k] = (double)w->data[i * across + k * along];
+        for (pass = 0; pass < 2; pass++)
+            for (j = 0; j < i; j++) {
+                const double *u = q + j * length;
+                double        dot = 0;
+                for (k = 0; k < length; k++) dot += u[k] * v[k];
+                for (k = 0; k < length; k++) v[k] -= dot * u[k];
+            }
+        for (k = 0; k < length; k++) square += v[k] * v[k];
+        for (k = 0; k < length; k++) {
+            v[k] = square > 0 ? v[k] / sqrt(square) : 0;
+            w->data[i * across + k * along] = (float)v[k];
+        }
+    }
+    genai__free(ctx, q);
+    return GENAI_OK;
+}
+
+/* The weight of layer i. He: variance gain^2 / fan-in, gain^2 = 2 / (1 + slope^2) (He et al. 2015, eqs. 10, 15), where the
+ * fan-in of a transposed convolution is what reaches one output: a stride of s leaves 1/s of the kernel in each direction.
+ * Glorot: uniform of variance 2 / (fan-in + fan-out) (Glorot and Bengio 2010, eq. 16). */
+static genai_result genai__init_weight(genai_net *net, int i) {
+    const genai__layer *l = &net->layer[i];
+    genai_tensor       *w = l->parameter[0];
+    genai_init          init = l->init ? l->init : net->init;
+    double              gain = 2, fan_in, fan_out, window = 1;
+    float               scale;
+    size_t              k;
+    int                 j;
+    for (j = i + 1; j < net->layers && net->layer[j].kind->hint == GENAI__HINT_NONE; j++) {}
+    if (j < net->layers && net->layer[j].kind->hint == GENAI__HINT_HE) {
+        if (!init) init = GENAI_INIT_HE;
+        if (net->layer[j].kind->forward == genai__forward_leaky_relu) gain = 2 / (1 + (double)net->layer[j].number * (double)net->layer[j].number);
+    } else if (!init) init = GENAI_INIT_GLOROT;
+    if (w->ndim == 4) window = (double)l->k[0] * (double)l->k[1];
+    fan_out = window * (double)l->n;
+    fan_in = window * (double)(w->ndim == 4 ? l->in[2] : w->dim[0]);
+    if (init == GENAI_INIT_GLOROT) {
+        genai__uniform(net->ctx, net->stream, 0, (uint32_t)i, w->count, w->data);
+        scale = (float)sqrt(6 / (fan_in + fan_out));
+        for (k = 0; k < w->count; k++) w->data[k] = scale * (2 * w->data[k] - 1);
+        return GENAI_OK;
+    }
+    genai__normal(net->ctx, net->stream, 0, (uint32_t)i, w->count, w->data);
+    if (init == GENAI_INIT_ORTHOGONAL) return genai__init_orthogonal(net->ctx, w);
+    if (l->kind->forward == genai__forward_convt) fan_in /= (double)l->stride[0] * (double)l->stride[1];
+    scale = init == GENAI_INIT_NORMAL ? 0.02f : (float)sqrt(gain / (fan_in > 1 ? fan_in : 1));
+    for (k = 0; k < w->count; k++) w->data[k] *= scale;
+    return GENAI_OK;
+}
+
+/* Biases and shifts are 0, scales 1, running variances 1. Where the whole net starts from normal(0, 0.02), the scales of
+ * batch norm start from normal(1, 0.02): this is how Radford et al. 2016 trained DCGAN (their code; the paper omits it). */
+static genai_result genai__net_init(genai_net *net) {
+    int    i;
+    size_t k;
+    for (i = 0; i < net->layers; i++) {
+        const genai__layer *l = &net->layer[i];
+        genai_tensor       *scale = l->parameter[0];
+        if (l->kind->owns == GENAI__OWNS_WEIGHT) {
+            genai_result result = genai__init_weight(net, i);
+            if (result) return result;
+        } else if (l->kind->owns) {
+            int drawn = net->init == GENAI_INIT_NORMAL && l->kind->owns == GENAI__OWNS_SCALE_AND_STATISTICS;
+            if (drawn) genai__normal(net->ctx, net->stream, 0, (uint32_t)i, scale->count, scale->data);
+            for (k = 0; k < scale->count; k++) scale->data[k] = drawn ? 1 + 0.02f * scale->data[k] : 1;
+            for (k = 0; l->running[1] && k < scale->count; k++) l->running[1]->data[k] = 1;
+        }
+    }
+    return GENAI_OK;
+}
+
+static uint32_t genai__net_stream(const char *name) { /* FNV-1a */
+    uint32_t h = 2166136261u;
+    for (; *name; name++) h = (h ^ (unsigned char)*name) * 16777619u;
+    return h < GENAI__STREAM_INIT ? h + GENAI__STREAM_INIT : h;
+}
+
+static genai_result genai__net_check(genai_ctx *ctx, const genai_net_desc *desc, const char *name, int *layers) {
+    const char *p;
+    size_t      length, values = 1;
+    int         i;
+    if (!desc || !desc->text) return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: there is no network text", name);
+    length = strlen(desc->text);
+    if (length > 65535 || strlen(name) > 100)
+        return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "network: the text has %lu characters (at most 65535), its name %lu (at most 100)",
+                           (unsigned long)length, (unsigned long)strlen(name));
+    for (*layers = 1, p = desc->text; *p; p++) *layers += *p == '|';
+    if (*layers > GENAI__MAX_LAYERS)
+        return genai__fail(ctx, GENAI_ERROR_SYNTAX, "network text of %s: %d layers, at most %d are possible", name, *layers, GENAI__MAX_LAYERS);
+    if (desc->ndim != 1 && desc->ndim != 3)
+        return genai__fail(ctx, GENAI_ERROR_SHAPE, "%s: an input has 1 dim (D) or 3 (H, W, C), not %d", name, desc->ndim);
+    for (i = 0; i < desc->ndim; i++)
+        if (desc->dim[i] < 1 || !genai__mul(values, (size_t)desc->dim[i], &values) || values > GENAI__MAX_IMAGE)
+            return genai__fail(ctx, GENAI_ERROR_SHAPE, "%s: dim %d of the input is %d; dims are at least 1, their product at most %lu", name, i,
+                               desc->dim[i], (unsigned long)GENAI__MAX_IMAGE);
+    if ((int)desc->init < 0 || desc->init > GENAI_INIT_ORTHOGONAL)
+        return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: there is no init number %d", name, (int)desc->init);
+    return GENAI_OK;
+}
+
+GENAI_API genai_net *genai_net_create(genai_ctx *ctx, const genai_net_desc *desc) {
+    genai_net   *net;
+    const char  *name = desc && desc->name ? desc->name : "net";
+    genai_result result;
+    int          layers = 0;
+    if (!ctx || genai__net_check(ctx, desc, name, &layers)) return NULL;
+    net = (genai_net *)genai__alloc(ctx, 1, sizeof *net);
+    if (!net) return NULL;
+    net->ctx = ctx;
+    net->ndim = desc->ndim;
+    memcpy(net->dim, desc->dim, sizeof net->dim);
+    net->init = desc->init;
+    net->stream = desc->stream ? desc->stream : genai__net_stream(name);
+    net->layers = layers;
+    net->trainable = 1;
+    net->text = genai__copy_text(ctx, desc->text, strlen(desc->text));
+    net->name = genai__copy_text(ctx, name, strlen(name));
+    net->layer = (genai__layer *)genai__alloc(ctx, (size_t)layers, sizeof *net->layer);
+    result = net->text && net->name && net->layer ? genai__net_parse(net) : GENAI_ERROR_MEMORY;
+    if (!result) result = genai__net_allocate(net);
+    if (!result) {
+        uint64_t mode = genai__fp_enter();
+        result = genai__net_init(net);
+        genai__fp_leave(mode);
+    }
+    if (!result) return net;
+    genai_net_destroy(net);
+    return NULL;
+}
+
+/* --- use --- */
+GENAI_API genai_tensor *genai_net_forward_features(genai_net *net, genai_tensor *x, genai_mode mode, int layer, genai_tensor **features) {
+    char want[40];
+    int  i, fits;
+    if (features) *features = NULL;
+    if (!net || !x) return NULL;
+    if (features && (layer < 0 || layer >= net->layers)) {
+        genai__fail(net->ctx, GENAI_ERROR_ARGUMENT, "%s: features of layer %d, but there are layers 0 to %d", net->name, layer, net->layers - 1);
+        return NULL;
+    }
+    fits = x->ndim == net->ndim + 1;
+    for (i = 0; i < net->ndim && fits; i++) fits = x->dim[i + 1] == net->dim[i];
+    if (!fits) {
+        genai__fail(net->ctx, GENAI_ERROR_SHAPE, "%s: takes [N] images or vectors of %s, but x has %d dims: %dx%dx%dx%d", net->name,
+                    genai__dims_text(want, net->ndim, net->dim), x->ndim, x->dim[0], x->dim[1], x->dim[2], x->dim[3]);
+        return NULL;
+    }
+    for (i = 0; i < net->layers && x; i++) {
+        x = net->layer[i].kind->forward(&net->layer[i], x, mode);
+        if (features && i == layer) *features = x;
+    }
+    return x;
+}
+
+GENAI_API genai_tensor *genai_net_forward(genai_net *net, genai_tensor *x, genai_mode mode) {
+    return genai_net_forward_features(net, x, mode, 0, NULL);
+}
+
+GENAI_API int genai_net_trainable(genai_net *net, int on) {
+    int i, before;
+    if (!net) return 0;
+    before = net->trainable;
+    net->trainable = on != 0;
+    for (i = 0; i < net->parameters; i++) net->tensor[i].requires_grad = net->trainable;
+    return before;
+}
+
+GENAI_API size_t genai_net_parameters(const genai_net *net) { return net ? net->count : 0; }
+GENAI_API int    genai_net_layers(const genai_net *net) { return net ? net->layers : 0; }
+GENAI_API int    genai_net_output(const genai_net *net, int dim[3]) {
+    const genai__layer *last;
+    if (!net) return 0;
+    last = &net->layer[net->layers - 1];
+    dim[0] = last->dim[0];
+    dim[1] = last->ndim == 3 ? last->dim[1] : 1;
+    dim[2] = last->ndim == 3 ? last->dim[2] : 1;
+    return last->ndim;
+}
+
+typedef struct genai__table { /* snprintf at the end of what is there, counting what doesn't fit */
+    char  *to;
+    size_t size, length;
+} genai__table;
+
+static void genai__table_add(genai__table *t, const char *s, size_t n, int width) { /* padded with spaces to width */
+    size_t i, wide = width > 0 && (size_t)width > n ? (size_t)width : n;
+    for (i = 0; i < wide; i++, t->length++)
+        if (t->length + 1 < t->size) t->to[t->length] = i < n ? s[i] : ' ';
+    if (t->size) t->to[t->length < t->size ? t->length : t->size - 1] = 0;
+}
+
+/* The words of a layer with one space between them. */
+static size_t genai__layer_words(const genai__layer *l, char *to, size_t size) {
+    size_t n = 0;
+    int    i;
+    for (i = 0; i < l->length && n + 1 < size; i++) {
+        int space = genai__is_space(l->text[i]);
+        if (!space || !genai__is_space(l->text[i - 1])) to[n++] = space ? ' ' : l->text[i];
+    }
+    to[n] = 0;
+    return n;
+}
+
+GENAI_API size_t genai_net_describe(const genai_net *net, char *to, size_t size) {
+    genai__table t;
+    char         words[81], number[48], dims[40];
+    int          i, width = 5, n;
+    if (size) to[0] = 0;
+    if (!net) return 0;
+    t.to = to;
+    t.size = size;
+    t.length = 0;
+    for (i = 0; i < net->layers; i++) {
+        n = (int)genai__layer_words(&net->layer[i], words, sizeof words);
+        if (n > width) width = n;
+    }
+    for (i = -1; i <= net->layers; i++) {
+        const genai__layer *l = i >= 0 && i < net->layers ? &net->layer[i] : NULL;
+        size_t              count = 0, length;
+        int                 j;
+        for (j = 0; l && j < 2; j++) count += l->parameter[j] ? l->parameter[j]->count : 0;
+        n = l ? snprintf(number, sizeof number, "%4d  ", i) : snprintf(number, sizeof number, "      ");
+        genai__table_add(&t, number, (size_t)n, 0);
+        length = l ? genai__layer_words(l, words, sizeof words) : (size_t)snprintf(words, sizeof words, "%s", i < 0 ? "input" : "total");
+        genai__table_add(&t, words, length, width + 2);
+        if (l) genai__dims_text(dims, l->ndim, l->dim);
+        else if (i < 0) genai__dims_text(dims, net->ndim, net->dim);
+        else dims[0] = 0;
+        n = i < 0 ? snprintf(number, sizeof number, "%-16s\n", dims)
+                  : snprintf(number, sizeof number, "%-16s%12lu\n", dims, (unsigned long)(l ? count : net->count));
+        genai__table_add(&t, number, (size_t)n, 0);
+    }
+    return t.length;
+}
+
+typedef struct genai__lerp_job {
+    const genai__kernels *kernels;
+    float                *to, keep;
+    const float          *from;
+} genai__lerp_job;
+
+static void genai__lerp_chunk(void *arg, size_t from, size_t count) {
+    genai__lerp_job *job = (genai__lerp_job *)arg;
+    if (job->keep > 0) job->kernels->lerp(count, job->to + from, job->from + from, job->keep);
+    else memcpy(job->to + from, job->from + from, count * sizeof(float));
+}
+
+GENAI_API genai_result genai_net_average(genai_net *target, const genai_net *source, float decay) {
+    genai__lerp_job job;
+    uint64_t        mode;
+    if (!target || !source) return GENAI_ERROR_ARGUMENT;
+    if (!genai__in_range(decay, 0, 1)) return genai__fail(target->ctx, GENAI_ERROR_ARGUMENT, "genai_net_average: decay must be from 0 to 1");
+    if (strcmp(target->text, source->text) || target->ndim != source->ndim || memcmp(target->dim, source->dim, (size_t)target->ndim * sizeof(int)))
+        return genai__fail(target->ctx, GENAI_ERROR_SHAPE, "genai_net_average: %s and %s have different texts or inputs", target->name, source->name);
+    mode = genai__fp_enter();
+    job.kernels = target->ctx->kernels;
+    job.keep = decay;
+    job.to = target->values;
+    job.from = source->values;
+    genai__for_chunks(target->ctx, target->size, genai__lerp_chunk, &job);
+    job.to = target->running;
+    job.from = source->running;
+    genai__for_chunks(target->ctx, target->running_size, genai__lerp_chunk, &job);
+    genai__fp_leave(mode);
+    return GENAI_OK;
+}
+
+GENAI_API genai_result genai_optimizer_add(genai_optimizer *o, genai_net *net, float lr_scale) {
+    if (!o) return GENAI_ERROR_ARGUMENT;
+    if (!net) return o->ctx->result ? o->ctx->result : genai__fail(o->ctx, GENAI_ERROR_ARGUMENT, "optimizer: the net is NULL");
+    if (net->ctx != o->ctx) return genai__fail(o->ctx, GENAI_ERROR_ARGUMENT, "optimizer: %s belongs to another context", net->name);
+    return genai__optimizer_add(o, net->values, net->gradients, net->size, net->tensor, net->parameters, lr_scale);
+}
+
+/* For files: parameters, then running statistics, by name. */
+static int           genai__net_tensor_count(const genai_net *net) { return net->parameters + net->statistics; }
+static genai_tensor *genai__net_tensor(genai_net *net, int i) { return &net->tensor[i]; }
+
+/* ====================================================================================================================
+ * >>files (private)
+ * Every file goes through ctx->desc.io; the operating system is one such table. A file is written as PATH.tmp, synced and
+ * renamed, so that PATH is the old one or the new one at any moment. Models are safetensors: 8 bytes N (little-endian), N
+ * bytes of JSON, the tensors. Everything read is hostile until checked: no size out of a file reaches a bare * or +.
+ * ================================================================================================================= */
+
+/* --- operating system --- */
+#if defined(GENAI_NO_STDIO)
+static void *genai__os_open(void *user, const char *path, int write) { (void)user; (void)path; (void)write; return NULL; }
+static long  genai__os_read(void *user, void *file, void *to, size_t n) { (void)user; (void)file; (void)to; (void)n; return -1; }
+static long  genai__os_write(void *user, void *file, const void *p, size_t n) { (void)user; (void)file; (void)p; (void)n; return -1; }
+static int   genai__os_append(void *user, void *file) { (void)user; (void)file; return -1; }
+static int   genai__os_sync(void *user, void *file) { (void)user; (void)file; return -1; }
+static int   genai__os_close(void *user, void *file) { (void)user; (void)file; return -1; }
+static int   genai__os_rename(void *user, const char *from, const char *to) { (void)user; (void)from; (void)to; return -1; }
+static int   genai__os_remove(void *user, const char *path) { (void)user; (void)path; return -1; }
+static int   genai__os_make_dir(void *user, const char *path) { (void)user; (void)path; return -1; }
+static int   genai__os_list(void *user, const char *path, void (*entry)(void *, const char *, int), void *to) {
+    (void)user; (void)path; (void)entry; (void)to;
+    return -1;
+}
+#elif GENAI__WINDOWS
+#ifdef __cplusplus
+extern "C"
+#endif
+__declspec(dllimport) int __stdcall MoveFileExA(const char *, const char *, unsigned long); /* as windows.h has it */
+
+static void *genai__os_open(void *user, const char *path, int write) {
+    (void)user;
+    return fopen(path, write == 2 ? "ab" : write ? "wb" : "rb");
+}
+static long genai__os_read(void *user, void *file, void *to, size_t n) {
+    size_t got = fread(to, 1, n > (1u << 30) ? 1u << 30 : n, (FILE *)file);
+    (void)user;
+    return !got && ferror((FILE *)file) ? -1 : (long)got;
+}
+static long genai__os_write(void *user, void *file, const void *p, size_t n) {
+    size_t put = fwrite(p, 1, n > (1u << 30) ? 1u << 30 : n, (FILE *)file);
+    (void)user;
+    return put ? (long)put : -1;
+}
+static int genai__os_append(void *user, void *file) { (void)user; return fseek((FILE *)file, 0, SEEK_END); }
+static int genai__os_sync(void *user, void *file) { (void)user; return fflush((FILE *)file) || _commit(_fileno((FILE *)file)); }
+static int genai__os_close(void *user, void *file) { (void)user; return fclose((FILE *)file); }
+static int genai__os_rename(void *user, const char *from, const char *to) {
+    (void)user;
+    return !MoveFileExA(from, to, 1 | 8); /* replace existing, write through */
+}
+static int genai__os_remove(void *user, const char *path) { (void)user; return remove(path); }
+static int genai__os_make_dir(void *user, const char *path) { (void)user; return _mkdir(path) && errno != EEXIST; }
+static int genai__os_list(void *user, const char *path, void (*entry)(void *, const char *, int), void *to) {
+    char               pattern[1024];
+    struct _finddata_t found;
+    intptr_t           handle;
+    (void)user;
+    if (strlen(path) + 3 > sizeof pattern) return -1;
+    strcat(strcpy(pattern, path), "/*");
+    handle = _findfirst(pattern, &found);
+    if (handle == -1) return -1;
+    do
+        if (strcmp(found.name, ".") && strcmp(found.name, "..")) entry(to, found.name, (found.attrib & _A_SUBDIR) != 0);
+    while (!_findnext(handle, &found));
+    return _findclose(handle);
+}
+#else
+#ifndef __cplusplus
+extern int fsync(int fd); /* hidden by glibc under a strict -std=c99 */
+#endif
+
+/* A file is its descriptor + 1 as a pointer. Calls that a signal interrupted are made again. */
+static void *genai__os_open(void *user, const char *path, int write) {
+    int fd, flags = write == 2 ? O_WRONLY | O_CREAT | O_APPEND : write ? O_WRONLY | O_CREAT | O_TRUNC : O_RDONLY;
+    (void)user;
+#ifdef O_CLOEXEC
+    flags |= O_CLOEXEC;
+#endif
+    do fd = open(path, flags, 0666);
+    while (fd < 0 && errno == EINTR);
+    return fd < 0 ? NULL : (void *)((intptr_t)fd + 1);
+}
+static int  genai__os_descriptor(void *file) { return (int)((intptr_t)file - 1); }
+static long genai__os_read(void *user, void *file, void *to, size_t n) {
+    long got;
+    (void)user;
+    do got = (long)read(genai__os_descriptor(file), to, n > (1u << 30) ? 1u << 30 : n);
+    while (got < 0 && errno == EINTR);
+    return got;
+}
+static long genai__os_write(void *user, void *file, const void *p, size_t n) {
+    long put;
+    (void)user;
+    do put = (long)write(genai__os_descriptor(file), p, n > (1u << 30) ? 1u << 30 : n);
+    while (put < 0 && errno == EINTR);
+    return put;
+}
+static int genai__os_append(void *user, void *file) { (void)user; (void)file; return 0; } /* O_APPEND does it */
+static int genai__os_sync(void *user, void *file) {
+    int failed;
+    (void)user;
+    do failed = fsync(genai__os_descriptor(file));
+    while (failed && errno == EINTR);
+    return failed && errno != EINVAL; /* EINVAL: not a thing that can be synced */
+}
+static int genai__os_close(void *user, void *file) {
+    (void)user;
+    return close(genai__os_descriptor(file)) && errno != EINTR; /* interrupted: it is closed all the same */
+}
+/* rename is atomic but lasts only once the folder is synced. The new file takes the old one's permissions; what isn't a
+ * plain file (/dev/full) is never replaced. */
+static int genai__os_rename(void *user, const char *from, const char *to) {
+    struct stat before, now;
+    char        folder[4096];
+    const char *slash = strrchr(to, '/');
+    size_t      n = slash ? (size_t)(slash - to) : 0;
+    void       *file;
+    int         failed;
+    if (!stat(to, &before)) {
+        if (!S_ISREG(before.st_mode)) {
+            errno = S_ISDIR(before.st_mode) ? EISDIR : EINVAL;
+            return -1;
+        }
+        if (stat(from, &now)) return -1;
+        if (((before.st_mode ^ now.st_mode) & 0777) && chmod(from, before.st_mode & 0777)) return -1;
+    }
+    if (rename(from, to)) return -1;
+    if (n >= sizeof folder) return 0;
+    memcpy(folder, to, n);
+    folder[n] = 0;
+    file = genai__os_open(user, n ? folder : slash ? "/" : ".", 0);
+    if (!file) return 0; /* a folder one may write to but not read can't be synced */
+    failed = genai__os_sync(user, file) && errno == EIO;
+    genai__os_close(user, file);
+    return failed;
+}
+static int genai__os_remove(void *user, const char *path) { (void)user; return unlink(path); }
+static int genai__os_make_dir(void *user, const char *path) {
+    struct stat now;
+    (void)user;
+    return mkdir(path, 0777) && !(errno == EEXIST && !stat(path, &now) && S_ISDIR(now.st_mode));
+}
+/* Files and folders, links followed; pipes and devices are left out, since opening them may wait for ever. */
+static int genai__os_list(void *user, const char *path, void (*entry)(void *, const char *, int), void *to) {
+    char           name[4096];
+    struct stat    now;
+    struct dirent *found;
+    size_t         n = strlen(path);
+    int            failed;
+    DIR           *folder = opendir(path);
+    (void)user;
+    if (!folder) return -1;
+    for (errno = 0; (found = readdir(folder)) != NULL; errno = 0) {
+        size_t length = strlen(found->d_name);
+        if (!strcmp(found->d_name, ".") || !strcmp(found->d_name, "..")) continue;
+        if (n + length + 2 <= sizeof name) {
+            memcpy(name, path, n);
+            name[n] = '/';
+            memcpy(name + n + 1, found->d_name, length + 1);
+        } else name[0] = 0;
+        if (stat(name, &now)) entry(to, found->d_name, 0); /* opening it will say why */
+        else if (S_ISDIR(now.st_mode) || S_ISREG(now.st_mode)) entry(to, found->d_name, S_ISDIR(now.st_mode) != 0);
+    }
+    failed = errno;
+    closedir(folder);
+    errno = failed;
+    return failed != 0;
+}
+#endif
+
+static genai_io genai__default_io(void) {
+    genai_io io;
+    io.open = genai__os_open;
+    io.read = genai__os_read;
+    io.write = genai__os_write;
+    io.append = genai__os_append;
+    io.sync = genai__os_sync;
+    io.close = genai__os_close;
+    io.rename = genai__os_rename;
+    io.remove = genai__os_remove;
+    io.make_dir = genai__os_make_dir;
+    io.list = genai__os_list;
+    io.user = NULL;
+    return io;
+}
+
+/* --- whole files --- */
+typedef struct genai__bytes {
+    unsigned char *p; /* freed by genai__free */
+    size_t         n;
+} genai__bytes;
+
+static genai_result genai__io_fail(genai_ctx *ctx, const char *path, const char *stage) {
+    return genai__fail(ctx, GENAI_ERROR_IO, "%s: %s (%s)", path, stage, errno ? strerror(errno) : "no reason was given");
+}
+static void         genai__no_entry(void *to, const char *name, int is_dir) { (void)to; (void)name; (void)is_dir; }
+static genai_result genai__read_fail(genai_ctx *ctx, const char *path, const char *stage) {
+    int reason = errno;
+    if (!ctx->desc.io.list(ctx->desc.io.user, path, genai__no_entry, NULL))
+        return genai__fail(ctx, GENAI_ERROR_IO, "%s: is a folder, but a file is wanted here", path);
+    errno = reason;
+    return genai__io_fail(ctx, path, stage);
+}
+
+static genai_result genai__file_open(genai_ctx *ctx, const char *path, void **file) {
+    if (!path) return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "a file is to be read, but its path is NULL");
+    errno = 0;
+    *file = ctx->desc.io.open(ctx->desc.io.user, path, 0);
+    return *file ? GENAI_OK : genai__read_fail(ctx, path, "could not be opened for reading");
+}
+
+/* Adds to `out` until it holds `limit` bytes or the file ends. Memory grows with what has arrived, so that a promised size
+ * alone costs nothing. */
+static genai_result genai__file_read(genai_ctx *ctx, const char *path, void *file, size_t limit, genai__bytes *out) {
+    size_t capacity = 0;
+    while (out->n < limit) {
+        size_t room;
+        long   got;
+        if (out->n == capacity) {
+            unsigned char *larger;
+            capacity = capacity ? (capacity > limit / 2 ? limit : capacity * 2) : limit < 65536 ? limit : 65536;
+            larger = (unsigned char *)genai__grow(ctx, out->p, capacity, 1);
+            if (!larger) return GENAI_ERROR_MEMORY;
+            out->p = larger;
+        }
+        room = capacity - out->n;
+        if (room > (1u << 30)) room = 1u << 30;
+        got = ctx->desc.io.read(ctx->desc.io.user, file, out->p + out->n, room);
+        if (got < 0 || (size_t)got > room) return genai__read_fail(ctx, path, "could not be read");
+        if (!got) break;
+        out->n += (size_t)got;
+    }
+    return GENAI_OK;
+}
+
+static genai_result genai__read_file(genai_ctx *ctx, const char *path, genai__bytes *out) {
+    void        *file;
+    genai_result result;
+    out->p = NULL;
+    out->n = 0;
+    result = genai__file_open(ctx, path, &file);
+    if (result) return result;
+    result = genai__file_read(ctx, path, file, (size_t)-1, out);
+    ctx->desc.io.close(ctx->desc.io.user, file);
+    if (result) {
+        genai__free(ctx, out->p);
+        out->p = NULL;
+        out->n = 0;
+    }
+    return result;
+}
+
+typedef struct genai__save { /* a file on its way to the disk; `result` sticks, so that one check at the end is enough */
+    genai_ctx   *ctx;
+    const char  *path;
+    char        *temporary;
+    void        *file;
+    genai_result result;
+} genai__save;
+
+static void genai__save_begin(genai__save *s, genai_ctx *ctx, const char *path) {
+    s->ctx = ctx;
+    s->path = path;
+    s->temporary = NULL;
+    s->file = NULL;
+    s->result = GENAI_OK;
+    if (!path) {
+        s->result = genai__fail(ctx, GENAI_ERROR_ARGUMENT, "a file is to be written, but its path is NULL");
+        return;
+    }
+    s->temporary = (char *)genai__alloc(ctx, strlen(path) + 5, 1);
+    if (!s->temporary) {
+        s->result = GENAI_ERROR_MEMORY;
+        return;
+    }
+    strcat(strcpy(s->temporary, path), ".tmp");
+    errno = 0;
+    s->file = ctx->desc.io.open(ctx->desc.io.user, s->temporary, 1);
+    if (!s->file) s->result = genai__io_fail(ctx, s->temporary, "could not be created");
+}
+
+static void genai__save_put(genai__save *s, const void *from, size_t n) {
+    const unsigned char *p = (const unsigned char *)from;
+    while (n && !s->result) {
+        size_t part = n < (1u << 30) ? n : 1u << 30;
+        long   put = s->ctx->desc.io.write(s->ctx->desc.io.user, s->file, p, part);
+        if (put <= 0 || (size_t)put > part) s->result = genai__io_fail(s->ctx, s->path, "could not be written");
+        else {
+            p += put;
+            n -= (size_t)put;
+        }
+    }
+}
+
+static genai_result genai__save_end(genai__save *s) {
+    const genai_io *io = &s->ctx->desc.io;
+    if (s->file) {
+        if (!s->result && io->sync(io->user, s->file))
+            s->result = genai__io_fail(s->ctx, s->path, "could not be synced to the disk");
+        if (io->close(io->user, s->file) && !s->result) s->result = genai__io_fail(s->ctx, s->path, "could not be closed");
+        if (!s->result && io->rename(io->user, s->temporary, s->path))
+            s->result = genai__io_fail(s->ctx, s->path, "the finished .tmp file could not be renamed to it");
+        if (s->result) io->remove(io->user, s->temporary);
+    }
+    genai__free(s->ctx, s->temporary);
+    return s->result;
+}
+
+static genai_result genai__write_file(genai_ctx *ctx, const char *path, const void *p, size_t n) {
+    genai__save save;
+    genai__save_begin(&save, ctx, path);
+    genai__save_put(&save, p, n);
+    return genai__save_end(&save);
+}
+
+/* Not atomic and not synced: for logs, where a row more or less is no loss. */
+static genai_result genai__append_file(genai_ctx *ctx, const char *path, const void *p, size_t n) {
+    const genai_io *io = &ctx->desc.io;
+    genai__save     save;
+    if (!path) return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "a file is to be written, but its path is NULL");
+    save.ctx = ctx;
+    save.path = path;
+    save.result = GENAI_OK;
+    errno = 0;
+    save.file = io->open(io->user, path, 2);
+    if (!save.file) return genai__io_fail(ctx, path, "could not be opened for appending");
+    if (io->append(io->user, save.file)) save.result = genai__io_fail(ctx, path, "its end could not be found");
+    genai__save_put(&save, p, n);
+    if (io->close(io->user, save.file) && !save.result) save.result = genai__io_fail(ctx, path, "could not be closed");
+    return save.result;
+}
+
+/* --- sorting --- */
+/* Heap sort: n log n for any input, no memory, unlike qsort. */
+static void genai__sort(void *base, size_t n, size_t size, int (*compare)(const void *a, const void *b)) {
+    unsigned char *a = (unsigned char *)base;
+    size_t         start = n / 2, end = n, root, child, i;
+    while (end > 1) {
+        if (start) start--;
+        else
+            for (end--, i = 0; i < size; i++) {
+                unsigned char t = a[i];
+                a[i] = a[end * size + i];
+                a[end * size + i] = t;
+            }
+        for (root = start; (child = 2 * root + 1) < end; root = child) {
+            if (child + 1 < end && compare(a + child * size, a + (child + 1) * size) < 0) child++;
+            if (compare(a + root * size, a + child * size) >= 0) break;
+            for (i = 0; i < size; i++) {
+                unsigned char t = a[root * size + i];
+                a[root * size + i] = a[child * size + i];
+                a[child * size + i] = t;
+            }
+        }
+    }
+}
+
+/* For structs whose first field is a name, and for plain arrays of names. */
+static int genai__by_name(const void *a, const void *b) {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+static const void *genai__find_name(const void *base, size_t n, size_t size, const char *name) { /* in sorted ones */
+    const unsigned char *a = (const unsigned char *)base;
+    while (n) {
+        size_t half = n / 2;
+        int    order = genai__by_name(&name, a + half * size);
+        if (!order) return a + half * size;
+        if (order > 0) {
+            a += (half + 1) * size;
+            n -= half + 1;
+        } else n = half;
+    }
+    return NULL;
+}
+static const char *genai__repeated_name(const void *base, size_t n, size_t size) { /* in sorted ones; NULL: none */
+    const unsigned char *a = (const unsigned char *)base;
+    for (; n > 1; n--, a += size)
+        if (!genai__by_name(a, a + size)) return *(const char *const *)(const void *)a;
+    return NULL;
+}
+
+/* --- JSON --- */
+/* A scanner, not a parser: the caller asks for what its grammar has next, so depth and memory are bounded by the caller. */
+typedef struct genai__json {
+    genai_ctx     *ctx;
+    const char    *path;
+    unsigned char *start, *p, *end;
+    genai_result   result;
+} genai__json;
+
+/* Well-formed UTF-8 (RFC 3629: shortest form, no surrogates, up to U+10FFFF). */
+static int genai__utf8(const unsigned char *p, size_t n) {
+    while (n) {
+        size_t   more = p[0] < 0x80 ? 0 : p[0] < 0xc2 ? 4 : p[0] < 0xe0 ? 1 : p[0] < 0xf0 ? 2 : p[0] < 0xf5 ? 3 : 4, i;
+        unsigned low = p[0] == 0xe0 ? 0xa0 : p[0] == 0xf0 ? 0x90 : 0x80, high = p[0] == 0xed ? 0x9f : p[0] == 0xf4 ? 0x8f : 0xbf;
+        if (more >= n || more == 4) return 0;
+        for (i = 1; i <= more; i++, low = 0x80, high = 0xbf)
+            if (p[i] < low || p[i] > high) return 0;
+        p += more + 1;
+        n -= more + 1;
+    }
+    return 1;
+}
+
+typedef struct genai__shown { char text[64]; } genai__shown;
+static genai__shown genai__show(const char *name) { /* a name out of a file, fit for a terminal: short, no control characters */
+    genai__shown s;
+    size_t       i;
+    for (i = 0; name[i] && i < sizeof s.text - 1; i++)
+        s.text[i] = (unsigned char)name[i] < 0x20 || name[i] == 0x7f || (unsigned char)name[i] >= 0x80 ? '?' : name[i];
+    s.text[i] = 0;
+    if (name[i]) memcpy(s.text + i - 3, "...", 3);
+    return s;
+}
+
+static int genai__json_fail(genai__json *j, const char *expected) {
+    j->result = genai__fail(j->ctx, GENAI_ERROR_FORMAT, "%s: damaged: %s expected at byte %zu of its header", j->path, expected,
+                            (size_t)(j->p - j->start));
+    return 0;
+}
+static void genai__json_space(genai__json *j) {
+    while (j->p < j->end && (*j->p == ' ' || *j->p == '\n' || *j->p == '\r' || *j->p == '\t')) j->p++;
+}
+static int genai__json_take(genai__json *j, char c) { /* c, if that comes next */
+    genai__json_space(j);
+    if (j->p == j->end || *j->p != (unsigned char)c) return 0;
+    j->p++;
+    return 1;
+}
+static int genai__json_want(genai__json *j, char c) {
+    char quoted[4] = "' '";
+    quoted[1] = c;
+    return genai__json_take(j, c) || genai__json_fail(j, quoted);
+}
+/* Before element `index` of what `close` ends: 1 there is one, 0 it is closed or wrong (then j->result is set). */
+static int genai__json_more(genai__json *j, size_t index, char close) {
+    if (genai__json_take(j, close)) return 0;
+    return !index || genai__json_want(j, ',');
+}
+
+static int genai__json_integer(genai__json *j, uint64_t *x) { /* no sign, fraction, exponent or leading zero */
+    unsigned char *first;
+    genai__json_space(j);
+    first = j->p;
+    for (*x = 0; j->p < j->end && *j->p >= '0' && *j->p <= '9'; j->p++) {
+        unsigned digit = (unsigned)(*j->p - '0');
+        if (j->p > first && *first == '0') return genai__json_fail(j, "a number without leading zeros");
+        if (*x > (UINT64_MAX - digit) / 10) return genai__json_fail(j, "a number below 2^64");
+        *x = *x * 10 + digit;
+    }
+    return j->p > first || genai__json_fail(j, "a whole number");
+}
+
+static int genai__json_hex4(genai__json *j, unsigned *x) {
+    int i;
+    for (*x = 0, i = 0; i < 4; i++, j->p++) {
+        unsigned c = j->p < j->end ? *j->p : 0u;
+        if (c >= '0' && c <= '9') c -= '0';
+        else if ((c | 32) >= 'a' && (c | 32) <= 'f') c = (c | 32) - 'a' + 10;
+        else return genai__json_fail(j, "four hexadecimal digits after \\u");
+        *x = *x << 4 | c;
+    }
+    return 1;
+}
+
+/* The character after a backslash, as UTF-8 in utf[4]; its length, 0 if wrong. */
+static int genai__json_escape(genai__json *j, unsigned char *utf) {
+    static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
+    unsigned          c = j->p < j->end ? *j->p++ : 0u, low;
+    const char       *known = c ? strchr(from, (int)c) : NULL;
+    if (known) {
+        utf[0] = (unsigned char)to[known - from];
+        return 1;
+    }
+    if (c != 'u') return genai__json_fail(j, "a known escape");
+    if (!genai__json_hex4(j, &c)) return 0;
+    if (!c) return genai__json_fail(j, "a character other than \\u0000");
+    if (c >= 0xdc00 && c < 0xe000) return genai__json_fail(j, "the first half of a surrogate pair");
+    if (c >= 0xd800 && c < 0xdc00) {
+        if (j->end - j->p < 2 || j->p[0] != '\\' || j->p[1] != 'u') return genai__json_fail(j, "the second half of a surrogate pair");
+        j->p += 2;
+        if (!genai__json_hex4(j, &low)) return 0;
+        if (low < 0xdc00 || low >= 0xe000) return genai__json_fail(j, "the second half of a surrogate pair");
+        c = 0x10000 + ((c - 0xd800) << 10 | (low - 0xdc00));
+        utf[0] = (unsigned char)(0xf0 | c >> 18);
+        utf[1] = (unsigned char)(0x80 | (c >> 12 & 63));
+        utf[2] = (unsigned char)(0x80 | (c >> 6 & 63));
+        utf[3] = (unsigned char)(0x80 | (c & 63));
+        return 4;
+    }
+    if (c < 0x80) {
+        utf[0] = (unsigned char)c;
+        return 1;
+    }
+    if (c < 0x800) {
+        utf[0] = (unsigned char)(0xc0 | c >> 6);
+        utf[1] = (unsigned char)(0x80 | (c & 63));
+        return 2;
+    }
+    utf[0] = (unsigned char)(0xe0 | c >> 12);
+    utf[1] = (unsigned char)(0x80 | (c >> 6 & 63));
+    utf[2] = (unsigned char)(0x80 | (c & 63));
+    return 3;
+}
+
+/* Decodes a string into to[size], what doesn't fit being dropped, or in place if to is NULL (an escape is never shorter
+ * than what it means). Ended by 0; NULL if wrong. */
+static char *genai__json_string(genai__json *j, char *to, size_t size) {
+    size_t        n = 0;
+    unsigned char utf[4];
+    if (!genai__json_take(j, '"')) return genai__json_fail(j, "a string"), (char *)NULL;
+    if (!to) {
+        to = (char *)j->p;
+        size = (size_t)(j->end - j->p);
+    }
+    for (;;) {
+        int length = 1, i;
+        if (j->p == j->end || *j->p < 0x20) return genai__json_fail(j, "the end of the string"), (char *)NULL;
+        utf[0] = *j->p++;
+        if (utf[0] == '"') break;
+        if (utf[0] == '\\') length = genai__json_escape(j, utf);
+        if (!length) return NULL;
+        for (i = 0; i < length; i++)
+            if (n + 1 < size) to[n++] = (char)utf[i];
+    }
+    to[n] = 0;
+    return to;
+}
+
+static void genai__json_put(genai__text *t, const char *s) { /* s as a JSON string */
+    genai__text_add(t, "\"");
+    while (*s) {
+        size_t n = 0;
+        while ((unsigned char)s[n] >= 0x20 && s[n] != '"' && s[n] != '\\') n++;
+        genai__text_bytes(t, s, n);
+        s += n;
+        if (!*s) break;
+        if ((unsigned char)*s < 0x20) genai__text_format(t, "\\u%04x", (unsigned)(unsigned char)*s);
+        else genai__text_format(t, "\\%c", *s);
+        s++;
+    }
+    genai__text_add(t, "\"");
+}
+
+/* --- checksum --- */
+/* CRC-64/XZ (polynomial of ECMA-182, reflected): any changed bit and any burst of up to 64 bits is noticed. Four tables,
+ * so that four bytes go in at once. */
+typedef struct genai__crc64 { uint64_t value, table[4][256]; } genai__crc64;
+
+static void genai__crc64_begin(genai__crc64 *crc) {
+    int i, k;
+    for (i = 0; i < 256; i++) {
+        uint64_t c = (uint64_t)i;
+        for (k = 0; k < 8; k++) c = c & 1 ? c >> 1 ^ 0xC96C5795D7870F42u : c >> 1;
+        crc->table[0][i] = c;
+    }
+    for (k = 1; k < 4; k++)
+        for (i = 0; i < 256; i++) crc->table[k][i] = crc->table[k - 1][i] >> 8 ^ crc->table[0][crc->table[k - 1][i] & 255];
+    crc->value = ~(uint64_t)0;
+}
+static void genai__crc64_add(genai__crc64 *crc, const unsigned char *p, size_t n) {
+    uint64_t c = crc->value;
+    for (; n >= 4; n -= 4, p += 4)
+        c = c >> 32 ^ crc->table[3][(c ^ p[0]) & 255] ^ crc->table[2][(c >> 8 ^ p[1]) & 255] ^
+            crc->table[1][(c >> 16 ^ p[2]) & 255] ^ crc->table[0][(c >> 24 ^ p[3]) & 255];
+    for (; n; n--) c = c >> 8 ^ crc->table[0][(c ^ *p++) & 255];
+    crc->value = c;
+}
+static void genai__crc64_digits(const genai__crc64 *crc, char *to) { /* 16 digits, no end */
+    int i;
+    for (i = 0; i < 16; i++) to[i] = "0123456789abcdef"[~crc->value >> (60 - 4 * i) & 15];
+}
+
+/* --- safetensors --- */
+/* huggingface/safetensors, README "Format" and tensor.rs; only F32 is taken. Stricter than the reference: no repeated or
+ * unknown keys, no \u0000, at most 8 dims, a header of at most 16 MB. Our own files carry two keys more: "genai.format", and
+ * "genai.digest", the CRC of the whole file with 0 for its own 16 digits. A file with genai.* keys must have a digest, else a
+ * bit flipped in that very key would hide; "none" in place of the digits says that somebody changed the file on purpose. */
+#define GENAI__HEADER_MAX ((size_t)16 << 20)
+#define GENAI__HEADER_START "{\"__metadata__\":{\"genai.digest\":\"" /* then the digits, then the rest of our keys */
+#define GENAI__HEADER_REST "\",\"genai.format\":\"1\""
+
+typedef struct genai__entry {
+    const char *name;
+    int         ndim, dim[4]; /* unused dims are 1; a dim of 0 is allowed */
+    float      *data;
+    size_t      count;
+} genai__entry;
+typedef struct genai__pair { const char *key, *value; } genai__pair;
+typedef struct genai__safetensors { /* entries and metadata are sorted by name */
+    size_t         n, pairs;
+    genai__entry  *entries;
+    genai__pair   *metadata;
+    unsigned char *header, *data; /* what they point into */
+} genai__safetensors;
+
+typedef struct genai__span { genai__entry entry; uint64_t begin, end; int dtype; } genai__span;
+typedef struct genai__header {
+    genai__json    json;
+    size_t         n, pairs;       /* counted, or filled so far                       */
+    genai__span   *span;           /* NULL while counting                             */
+    genai__pair   *pair;
+    unsigned char *digest;         /* its 16 digits in the header; NULL: none to check */
+    int            ours, stamped;  /* has genai.* keys; has genai.digest              */
+} genai__header;
+
+static void genai__safetensors_free(genai_ctx *ctx, genai__safetensors *file) {
+    genai__free(ctx, file->entries);
+    genai__free(ctx, file->metadata);
+    genai__free(ctx, file->header);
+    genai__free(ctx, file->data);
+    memset(file, 0, sizeof *file);
+}
+static const genai__entry *genai__safetensors_find(const genai__safetensors *file, const char *name) {
+    return (const genai__entry *)genai__find_name(file->entries, file->n, sizeof(genai__entry), name);
+}
+static const char *genai__safetensors_get(const genai__safetensors *file, const char *key) {
+    const genai__pair *pair = (const genai__pair *)genai__find_name(file->metadata, file->pairs, sizeof(genai__pair), key);
+    return pair ? pair->value : NULL;
+}
+
+static const struct { const char *name; size_t bits; } genai__dtypes[] = {
+    {"F32", 32}, {"BOOL", 8}, {"F4", 4}, {"F6_E2M3", 6}, {"F6_E3M2", 6}, {"U8", 8}, {"I8", 8}, {"F8_E5M2", 8}, {"F8_E4M3", 8},
+    {"F8_E8M0", 8}, {"F8_E4M3FNUZ", 8}, {"F8_E5M2FNUZ", 8}, {"I16", 16}, {"U16", 16}, {"F16", 16}, {"BF16", 16}, {"I32", 32},
+    {"U32", 32}, {"C64", 64}, {"F64", 64}, {"I64", 64}, {"U64", 64}};
+
+static int genai__header_shape(genai__header *h, const char *name, genai__entry *entry) {
+    genai__json *j = &h->json;
+    uint64_t     dim;
+    if (!genai__json_want(j, '[')) return 0;
+    for (entry->ndim = 0, entry->count = 1; genai__json_more(j, (size_t)entry->ndim, ']'); entry->ndim++) {
+        if (entry->ndim == 8) return genai__json_fail(j, "a shape of at most 8 dims");
+        if (!genai__json_integer(j, &dim)) return 0;
+        if (dim > (size_t)-1 || !genai__mul(entry->count, (size_t)dim, &entry->count) || dim > INT32_MAX) {
+            j->result = genai__fail(j->ctx, GENAI_ERROR_FORMAT, "%s: the shape of tensor %s is too large: dim %d is %llu", j->path,
+                                    genai__show(name).text, entry->ndim, (unsigned long long)dim);
+            return 0;
+        }
+        if (entry->ndim < 4) entry->dim[entry->ndim] = (int)dim;
+    }
+    return !j->result;
+}
+
+/* {"dtype":"F32","shape":[..],"data_offsets":[b,e]} in any order, each once. */
+static int genai__header_tensor(genai__header *h, const char *name, genai__span *span) {
+    genai__json *j = &h->json;
+    size_t       i, t, bytes;
+    int          seen = 0;
+    char         word[32];
+    memset(span, 0, sizeof *span);
+    for (i = 0; i < 4; i++) span->entry.dim[i] = 1;
+    if (!genai__json_want(j, '{')) return 0;
+    for (i = 0; genai__json_more(j, i, '}'); i++) {
+        int bit;
+        if (!genai__json_string(j, word, sizeof word)) return 0;
+        bit = !strcmp(word, "dtype") ? 1 : !strcmp(word, "shape") ? 2 : !strcmp(word, "data_offsets") ? 4 : 0;
+        if (!bit || seen & bit) return genai__json_fail(j, "one dtype, one shape, one data_offsets and nothing else");
+        seen |= bit;
+        if (!genai__json_want(j, ':')) return 0;
+        if (bit == 1) {
+            if (!genai__json_string(j, word, sizeof word)) return 0;
+            for (t = 0; t < GENAI__COUNT(genai__dtypes) && strcmp(word, genai__dtypes[t].name); t++) {}
+            if (t == GENAI__COUNT(genai__dtypes)) return genai__json_fail(j, "a known dtype");
+            span->dtype = (int)t;
+        } else if (bit == 2) {
+            if (!genai__header_shape(h, name, &span->entry)) return 0;
+        } else if (!genai__json_want(j, '[') || !genai__json_integer(j, &span->begin) || !genai__json_want(j, ',') ||
+                   !genai__json_integer(j, &span->end) || !genai__json_want(j, ']')) return 0;
+    }
+    if (j->result) return 0;
+    if (seen != 7) return genai__json_fail(j, "dtype, shape and data_offsets before the end of a tensor");
+    if (!genai__mul(span->entry.count, genai__dtypes[span->dtype].bits, &bytes) || bytes % 8 || span->end < span->begin ||
+        span->end - span->begin != bytes / 8) {
+        j->result = genai__fail(j->ctx, GENAI_ERROR_FORMAT, "%s: tensor %s has %zu elements of type %s but data_offsets [%llu,%llu]",
+                                j->path, genai__show(name).text, span->entry.count, genai__dtypes[span->dtype].name,
+                                (unsigned long long)span->begin, (unsigned long long)span->end);
+        return 0;
+    }
+    return 1;
+}
+
+static int genai__header_metadata(genai__header *h) {
+    genai__json *j = &h->json;
+    char         key_word[32], value_word[32], *key, *value;
+    size_t       i, length;
+    if (!genai__json_want(j, '{')) return 0;
+    for (i = 0; genai__json_more(j, i, '}'); i++) {
+        unsigned char *raw;
+        key = genai__json_string(j, h->pair ? NULL : key_word, sizeof key_word);
+        if (!key || !genai__json_want(j, ':')) return 0;
+        genai__json_space(j);
+        raw = j->p + 1;
+        value = genai__json_string(j, h->pair ? NULL : value_word, sizeof value_word);
+        if (!value) return 0;
+        if (h->pair) {
+            h->pair[h->pairs].key = key;
+            h->pair[h->pairs].value = value;
+        } else if (!strncmp(key, "genai.", 6)) {
+            h->ours = 1;
+            if (!strcmp(key, "genai.digest")) {
+                h->stamped = 1;
+                length = (size_t)(j->p - 1 - raw);
+                if (length == 16 && strspn(value, "0123456789abcdef") == 16) h->digest = raw;
+                else if (strcmp(value, "none")) return genai__json_fail(j, "16 hexadecimal digits or none for genai.digest");
+            }
+        }
+        h->pairs++;
+    }
+    return !j->result;
+}
+
+/* Goes through the whole header: first to count and check, then, with memory for what was counted, to fill. Strings are
+ * decoded in place only then, so both passes see the same bytes. */
+static genai_result genai__header_scan(genai__header *h) {
+    genai__json *j = &h->json;
+    int          metadata = 0;
+    size_t       i;
+    j->p = j->start;
+    h->n = h->pairs = 0;
+    if (!genai__json_want(j, '{')) return j->result;
+    for (i = 0; genai__json_more(j, i, '}'); i++) {
+        char        word[32], *key = genai__json_string(j, h->span ? NULL : word, sizeof word);
+        genai__span span;
+        if (!key || !genai__json_want(j, ':')) break;
+        if (!strcmp(key, "__metadata__")) {
+            if (metadata++) genai__json_fail(j, "__metadata__ only once");
+            if (j->result || !genai__header_metadata(h)) break;
+        } else {
+            if (!genai__header_tensor(h, key, &span)) break;
+            if (h->span) {
+                h->span[h->n] = span;
+                h->span[h->n].entry.name = key;
+            }
+            h->n++;
+        }
+    }
+    genai__json_space(j);
+    if (!j->result && j->p != j->end) genai__json_fail(j, "nothing but spaces after the last }");
+    return j->result;
+}
+
+static int genai__by_offset(const void *a, const void *b) {
+    const genai__span *x = (const genai__span *)a, *y = (const genai__span *)b;
+    if (x->begin != y->begin) return x->begin < y->begin ? -1 : 1;
+    return x->end < y->end ? -1 : x->end > y->end;
+}
+
+static genai_result genai__entry_finite(genai_ctx *ctx, const char *path, const genai__entry *entry) {
+    size_t i;
+    for (i = 0; i < entry->count; i++)
+        if (!genai__finite(entry->data[i]))
+            return genai__fail(ctx, GENAI_ERROR_NONFINITE, "%s: element %zu of tensor %s is infinite or not a number", path, i,
+                               genai__show(entry->name).text);
+    return GENAI_OK;
+}
+
+/* The tensors must lie end to end from 0: this excludes overlaps, holes and doubles at once. */
+static genai_result genai__header_layout(genai__header *h, size_t *size) {
+    genai_ctx  *ctx = h->json.ctx;
+    const char *path = h->json.path, *twice;
+    uint64_t    end = 0;
+    size_t      i;
+    genai__sort(h->span, h->n, sizeof *h->span, genai__by_offset);
+    for (i = 0; i < h->n; end = h->span[i++].end)
+        if (h->span[i].begin != end)
+            return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: tensor %s begins at byte %llu, but the one before ends at %llu", path,
+                               genai__show(h->span[i].entry.name).text, (unsigned long long)h->span[i].begin, (unsigned long long)end);
+    if (end > (size_t)-1) return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: larger than the memory of this machine", path);
+    *size = (size_t)end;
+    genai__sort(h->span, h->n, sizeof *h->span, genai__by_name);
+    genai__sort(h->pair, h->pairs, sizeof *h->pair, genai__by_name);
+    twice = genai__repeated_name(h->span, h->n, sizeof *h->span);
+    if (!twice) twice = genai__repeated_name(h->pair, h->pairs, sizeof *h->pair);
+    if (twice) return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: the name %s stands there twice", path, genai__show(twice).text);
+    for (i = 0; i < h->n; i++) {
+        const genai__span *span = &h->span[i];
+        if (span->dtype)
+            return genai__fail(ctx, GENAI_ERROR_UNSUPPORTED, "%s: tensor %s is %s; only F32 can be read", path,
+                               genai__show(span->entry.name).text, genai__dtypes[span->dtype].name);
+        if (span->entry.ndim > 4)
+            return genai__fail(ctx, GENAI_ERROR_UNSUPPORTED, "%s: tensor %s has %d dims; at most 4 can be read", path,
+                               genai__show(span->entry.name).text, span->entry.ndim);
+    }
+    return GENAI_OK;
+}
+
+/* Reads the 8 bytes of N and the header, and checks it whole; the tensors are in h->span then. crc begins with these bytes,
+ * `found` receives the digest that stands there. */
+static genai_result genai__header_read(genai__header *h, void *file, genai__safetensors *out, size_t *size,
+                                      genai__crc64 *crc, char *found) {
+    genai_ctx    *ctx = h->json.ctx;
+    const char   *path = h->json.path;
+    genai__bytes  head = {NULL, 0}, bytes = {NULL, 0};
+    uint64_t      length = 0;
+    size_t        i;
+    genai_result  result = genai__file_read(ctx, path, file, 8, &head);
+    genai__crc64_begin(crc);
+    if (!result && head.n < 8) result = genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: no safetensors file, only %zu bytes", path, head.n);
+    for (i = 8; !result && i--;) length = length << 8 | head.p[i];
+    if (!result) genai__crc64_add(crc, head.p, 8);
+    genai__free(ctx, head.p);
+    if (result) return result;
+    if (length < 2 || length > GENAI__HEADER_MAX)
+        return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: no safetensors file: a header of %llu bytes, 2 to %zu are taken", path,
+                           (unsigned long long)length, GENAI__HEADER_MAX);
+    result = genai__file_read(ctx, path, file, (size_t)length, &bytes);
+    out->header = bytes.p;
+    if (result) return result;
+    if (bytes.n < length)
+        return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: truncated in its header: %zu bytes of %zu", path, bytes.n, (size_t)length);
+    if (!genai__utf8(bytes.p, bytes.n)) return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: the header is not UTF-8", path);
+    h->json.start = bytes.p;
+    h->json.end = bytes.p + bytes.n;
+    result = genai__header_scan(h);
+    if (result) return result;
+    if (h->ours && !h->stamped)
+        return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: damaged: it has genai.* keys but no genai.digest (\"none\" if that is meant)",
+                           path);
+    if (h->digest) {
+        memcpy(found, h->digest, 16);
+        memset(h->digest, '0', 16);
+    }
+    genai__crc64_add(crc, bytes.p, bytes.n);
+    if (h->digest) memcpy(h->digest, found, 16);
+    h->span = (genai__span *)genai__alloc(ctx, h->n + 1, sizeof *h->span);
+    h->pair = out->metadata = (genai__pair *)genai__alloc(ctx, h->pairs + 1, sizeof *h->pair);
+    if (!h->span || !h->pair) return GENAI_ERROR_MEMORY;
+    result = genai__header_scan(h);
+    return result ? result : genai__header_layout(h, size);
+}
+
+static genai_result genai__safetensors_load(genai__header *h, void *file, genai__safetensors *out) {
+    genai_ctx    *ctx = h->json.ctx;
+    const char   *path = h->json.path;
+    genai__crc64    crc;
+    genai__bytes  bytes = {NULL, 0};
+    char          found[16], computed[16];
+    size_t        size = 0, i, k;
+    long          more;
+    genai_result  result = genai__header_read(h, file, out, &size, &crc, found);
+    if (!result) result = genai__file_read(ctx, path, file, size, &bytes);
+    out->data = bytes.p;
+    if (result) return result;
+    if (bytes.n < size)
+        return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: truncated: %zu bytes of tensors, %zu by the header", path, bytes.n, size);
+    more = ctx->desc.io.read(ctx->desc.io.user, file, computed, 1);
+    if (more < 0) return genai__read_fail(ctx, path, "could not be read");
+    if (more) return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: damaged: more bytes than the %zu of its tensors", path, size);
+    genai__crc64_add(&crc, bytes.p, bytes.n);
+    genai__crc64_digits(&crc, computed);
+    if (h->digest && memcmp(found, computed, 16))
+        return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: damaged: the digest of its content is %.16s, but %.16s stands in it", path,
+                           computed, found);
+    out->entries = (genai__entry *)genai__alloc(ctx, h->n + 1, sizeof *out->entries);
+    if (!out->entries) return GENAI_ERROR_MEMORY;
+    for (i = 0; i < h->n; i++) {
+        genai__entry *entry = &out->entries[i];
+        *entry = h->span[i].entry;
+        entry->data = entry->count ? (float *)(void *)(bytes.p + (size_t)h->span[i].begin) : NULL;
+        for (k = 0; k < entry->count; k++) { /* little-endian to the machine's own order, in place */
+            const unsigned char *b = (const unsigned char *)(entry->data + k);
+            uint32_t             u = b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
+            memcpy(entry->data + k, &u, 4);
+        }
+        result = genai__entry_finite(ctx, path, entry);
+        if (result) return result;
+    }
+    out->n = h->n;
+    out->pairs = h->pairs;
+    return GENAI_OK;
+}
+
+/* Reads a whole file, or nothing: on failure *out is empty. out is given back with genai__safetensors_free. */
+static genai_result genai__safetensors_read(genai_ctx *ctx, const char *path, genai__safetensors *out) {
+    genai__header h;
+    void         *file;
+    genai_result  result;
+    memset(out, 0, sizeof *out);
+    memset(&h, 0, sizeof h);
+    h.json.ctx = ctx;
+    h.json.path = path;
+    result = genai__file_open(ctx, path, &file);
+    if (result) return result;
+    result = genai__safetensors_load(&h, file, out);
+    ctx->desc.io.close(ctx->desc.io.user, file);
+    genai__free(ctx, h.span);
+    if (result) genai__safetensors_free(ctx, out);
+    return result;
+}
+
+/* What the writer is given: names and texts that can be read back, sizes that agree, finite values. */
+static genai_result genai__safetensors_check(genai_ctx *ctx, const char *path, size_t n, const genai__entry *entry, size_t pairs,
+                                             const genai__pair *pair) {
+    const char  *twice = genai__repeated_name(entry, n, sizeof *entry);
+    size_t       i, count;
+    int          d, fits;
+    genai_result result;
+    if (!twice) twice = genai__repeated_name(pair, pairs, sizeof *pair);
+    if (twice)
+        return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: not written: the name %s is given twice", path, genai__show(twice).text);
+    for (i = 0; i < pairs; i++)
+        if (!strcmp(pair[i].key, "genai.digest") || !strcmp(pair[i].key, "genai.format") ||
+            !genai__utf8((const unsigned char *)pair[i].key, strlen(pair[i].key)) ||
+            !genai__utf8((const unsigned char *)pair[i].value, strlen(pair[i].value)))
+            return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: not written: metadata %s is not UTF-8, or its key is the file's own", path,
+                               genai__show(pair[i].key).text);
+    for (i = 0; i < n; i++) {
+        fits = entry[i].ndim >= 0 && entry[i].ndim <= 4;
+        for (d = 0, count = 1; fits && d < entry[i].ndim; d++)
+            fits = entry[i].dim[d] >= 0 && genai__mul(count, (size_t)entry[i].dim[d], &count);
+        if (!fits || count != entry[i].count || !strcmp(entry[i].name, "__metadata__") ||
+            !genai__utf8((const unsigned char *)entry[i].name, strlen(entry[i].name)))
+            return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: not written: tensor %s has no valid name, or another shape than %zu elements",
+                               path, genai__show(entry[i].name).text, entry[i].count);
+        result = genai__entry_finite(ctx, path, &entry[i]);
+        if (result) return result;
+    }
+    return GENAI_OK;
+}
+
+/* The data of an entry as bytes in the file's order, into the checksum, the file, or both. */
+static void genai__entry_bytes(const genai__entry *entry, genai__crc64 *crc, genai__save *save) {
+    unsigned char bytes[4096];
+    size_t        i, k, n;
+    for (i = 0; i < entry->count; i += n) {
+        n = entry->count - i < 1024 ? entry->count - i : 1024;
+        for (k = 0; k < n; k++) {
+            uint32_t u;
+            memcpy(&u, entry->data + i + k, 4);
+            bytes[4 * k] = (unsigned char)u;
+            bytes[4 * k + 1] = (unsigned char)(u >> 8);
+            bytes[4 * k + 2] = (unsigned char)(u >> 16);
+            bytes[4 * k + 3] = (unsigned char)(u >> 24);
+        }
+        if (crc) genai__crc64_add(crc, bytes, 4 * n);
+        if (save) genai__save_put(save, bytes, 4 * n);
+    }
+}
+
+/* Fills `text` with the 8 bytes of N and the header, digest included. */
+static genai_result genai__header_write(genai__text *text, const char *path, size_t n, const genai__entry *entry, size_t pairs,
+                                        const genai__pair *pair) {
+    genai_ctx *ctx = text->ctx;
+    genai__crc64 crc;
+    size_t     i, bytes, begin = 0, end;
+    int        d;
+    genai__text_bytes(text, "\0\0\0\0\0\0\0", 8);
+    genai__text_add(text, GENAI__HEADER_START "0000000000000000" GENAI__HEADER_REST);
+    for (i = 0; i < pairs; i++) {
+        genai__text_add(text, ",");
+        genai__json_put(text, pair[i].key);
+        genai__text_add(text, ":");
+        genai__json_put(text, pair[i].value);
+    }
+    genai__text_add(text, "}");
+    for (i = 0; i < n; i++, begin = end) {
+        if (!genai__mul(entry[i].count, 4, &bytes) || !genai__add(begin, bytes, &end))
+            return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: not written: too large", path);
+        genai__text_add(text, ",");
+        genai__json_put(text, entry[i].name);
+        genai__text_add(text, ":{\"dtype\":\"F32\",\"shape\":[");
+        for (d = 0; d < entry[i].ndim; d++) genai__text_format(text, d ? ",%d" : "%d", entry[i].dim[d]);
+        genai__text_format(text, "],\"data_offsets\":[%zu,%zu]}", begin, end);
+    }
+    genai__text_add(text, "}");
+    while (!text->failed && text->length % 8) genai__text_add(text, " ");
+    if (text->failed) return GENAI_ERROR_MEMORY;
+    if (text->length - 8 > GENAI__HEADER_MAX)
+        return genai__fail(ctx, GENAI_ERROR_UNSUPPORTED, "%s: not written: its header has %zu bytes, at most %zu can be read", path,
+                           text->length - 8, GENAI__HEADER_MAX);
+    for (i = 0; i < 8; i++) text->p[i] = (char)(unsigned char)((uint64_t)(text->length - 8) >> (8 * i));
+    genai__crc64_begin(&crc);
+    genai__crc64_add(&crc, (const unsigned char *)text->p, text->length);
+    for (i = 0; i < n; i++) genai__entry_bytes(&entry[i], &crc, NULL);
+    genai__crc64_digits(&crc, text->p + 8 + sizeof GENAI__HEADER_START - 1);
+    return GENAI_OK;
+}
+
+/* Writes a file that depends on the given names and values alone, not on their order. Old file or new one, never half. */
+static genai_result genai__safetensors_write(genai_ctx *ctx, const char *path, size_t n, const genai__entry *entries, size_t pairs,
+                                             const genai__pair *metadata) {
+    genai__entry *entry = (genai__entry *)genai__alloc(ctx, n + 1, sizeof *entry);
+    genai__pair  *pair = (genai__pair *)genai__alloc(ctx, pairs + 1, sizeof *pair);
+    genai__text   text;
+    genai__save   save;
+    size_t        i;
+    genai_result  result = entry && pair ? GENAI_OK : GENAI_ERROR_MEMORY;
+    memset(&text, 0, sizeof text);
+    text.ctx = ctx;
+    if (!result) {
+        if (n) memcpy(entry, entries, n * sizeof *entry);
+        if (pairs) memcpy(pair, metadata, pairs * sizeof *pair);
+        genai__sort(entry, n, sizeof *entry, genai__by_name);
+        genai__sort(pair, pairs, sizeof *pair, genai__by_name);
+        result = genai__safetensors_check(ctx, path, n, entry, pairs, pair);
+    }
+    if (!result) result = genai__header_write(&text, path, n, entry, pairs, pair);
+    if (!result) {
+        genai__save_begin(&save, ctx, path);
+        genai__save_put(&save, text.p, text.length);
+        for (i = 0; i < n; i++) genai__entry_bytes(&entry[i], NULL, &save);
+        result = genai__save_end(&save);
+    }
+    genai__text_free(&text);
+    genai__free(ctx, entry);
+    genai__free(ctx, pair);
+    return result;
+}
+
+/* ====================================================================================================================
+ * >>image (private)
+ * Pictures of bytes, [H,W,C], 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA, alpha not premultiplied. Everything here is integer
+ * arithmetic, so a data set has the same bits everywhere. A decoder that fails says why in a text and leaves the context
+ * alone: whether that is an error or a file to skip is for the caller to say. PNG, JPEG and BMP go through stb_image.h,
+ * PNG writing through stb_image_write.h, if the user included them before; PGM, PPM and PAM need nothing.
+ * ================================================================================================================= */
+#define GENAI__IMAGE_SIDE 16384 /* the largest width and height */
+
+typedef struct genai__image {
+    int            width, height, channels;
+    unsigned char *p; /* genai__alloc */
+} genai__image;
+
+typedef struct genai__reason { char text[200]; } genai__reason; /* why a file is no picture */
+
+static genai_result genai__refuse(genai__reason *why, genai_result code, const char *format, ...) GENAI__PRINTF(3, 4);
+static genai_result genai__refuse(genai__reason *why, genai_result code, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    vsnprintf(why->text, sizeof why->text, format, args);
+    va_end(args);
+    return code;
+}
+
+/* 1 if name ends in one of the words (lower case, each ended by a blank), in any case. */
+static int genai__has_ending(const char *name, const char *words) {
+    size_t n = strlen(name);
+    while (*words) {
+        size_t length = strcspn(words, " "), i;
+        for (i = 0; i < length && length < n; i++) {
+            char c = name[n - length + i];
+            if ((c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c) != words[i]) break;
+        }
+        if (length < n && i == length) return 1;
+        words += length + (words[length] == ' ');
+    }
+    return 0;
+}
+#define GENAI__IMAGE_ENDINGS ".png .jpg .jpeg .bmp .pgm .ppm .pam .pnm"
+
+/* Memory for a picture whose sides come from a file. */
+static genai_result genai__image_alloc(genai_ctx *ctx, genai__image *image, int width, int height, int channels) {
+    size_t n;
+    image->width = width;
+    image->height = height;
+    image->channels = channels;
+    image->p = NULL;
+    if (!genai__mul((size_t)width, (size_t)height, &n)) n = (size_t)-1;
+    image->p = (unsigned char *)genai__alloc(ctx, n, (size_t)channels);
+    return image->p ? GENAI_OK : GENAI_ERROR_MEMORY;
+}
+
+/* --- PGM, PPM, PAM --- */
+typedef struct genai__pnm {
+    long   width, height, channels, maxval;
+    size_t data; /* where the samples begin */
+} genai__pnm;
+
+/* The next number of a header: after blanks and comments, at most 9 digits. -1: there is none. */
+static long genai__pnm_number(const genai__bytes *b, size_t *at) {
+    long x = 0;
+    int  digits = 0;
+    while (*at < b->n && (b->p[*at] == '#' || strchr(" \t\r\n\v\f", b->p[*at]))) {
+        if (!b->p[*at]) return -1; /* strchr finds the final 0 too */
+        if (b->p[*at] == '#') while (*at < b->n && b->p[*at] != '\n') ++*at;
+        else ++*at;
+    }
+    for (; *at < b->n && b->p[*at] >= '0' && b->p[*at] <= '9'; ++*at, digits++) {
+        if (digits == 9) return -1;
+        x = x * 10 + (b->p[*at] - '0');
+    }
+    return digits ? x : -1;
+}
+
+static int genai__pam_header(const genai__bytes *b, genai__pnm *h) { /* lines of a word and a number, then ENDHDR */
+    static const char *const words[4] = {"WIDTH ", "HEIGHT ", "DEPTH ", "MAXVAL "};
+    long *const              to[4] = {&h->width, &h->height, &h->channels, &h->maxval};
+    size_t                   at = 2;
+    while (at < b->n) {
+        const unsigned char *end = (const unsigned char *)memchr(b->p + at, '\n', b->n - at);
+        size_t               length = end ? (size_t)(end - b->p) - at : b->n - at, i;
+        if (length >= 6 && !memcmp(b->p + at, "ENDHDR", 6)) {
+            h->data = at + length + 1;
+            return end != NULL;
+        }
+        for (i = 0; i < 4; i++) {
+            size_t n = strlen(words[i]), from = at + n;
+            if (length > n && !memcmp(b->p + at, words[i], n)) *to[i] = genai__pnm_number(b, &from);
+        }
+        at += length + 1;
+    }
+    return 0;
+}
+
+static genai_result genai__pnm_header(const genai__bytes *b, genai__pnm *h, genai__reason *why) {
+    size_t at = 2, need;
+    h->width = h->height = h->maxval = h->channels = -1;
+    if (b->p[1] == '7') {
+        if (!genai__pam_header(b, h)) return genai__refuse(why, GENAI_ERROR_FORMAT, "the PAM header has no ENDHDR");
+    } else {
+        h->channels = b->p[1] == '5' ? 1 : 3;
+        h->width = genai__pnm_number(b, &at);
+        if (h->width >= 0) h->height = genai__pnm_number(b, &at);
+        if (h->height >= 0) h->maxval = genai__pnm_number(b, &at);
+        h->data = at + 1; /* exactly one blank after maxval */
+    }
+    if (h->width < 1 || h->height < 1 || h->maxval < 1 || h->maxval > 65535 || h->channels < 1 || h->channels > 4)
+        return genai__refuse(why, GENAI_ERROR_FORMAT, "a bad header: width %ld, height %ld, channels %ld, maximum %ld (-1: no number)",
+                              h->width, h->height, h->channels, h->maxval);
+    if (h->width > GENAI__IMAGE_SIDE || h->height > GENAI__IMAGE_SIDE)
+        return genai__refuse(why, GENAI_ERROR_FORMAT, "%ldx%ld pixels are more than %d a side", h->width, h->height, GENAI__IMAGE_SIDE);
+    if (!genai__mul((size_t)h->width * (size_t)h->height, (size_t)h->channels * (h->maxval > 255 ? 2 : 1), &need) || h->data > b->n
+        || b->n - h->data < need)
+        return genai__refuse(why, GENAI_ERROR_FORMAT, "truncated: %zu bytes, of which the header takes %zu, can't hold %ldx%ld pixels of %ld",
+                              b->n, h->data, h->width, h->height, h->channels);
+    return GENAI_OK;
+}
+
+static genai_result genai__pnm_decode(genai_ctx *ctx, const genai__bytes *b, genai__image *out, genai__reason *why) {
+    genai__pnm           h;
+    const unsigned char *from;
+    size_t               i, n;
+    genai_result         r = genai__pnm_header(b, &h, why);
+    if (r || (r = genai__image_alloc(ctx, out, (int)h.width, (int)h.height, (int)h.channels))) return r;
+    from = b->p + h.data;
+    n = (size_t)h.width * (size_t)h.height * (size_t)h.channels; /* fits: the header was checked against the file */
+    for (i = 0; i < n; i++) {
+        long x = h.maxval > 255 ? from[2 * i] << 8 | from[2 * i + 1] : from[i];
+        if (x > h.maxval) {
+            genai__free(ctx, out->p);
+            return genai__refuse(why, GENAI_ERROR_FORMAT, "sample %zu is %ld, more than the maximum %ld", i, x, h.maxval);
+        }
+        out->p[i] = (unsigned char)((x * 255 + h.maxval / 2) / h.maxval);
+    }
+    return GENAI_OK;
+}
+
+/* --- PNG, JPEG, BMP --- */
+static uint32_t genai__big_endian(const unsigned char *p) { return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3]; }
+
+#ifdef STBI_INCLUDE_STB_IMAGE_H
+static uint32_t genai__png_crc(const unsigned char *p, size_t n) { /* of PNG, a nibble at a time */
+    static const uint32_t table[16] = {0x00000000u, 0x1db71064u, 0x3b6e20c8u, 0x26d930acu, 0x76dc4190u, 0x6b6b51f4u, 0x4db26158u, 0x5005713cu,
+                                       0xedb88320u, 0xf00f9344u, 0xd6d6a3e8u, 0xcb61b38cu, 0x9b64c2b0u, 0x86d3d2d4u, 0xa00ae278u, 0xbdbdf21cu};
+    uint32_t              c = 0xffffffffu;
+    for (; n; n--, p++) {
+        c = table[(c ^ *p) & 15] ^ c >> 4;
+        c = table[(c ^ (uint32_t)*p >> 4) & 15] ^ c >> 4;
+    }
+    return ~c;
+}
+
+/* stb_image looks at no checksum and would hand out a damaged picture as a good one. */
+static genai_result genai__png_check(const genai__bytes *b, genai__reason *why) {
+    size_t at = 8;
+    while (b->n - at >= 12) {
+        uint32_t length = genai__big_endian(b->p + at);
+        if (length > b->n - at - 12) break;
+        if (!(b->p[at + 4] & 32) && genai__png_crc(b->p + at + 4, length + 4) != genai__big_endian(b->p + at + 8 + length))
+            return genai__refuse(why, GENAI_ERROR_FORMAT, "damaged: the checksum of the PNG chunk at byte %zu is wrong", at);
+        if (!memcmp(b->p + at + 4, "IEND", 4)) return GENAI_OK;
+        at += (size_t)length + 12;
+    }
+    return genai__refuse(why, GENAI_ERROR_FORMAT, "truncated: the PNG ends at byte %zu without its last chunk", b->n);
+}
+
+/* Nor does it mind a BMP that ends early: the rows must all be there. */
+static genai_result genai__bmp_check(const genai__bytes *b, int width, int height, genai__reason *why) {
+    const unsigned char *p = b->p;
+    size_t               begin, row = 0;
+    if (b->n >= 30) {
+        begin = (size_t)p[10] | (size_t)p[11] << 8 | (size_t)p[12] << 16 | (size_t)p[13] << 24;
+        row = ((size_t)width * p[p[14] == 12 ? 24 : 28] + 31) / 32 * 4;
+        if (row && begin <= b->n && (b->n - begin) / row >= (size_t)height) return GENAI_OK;
+    }
+    return genai__refuse(why, GENAI_ERROR_FORMAT, "truncated: a BMP of %zu bytes can't hold %dx%d pixels", b->n, width, height);
+}
+
+static genai_result genai__stb_header(const genai__bytes *b, int *width, int *height, genai__reason *why) {
+    int channels;
+    if (b->n > 0x7fffffffu) return genai__refuse(why, GENAI_ERROR_FORMAT, "%zu bytes are too many for one picture", b->n);
+    if (!stbi_info_from_memory(b->p, (int)b->n, width, height, &channels))
+        return genai__refuse(why, GENAI_ERROR_FORMAT, "damaged: %s", stbi_failure_reason() ? stbi_failure_reason() : "no readable header");
+    if (*width < 1 || *height < 1 || *width > GENAI__IMAGE_SIDE || *height > GENAI__IMAGE_SIDE)
+        return genai__refuse(why, GENAI_ERROR_FORMAT, "%dx%d pixels, outside 1 to %d a side", *width, *height, GENAI__IMAGE_SIDE);
+    return GENAI_OK;
+}
+
+static genai_result genai__stb_decode(genai_ctx *ctx, const genai__bytes *b, genai__image *out, genai__reason *why) {
+    int            width, height, channels, w, h;
+    unsigned char *pixels;
+    genai_result   r = genai__stb_header(b, &width, &height, why);
+    if (!r && b->p[0] == 0x89) r = genai__png_check(b, why);
+    else if (!r && b->p[0] == 'B') r = genai__bmp_check(b, width, height, why);
+    if (r) return r;
+    pixels = stbi_load_from_memory(b->p, (int)b->n, &w, &h, &channels, 0);
+    if (!pixels) return genai__refuse(why, GENAI_ERROR_FORMAT, "damaged: %s", stbi_failure_reason() ? stbi_failure_reason() : "can't be decoded");
+    if (w != width || h != height || channels < 1 || channels > 4)
+        r = genai__refuse(why, GENAI_ERROR_FORMAT, "damaged: %dx%d pixels of %d channels do not match the header", w, h, channels);
+    else if (!(r = genai__image_alloc(ctx, out, w, h, channels))) memcpy(out->p, pixels, (size_t)w * (size_t)h * (size_t)channels);
+    stbi_image_free(pixels);
+    return r;
+}
+#else
+static genai_result genai__stb_header(const genai__bytes *b, int *width, int *height, genai__reason *why) {
+    (void)b; (void)width; (void)height;
+    return genai__refuse(why, GENAI_ERROR_UNSUPPORTED, "reading PNG, JPEG or BMP needs stb_image.h included before genai.h");
+}
+static genai_result genai__stb_decode(genai_ctx *ctx, const genai__bytes *b, genai__image *out, genai__reason *why) {
+    (void)ctx; (void)out;
+    return genai__stb_header(b, NULL, NULL, why);
+}
+#endif
+
+/* What the first bytes say: 'p' PGM, PPM, PAM; 's' for stb_image; 0 neither (its GIF, PSD, PIC ... readers are not used). */
+static int genai__image_kind(const genai__bytes *b, genai__reason *why) {
+    if (b->n >= 3 && b->p[0] == 'P' && (b->p[1] == '5' || b->p[1] == '6' || b->p[1] == '7') && strchr(" \t\r\n#", b->p[2]) && b->p[2]) return 'p';
+    if (b->n >= 8 && (!memcmp(b->p, "\x89PNG\r\n\x1a\n", 8) || !memcmp(b->p, "\xff\xd8\xff", 3) || !memcmp(b->p, "BM", 2))) return 's';
+    genai__refuse(why, GENAI_ERROR_FORMAT, b->n ? "no PNG, JPEG, BMP or binary PGM, PPM, PAM" : "an empty file");
+    return 0;
+}
+
+static genai_result genai__image_header(const genai__bytes *b, int *width, int *height, genai__reason *why) {
+    genai__pnm   h;
+    int          kind = genai__image_kind(b, why);
+    genai_result r;
+    if (kind != 'p') return kind ? genai__stb_header(b, width, height, why) : GENAI_ERROR_FORMAT;
+    r = genai__pnm_header(b, &h, why);
+    *width = (int)h.width;
+    *height = (int)h.height;
+    return r;
+}
+
+/* Decodes bytes into out->p, to be freed by the caller. FORMAT and UNSUPPORTED are told in why only, MEMORY as ever. */
+static genai_result genai__image_decode(genai_ctx *ctx, const genai__bytes *b, genai__image *out, genai__reason *why) {
+    int          kind = genai__image_kind(b, why);
+    genai_result r = !kind ? GENAI_ERROR_FORMAT : kind == 'p' ? genai__pnm_decode(ctx, b, out, why) : genai__stb_decode(ctx, b, out, why);
+    size_t       i, n, c;
+    if (r || out->channels % 2) return r;
+    c = (size_t)out->channels; /* colour that no one can see varies with the program that wrote it: a model would learn that */
+    n = (size_t)out->width * (size_t)out->height;
+    for (i = 0; i < n; i++)
+        if (!out->p[i * c + c - 1]) memset(out->p + i * c, 0, c);
+    return r;
+}
+
+/* --- resizing --- */
+typedef struct genai__taps { int from, count, weight[2]; } genai__taps; /* pixels that one output pixel of an axis takes */
+
+/* Shrinking: the area of each input pixel under the output pixel, in units of 1/out pixel, so the weights sum to `in`; the
+ * first and last differ, those between weigh `out`. Enlarging: bilinear between pixel centres, weights sum to 2*out. */
+static genai__taps genai__resize_taps(int in, int out, int i) {
+    genai__taps t;
+    if (out < in) {
+        int begin = i * in, end = begin + in; /* up to 2^28 */
+        int last = (end - 1) / out;
+        t.from = begin / out;
+        t.count = last - t.from + 1;
+        t.weight[0] = (t.from + 1) * out - begin;
+        t.weight[1] = end - last * out;
+    } else {
+        int s = (2 * i + 1) * in - out, low = s < 0 ? -1 : s / (2 * out); /* centre in units of 1/(2 out), from pixel 0's */
+        t.weight[1] = s - low * 2 * out;
+        t.weight[0] = 2 * out - t.weight[1];
+        t.from = low < 0 ? 0 : low;
+        t.count = low < 0 || low + 1 >= in ? 1 : 2;
+        if (t.count == 1) t.weight[0] = 2 * out; /* clamped at the edge */
+    }
+    return t;
+}
+GENAI__INLINE int genai__tap(const genai__taps *t, int j, int out) { return j == 0 ? t->weight[0] : j == t->count - 1 ? t->weight[1] : out; }
+
+static void genai__resize_pixel(const genai__image *in, const genai__taps *tx, const genai__taps *ty, int width, int height, unsigned char *to) {
+    int      c = in->channels, colours = c - (c == 2 || c == 4), x, y, k;
+    uint64_t sum[4] = {0, 0, 0, 0}, total = 0, alpha = 0;
+    for (y = 0; y < ty->count; y++)
+        for (x = 0; x < tx->count; x++) {
+            const unsigned char *p = in->p + ((size_t)(ty->from + y) * (size_t)in->width + (size_t)(tx->from + x)) * (size_t)c;
+            uint64_t             w = (uint64_t)genai__tap(tx, x, width) * (uint64_t)genai__tap(ty, y, height); /* up to 2^30 */
+            total += w;
+            if (colours < c) alpha += w *= p[colours]; /* premultiplied: what can't be seen must not bleed */
+            for (k = 0; k < colours; k++) sum[k] += w * p[k];
+        }
+    if (colours < c) to[colours] = (unsigned char)((alpha + total / 2) / total);
+    else alpha = total;
+    for (k = 0; k < colours; k++) to[k] = alpha ? (unsigned char)((sum[k] + alpha / 2) / alpha) : 0;
+}
+
+/* in resized to width x height, into to. */
+static void genai__image_resize(const genai__image *in, int width, int height, genai_filter filter, unsigned char *to) {
+    size_t c = (size_t)in->channels;
+    int    x, y;
+    for (y = 0; y < height; y++) {
+        genai__taps ty = genai__resize_taps(in->height, height, y);
+        int         near_y = (int)((2 * (int64_t)y + 1) * in->height / (2 * (int64_t)height));
+        for (x = 0; x < width; x++, to += c) {
+            if (filter == GENAI_FILTER_NEAREST) {
+                int near_x = (int)((2 * (int64_t)x + 1) * in->width / (2 * (int64_t)width));
+                memcpy(to, in->p + ((size_t)near_y * (size_t)in->width + (size_t)near_x) * c, c);
+            } else {
+                genai__taps tx = genai__resize_taps(in->width, width, x);
+                genai__resize_pixel(in, &tx, &ty, width, height, to);
+            }
+        }
+    }
+}
+
+/* --- channels --- */
+/* n pixels of `from` channels to pixels of `to`. Grey is the luma of ITU-R BT.601. Alpha is added as opaque; dropped, the
+ * picture lies on black, so that no invisible colour comes to light and empty ground is 0, as in MNIST. */
+static void genai__image_convert(const unsigned char *p, int from, unsigned char *q, int to, size_t n) {
+    if (from == to) {
+        memcpy(q, p, n * (size_t)to);
+        return;
+    }
+    for (; n; n--, p += from, q += to) {
+        unsigned r = p[0], g = from > 2 ? p[1] : r, b = from > 2 ? p[2] : r, a = from == 2 ? p[1] : from == 4 ? p[3] : 255;
+        if (to == 1 || to == 3) {
+            r = (r * a + 127) / 255;
+            g = (g * a + 127) / 255;
+            b = (b * a + 127) / 255;
+        }
+        if (to < 3) r = (299 * r + 587 * g + 114 * b + 500) / 1000;
+        q[0] = (unsigned char)r;
+        if (to > 2) { q[1] = (unsigned char)g; q[2] = (unsigned char)b; }
+        if (to == 2 || to == 4) q[to - 1] = (unsigned char)a;
+    }
+}
+
+/* The fewest channels that hold these n pixels without loss. */
+static int genai__image_needs(const unsigned char *p, int channels, size_t n) {
+    int colour = 0, alpha = 0;
+    for (; n; n--, p += channels) {
+        if (channels > 2) colour |= p[0] != p[1] || p[1] != p[2];
+        if (channels == 2 || channels == 4) alpha |= p[channels - 1] != 255;
+    }
+    return 1 + 2 * colour + alpha;
+}
+
+/* [0,1] to 0..255; NaN to 0 (by its bits: see genai__finite). */
+static unsigned char genai__to_byte(float x) {
+    uint32_t u;
+    memcpy(&u, &x, sizeof u);
+    if ((u & 0x7fffffffu) > 0x7f800000u || x <= 0.0f) return 0;
+    return x >= 1.0f ? 255 : (unsigned char)(x * 255.0f + 0.5f);
+}
+
+/* --- writing --- */
+#ifdef INCLUDE_STB_IMAGE_WRITE_H
+static void genai__png_bytes(void *to, void *data, int size) { genai__text_bytes((genai__text *)to, (const char *)data, size < 0 ? 0 : (size_t)size); }
+#endif
+
+/* The file's bytes into t, by the ending of path. stb's own file functions report success on a full disk: not used. */
+static genai_result genai__image_encode(genai_ctx *ctx, const char *path, const genai__image *image, genai__text *t) {
+    static const char *const types[4] = {"GRAYSCALE", "GRAYSCALE_ALPHA", "RGB", "RGB_ALPHA"};
+    int                      w = image->width, h = image->height, c = image->channels;
+    size_t                   n = (size_t)w * (size_t)h * (size_t)c;
+    if (genai__has_ending(path, ".png")) {
+#ifdef INCLUDE_STB_IMAGE_WRITE_H
+        if (n > 1u << 30) return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: %dx%dx%d is too large for a PNG", path, w, h, c);
+        if (!stbi_write_png_to_func(genai__png_bytes, t, w, h, c, image->p, w * c) || t->failed || !t->length)
+            return genai__fail(ctx, GENAI_ERROR_MEMORY, "%s: out of memory while a PNG of %dx%dx%d was packed", path, w, h, c);
+        return GENAI_OK;
+#else
+        return genai__fail(ctx, GENAI_ERROR_UNSUPPORTED, "%s: writing PNG needs stb_image_write.h included before genai.h (or name it .ppm, .pgm or .pam)", path);
+#endif
+    }
+    if (genai__has_ending(path, ".pam"))
+        genai__text_format(t, "P7\nWIDTH %d\nHEIGHT %d\nDEPTH %d\nMAXVAL 255\nTUPLTYPE %s\nENDHDR\n", w, h, c, types[c - 1]);
+    else if (genai__has_ending(path, ".pgm .ppm")) {
+        int want = genai__has_ending(path, ".pgm") ? 1 : 3;
+        if (c != want) return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: the picture has %d channels and this format %d; use .png or .pam", path, c, want);
+        genai__text_format(t, "P%d\n%d %d\n255\n", c == 1 ? 5 : 6, w, h);
+    } else return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: pictures are written as .png, .pgm, .ppm or .pam", path);
+    genai__text_bytes(t, (const char *)image->p, n);
+    return t->failed ? GENAI_ERROR_MEMORY : GENAI_OK;
+}
+
+static genai_result genai__image_write(genai_ctx *ctx, const char *path, const genai__image *image) {
+    genai__text  t;
+    genai_result r;
+    memset(&t, 0, sizeof t);
+    t.ctx = ctx;
+    r = genai__image_encode(ctx, path, image, &t);
+    if (!r) r = genai__write_file(ctx, path, t.p, t.length);
+    genai__text_free(&t);
+    return r;
+}
+
+static genai_result genai__image_check(genai_ctx *ctx, const char *path, int n, int columns, int width, int height, int channels, const float *pixels) {
+    if (!path || !pixels) return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "image_save: %s is NULL", path ? "pixels" : "path");
+    if (n < 1 || columns < 1) return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: a grid of %d images in %d columns", path, n, columns);
+    if (width < 1 || height < 1 || width > GENAI__IMAGE_SIDE || height > GENAI__IMAGE_SIDE || channels < 1 || channels > 4)
+        return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: %dx%dx%d is no picture (1 to %d a side, 1 to 4 channels)", path, width, height, channels, GENAI__IMAGE_SIDE);
+    return GENAI_OK;
+}
+
+GENAI_API genai_result genai_image_save(genai_ctx *ctx, const char *path, int width, int height, int channels, const float *pixels) {
+    genai__image image;
+    size_t       i, n;
+    genai_result r;
+    if (!ctx) return GENAI_ERROR_ARGUMENT;
+    if ((r = genai__image_check(ctx, path, 1, 1, width, height, channels, pixels)) || (r = genai__image_alloc(ctx, &image, width, height, channels)))
+        return r;
+    n = (size_t)width * (size_t)height * (size_t)channels;
+    for (i = 0; i < n; i++) image.p[i] = genai__to_byte(pixels[i]);
+    r = genai__image_write(ctx, path, &image);
+    genai__free(ctx, image.p);
+    return r;
+}
+
+enum { GENAI__GRID_GAP = 2, GENAI__GRID_GROUND = 40 };
+
+/* One image into the grid at (left, top); with alpha, over squares of two greys. */
+static void genai__grid_put(genai__image *grid, int left, int top, int width, int height, int channels, const float *pixels) {
+    int alpha = channels == 2 || channels == 4, c = grid->channels, square = width < height ? width / 4 : height / 4, x, y, k;
+    square = square < 1 ? 1 : square > 8 ? 8 : square;
+    for (y = 0; y < height; y++)
+        for (x = 0; x < width; x++, pixels += channels) {
+            unsigned char *q = grid->p + ((size_t)(top + y) * (size_t)grid->width + (size_t)(left + x)) * (size_t)c;
+            unsigned       a = alpha ? genai__to_byte(pixels[channels - 1]) : 255u, ground = (x / square + y / square) % 2 ? 104u : 128u;
+            for (k = 0; k < c; k++) q[k] = (unsigned char)((genai__to_byte(pixels[k]) * a + ground * (255u - a) + 127u) / 255u);
+        }
+}
+
+GENAI_API genai_result genai_image_save_grid(genai_ctx *ctx, const char *path, int n, int columns, int width, int height, int channels, const float *pixels) {
+    genai__image grid;
+    int64_t      full_width, full_height;
+    size_t       bytes;
+    int          i, rows;
+    genai_result r;
+    if (!ctx) return GENAI_ERROR_ARGUMENT;
+    if ((r = genai__image_check(ctx, path, n, columns, width, height, channels, pixels))) return r;
+    if (columns > n) columns = n;
+    rows = n / columns + (n % columns != 0);
+    full_width = (int64_t)columns * (width + GENAI__GRID_GAP) + GENAI__GRID_GAP;
+    full_height = (int64_t)rows * (height + GENAI__GRID_GAP) + GENAI__GRID_GAP;
+    if (full_width > 4 * GENAI__IMAGE_SIDE || full_height > 4 * GENAI__IMAGE_SIDE)
+        return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: a grid of %d columns and %d rows of %dx%d is larger than %d pixels a side", path, columns, rows,
+                           width, height, 4 * GENAI__IMAGE_SIDE);
+    if ((r = genai__image_alloc(ctx, &grid, (int)full_width, (int)full_height, channels < 3 ? 1 : 3))) return r;
+    bytes = (size_t)width * (size_t)height * (size_t)channels;
+    memset(grid.p, GENAI__GRID_GROUND, (size_t)full_width * (size_t)full_height * (size_t)grid.channels);
+    for (i = 0; i < n; i++)
+        genai__grid_put(&grid, i % columns * (width + GENAI__GRID_GAP) + GENAI__GRID_GAP, i / columns * (height + GENAI__GRID_GAP) + GENAI__GRID_GAP, width,
+                        height, channels, pixels + (size_t)i * bytes);
+    r = genai__image_write(ctx, path, &grid);
+    genai__free(ctx, grid.p);
+    return r;
+}
+
+/* ====================================================================================================================
+ * >>data (private)
+ * A data set is 8-bit pixels [N,H,W,C] in one block, labels beside it, and perhaps a test set. Every source (IDX, CIFAR-10,
+ * picture files, memory) hands its images one by one to genai__dataset_put, which resizes and converts them; where no
+ * channel count is asked for, it starts at 1 and the block is widened when an image needs more. Nothing is shuffled or
+ * kept as float: a batch finds its images through genai__permute. Sprites are not stored at all but drawn when asked for.
+ * ================================================================================================================= */
+struct genai_dataset {
+    genai_ctx         *ctx;
+    genai_dataset_info info;
+    genai_dataset_desc desc;     /* resolved                                                             */
+    genai_dataset     *test;
+    unsigned char     *pixels;   /* NULL: endless                                                        */
+    int               *labels;   /* NULL: none                                                           */
+    genai__text        classes;  /* names, each ended by 0; empty: none                                  */
+    uint64_t           base;     /* endless: index of the first sprite                                   */
+    size_t             capacity; /* while images are put in                                              */
+    unsigned char     *scratch;
+    size_t             scratch_size;
+    int                widen;    /* 1: as many channels as the images need                               */
+};
+
+static const char genai__cifar_classes[] = "airplane\0automobile\0bird\0cat\0deer\0dog\0frog\0horse\0ship\0truck";
+
+GENAI_API void genai_dataset_destroy(genai_dataset *data) {
+    if (!data) return;
+    genai_dataset_destroy(data->test);
+    genai__free(data->ctx, data->pixels);
+    genai__free(data->ctx, data->labels);
+    genai__free(data->ctx, data->scratch);
+    genai__text_free(&data->classes);
+    genai__free(data->ctx, data);
+}
+
+GENAI_API genai_dataset_info genai_dataset_describe(const genai_dataset *data) {
+    genai_dataset_info none;
+    memset(&none, 0, sizeof none);
+    return data ? data->info : none;
+}
+
+GENAI_API genai_dataset *genai_dataset_test(genai_dataset *data) { return data ? data->test : NULL; }
+
+GENAI_API const char *genai_dataset_class(const genai_dataset *data, int label) {
+    const char *p = data ? data->classes.p : NULL;
+    if (!p || label < 0 || label >= data->info.classes) return NULL;
+    for (; label; label--) p += strlen(p) + 1;
+    return p;
+}
+
+/* --- filling --- */
+static size_t genai__dataset_bytes(const genai_dataset *data) { /* of one image; sides are limited, so it fits */
+    return (size_t)data->info.width * (size_t)data->info.height * (size_t)data->info.channels;
+}
+
+static genai_result genai__dataset_check(genai_ctx *ctx, const char *what, const genai_dataset_desc *desc) {
+    if (desc->width < 0 || desc->height < 0 || desc->width > GENAI__IMAGE_SIDE || desc->height > GENAI__IMAGE_SIDE)
+        return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: a size of %dx%d (0 for its own, at most %d a side)", what, desc->width, desc->height, GENAI__IMAGE_SIDE);
+    if (desc->channels < 0 || desc->channels > 4)
+        return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: %d channels (1 grey, 2 grey + alpha, 3 RGB, 4 RGBA, 0 as needed)", what, desc->channels);
+    if (!genai__finite(desc->holdout) || desc->holdout < 0.0f || desc->holdout >= 1.0f)
+        return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: the share held out must be at least 0 and below 1", what);
+    return GENAI_OK;
+}
+
+/* An empty data set for up to capacity images, of desc's size, else width x height; channels 0: as the images need. */
+static genai_dataset *genai__dataset_begin(genai_ctx *ctx, const genai_dataset_desc *desc, size_t capacity, int width, int height, int channels, int labels) {
+    genai_dataset *data = (genai_dataset *)genai__alloc(ctx, 1, sizeof *data);
+    size_t         n;
+    if (!data) return NULL;
+    data->ctx = data->classes.ctx = ctx;
+    data->desc = *desc;
+    data->widen = !desc->channels && !channels;
+    data->info.width = desc->width ? desc->width : width;
+    data->info.height = desc->height ? desc->height : height;
+    data->info.channels = desc->channels ? desc->channels : channels ? channels : 1;
+    data->capacity = capacity;
+    if (!genai__mul(capacity, genai__dataset_bytes(data), &n)) n = (size_t)-1;
+    data->pixels = (unsigned char *)genai__alloc(ctx, n, 1);
+    if (data->pixels && labels) data->labels = (int *)genai__alloc(ctx, capacity, sizeof(int));
+    if (!data->pixels || (labels && !data->labels)) {
+        genai_dataset_destroy(data);
+        return NULL;
+    }
+    return data;
+}
+
+static genai_result genai__dataset_widen(genai_dataset *data, int channels) {
+    size_t         area = (size_t)data->info.width * (size_t)data->info.height, n;
+    unsigned char *wide;
+    if (!genai__mul(data->capacity, area * (size_t)channels, &n)) n = (size_t)-1;
+    wide = (unsigned char *)genai__alloc(data->ctx, n, 1);
+    if (!wide) return GENAI_ERROR_MEMORY;
+    genai__image_convert(data->pixels, data->info.channels, wide, channels, data->info.count * area);
+    genai__free(data->ctx, data->pixels);
+    data->pixels = wide;
+    data->info.channels = channels;
+    return GENAI_OK;
+}
+
+/* Adds one image. Its memory stays the caller's. */
+static genai_result genai__dataset_put(genai_dataset *data, const genai__image *image, int label) {
+    int    width = data->info.width, height = data->info.height, has = data->info.channels - 1, need;
+    size_t area = (size_t)width * (size_t)height, bytes = area * (size_t)image->channels;
+    const unsigned char *p = image->p;
+    if (data->widen) {
+        need = genai__image_needs(image->p, image->channels, (size_t)image->width * (size_t)image->height) - 1;
+        if ((need | has) != has && genai__dataset_widen(data, (need | has) + 1)) return GENAI_ERROR_MEMORY; /* bit 0 alpha, bit 1 colour */
+    }
+    if (image->width != width || image->height != height) {
+        if (bytes > data->scratch_size) {
+            genai__free(data->ctx, data->scratch);
+            data->scratch_size = 0;
+            data->scratch = (unsigned char *)genai__alloc(data->ctx, bytes, 1);
+            if (!data->scratch) return GENAI_ERROR_MEMORY;
+            data->scratch_size = bytes;
+        }
+        genai__image_resize(image, width, height, data->desc.filter, data->scratch);
+        p = data->scratch;
+    }
+    genai__image_convert(p, image->channels, data->pixels + data->info.count * genai__dataset_bytes(data), data->info.channels, area);
+    if (data->labels) {
+        data->labels[data->info.count] = label;
+        if (label >= data->info.classes) data->info.classes = label + 1;
+    }
+    data->info.count++;
+    return GENAI_OK;
+}
+
+/* How many of n images the test set gets. */
+static size_t genai__holdout_count(float share, size_t n) {
+    size_t k = (size_t)((double)share * (double)n + 0.5);
+    return k < 1 ? 1 : k > n - 1 ? n - 1 : k;
+}
+
+/* Moves a random share of the images to a test set; both keep their order. */
+static genai_result genai__dataset_holdout(genai_dataset *data, const char *what) {
+    genai_ctx         *ctx = data->ctx;
+    size_t             n = data->info.count, bytes = genai__dataset_bytes(data), i, kept = 0, k;
+    genai_dataset_desc desc = data->desc;
+    unsigned char     *out;
+    if (!(desc.holdout > 0.0f) || data->test) return GENAI_OK;
+    if (n < 2) return genai__fail(ctx, GENAI_ERROR_DATA, "%s: nothing can be held out of %zu image", what, n);
+    k = genai__holdout_count(desc.holdout, n);
+    out = (unsigned char *)genai__alloc(ctx, n, 1);
+    if (out) data->test = genai__dataset_begin(ctx, &desc, k, data->info.width, data->info.height, data->info.channels, data->labels != NULL);
+    if (data->test) genai__text_bytes(&data->test->classes, data->classes.p, data->classes.length);
+    if (!data->test || data->test->classes.failed) {
+        genai__free(ctx, out);
+        return GENAI_ERROR_MEMORY;
+    }
+    for (i = 0; i < k; i++) out[genai__permute(ctx, GENAI__STREAM_HOLDOUT, 0, n, i)] = 1;
+    for (i = 0; i < n; i++) {
+        genai_dataset *to = out[i] ? data->test : data;
+        size_t         at = out[i] ? to->info.count++ : kept++;
+        memmove(to->pixels + at * bytes, data->pixels + i * bytes, bytes);
+        if (data->labels) to->labels[at] = data->labels[i];
+    }
+    data->info.count = kept;
+    data->test->info.classes = data->info.classes;
+    genai__free(ctx, out);
+    return GENAI_OK;
+}
+
+/* The last step of every source: NULL (and nothing left) if r is an error. */
+static genai_dataset *genai__dataset_finish(genai_dataset *data, genai_result r, const char *what) {
+    if (!data) return NULL;
+    if (!r) r = genai__dataset_holdout(data, what);
+    genai__free(data->ctx, data->scratch);
+    data->scratch = NULL;
+    if (!r && !data->classes.failed) return data;
+    genai_dataset_destroy(data);
+    return NULL;
+}
+
+static genai_dataset_desc genai__dataset_desc(const genai_dataset_desc *desc) {
+    genai_dataset_desc none;
+    memset(&none, 0, sizeof none);
+    return desc ? *desc : none;
+}
+
+GENAI_API genai_dataset *genai_dataset_memory(genai_ctx *ctx, size_t n, int width, int height, int channels, const unsigned char *pixels,
+                                              const int *labels, const genai_dataset_desc *desc) {
+    static const char  what[] = "dataset_memory";
+    genai_dataset_desc d = genai__dataset_desc(desc);
+    genai_dataset     *data;
+    genai__image       image;
+    size_t             i, bytes, all;
+    genai_result       r = GENAI_OK;
+    if (!ctx || genai__dataset_check(ctx, what, &d)) return NULL;
+    if (!n || !pixels || width < 1 || height < 1 || width > GENAI__IMAGE_SIDE || height > GENAI__IMAGE_SIDE || channels < 1 || channels > 4) {
+        genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: %zu images of %dx%dx%d%s (1 to %d a side, 1 to 4 channels)", what, n, width, height, channels,
+                    pixels ? "" : " at NULL", GENAI__IMAGE_SIDE);
+        return NULL;
+    }
+    if (d.limit && d.limit < n) n = d.limit;
+    bytes = (size_t)width * (size_t)height * (size_t)channels;
+    if (!genai__mul(n, bytes, &all)) {
+        genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: %zu images of %dx%dx%d are more than the address space", what, n, width, height, channels);
+        return NULL;
+    }
+    data = genai__dataset_begin(ctx, &d, n, width, height, channels, labels != NULL);
+    image.width = width;
+    image.height = height;
+    image.channels = channels;
+    for (i = 0; data && !r && i < n; i++) {
+        image.p = (unsigned char *)(uintptr_t)(pixels + i * bytes); /* only read */
+        if (labels && (labels[i] < 0 || labels[i] == 0x7fffffff))
+            r = genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: label %zu is %d", what, i, labels[i]);
+        else r = genai__dataset_put(data, &image, labels ? labels[i] : 0);
+    }
+    return genai__dataset_finish(data, r, what);
+}
+
+/* --- IDX --- */
+typedef struct genai__idx {
+    genai__bytes         bytes;
+    size_t               dim[4];
+    int                  ndim;
+    const unsigned char *p; /* the elements */
+} genai__idx;
+
+/* Format: 0, 0, type (8: bytes), number of dims, each dim as 4 bytes, high first, then the elements (LeCun's MNIST page).
+ * Everything is compared with the length of the file before it is believed. */
+static genai_result genai__idx_parse(genai_ctx *ctx, const char *path, genai__idx *x) {
+    const genai__bytes *b = &x->bytes;
+    size_t              count = 1, head;
+    int                 i;
+    if (b->n >= 2 && b->p[0] == 0x1f && b->p[1] == 0x8b)
+        return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: is compressed; unpack it with gunzip first", path);
+    if (b->n < 4) return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: %zu bytes are too few for an IDX file", path, b->n);
+    if (b->p[0] || b->p[1] || b->p[2] != 8 || b->p[3] < 1 || b->p[3] > 4)
+        return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: begins with %02x %02x %02x %02x, but an IDX file of bytes with 00 00 08 and 01 to 04", path,
+                           (unsigned)b->p[0], (unsigned)b->p[1], (unsigned)b->p[2], (unsigned)b->p[3]);
+    x->ndim = b->p[3];
+    head = 4 + 4 * (size_t)x->ndim;
+    if (b->n < head) return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: truncated at %zu bytes, within the header of %zu", path, b->n, head);
+    for (i = 0; i < x->ndim; i++) {
+        x->dim[i] = genai__big_endian(b->p + 4 + 4 * i);
+        if (!x->dim[i]) return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: dimension %d of %d is 0", path, i + 1, x->ndim);
+        if (!genai__mul(count, x->dim[i], &count))
+            return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: the product of its %d dimensions overflows at dimension %d, %zu", path, x->ndim, i + 1, x->dim[i]);
+    }
+    if (b->n - head != count)
+        return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: %s: its header of %zu bytes says %zu bytes follow, but %zu do", path,
+                           b->n - head < count ? "truncated" : "too long", head, count, b->n - head);
+    x->p = b->p + head;
+    return GENAI_OK;
+}
+
+static genai_result genai__idx_read(genai_ctx *ctx, const char *path, genai__idx *x) {
+    genai_result r = genai__read_file(ctx, path, &x->bytes);
+    return r ? r : genai__idx_parse(ctx, path, x);
+}
+
+static genai_dataset *genai__idx_images(genai_ctx *ctx, const char *path, const char *labels_path, const genai_dataset_desc *desc, genai__idx *x, genai__idx *y) {
+    genai_dataset *data = NULL;
+    genai__image   image;
+    genai_result   r;
+    size_t         n, bytes, i;
+    if (genai__idx_read(ctx, path, x) || (labels_path && genai__idx_read(ctx, labels_path, y))) return NULL;
+    if (x->ndim < 3 || x->dim[1] > GENAI__IMAGE_SIDE || x->dim[2] > GENAI__IMAGE_SIDE || (x->ndim == 4 && x->dim[3] > 4)) {
+        genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: %d dimensions (%zu %zu %zu %zu) are no images: N, height, width up to %d, and perhaps up to 4 channels", path,
+                    x->ndim, x->dim[0], x->dim[1], x->dim[2], x->dim[3], GENAI__IMAGE_SIDE);
+        return NULL;
+    }
+    if (labels_path && (y->ndim != 1 || y->dim[0] != x->dim[0])) {
+        genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: %d dimensions, the first %zu, are not the labels of the %zu images in %s", labels_path, y->ndim, y->dim[0],
+                    x->dim[0], path);
+        return NULL;
+    }
+    n = desc->limit && desc->limit < x->dim[0] ? desc->limit : x->dim[0];
+    image.height = (int)x->dim[1];
+    image.width = (int)x->dim[2];
+    image.channels = x->ndim == 4 ? (int)x->dim[3] : 1;
+    bytes = (size_t)image.width * (size_t)image.height * (size_t)image.channels;
+    data = genai__dataset_begin(ctx, desc, n, image.width, image.height, image.channels, labels_path != NULL);
+    r = data ? GENAI_OK : GENAI_ERROR_MEMORY;
+    for (i = 0; !r && i < n; i++) {
+        image.p = x->bytes.p + (size_t)(x->p - x->bytes.p) + i * bytes;
+        r = genai__dataset_put(data, &image, labels_path ? y->p[i] : 0);
+    }
+    if (r) {
+        genai_dataset_destroy(data);
+        return NULL;
+    }
+    return data;
+}
+
+static genai_dataset *genai__idx_open(genai_ctx *ctx, const char *path, const char *labels_path, const genai_dataset_desc *desc) {
+    genai__idx     x, y;
+    genai_dataset *data;
+    memset(&x, 0, sizeof x);
+    memset(&y, 0, sizeof y);
+    data = genai__idx_images(ctx, path, labels_path, desc, &x, &y);
+    genai__free(ctx, x.bytes.p);
+    genai__free(ctx, y.bytes.p);
+    return data;
+}
+
+static int genai__can_open(genai_ctx *ctx, const char *path) {
+    const genai_io *io = &ctx->desc.io;
+    void           *file = io->open(io->user, path, 0);
+    if (file) io->close(io->user, file);
+    return file != NULL;
+}
+
+/* A single IDX file; its labels are looked for beside it: images -> labels and idx3 or idx4 -> idx1 in its name. */
+static genai_dataset *genai__idx_open_file(genai_ctx *ctx, const char *path, const genai_dataset_desc *desc) {
+    char          *copy = genai__copy_text(ctx, path, strlen(path)), *p, *images = NULL, *idx = NULL;
+    genai_dataset *data;
+    if (!copy) return NULL;
+    for (p = copy; *p; p++) {
+        if (!strncmp(p, "images", 6)) images = p;
+        if (!strncmp(p, "idx3", 4) || !strncmp(p, "idx4", 4)) idx = p;
+        if (*p == '/' || *p == '\\') images = idx = NULL;
+    }
+    if (images) memcpy(images, "labels", 6);
+    if (idx) idx[3] = '1';
+    data = genai__idx_open(ctx, path, images && genai__can_open(ctx, copy) ? copy : NULL, desc);
+    genai__free(ctx, copy);
+    return data;
+}
+
+/* --- CIFAR-10 --- */
+enum { GENAI__CIFAR_RECORD = 1 + 3 * 32 * 32 }; /* label, then the planes of red, green, blue */
+
+static genai_result genai__cifar_put(genai_dataset *data, const char *path, const genai__bytes *b, size_t limit) {
+    unsigned char pixels[3 * 32 * 32];
+    genai__image  image = {32, 32, 3, NULL};
+    size_t        i, n = b->n / GENAI__CIFAR_RECORD;
+    int           k, c;
+    genai_result  r = GENAI_OK;
+    image.p = pixels;
+    for (i = 0; !r && i < n && data->info.count < limit; i++) {
+        const unsigned char *p = b->p + i * GENAI__CIFAR_RECORD;
+        if (p[0] > 9) return genai__fail(data->ctx, GENAI_ERROR_FORMAT, "%s: record %zu of %zu has label %d; CIFAR-10 has 0 to 9", path, i, n, (int)p[0]);
+        for (k = 0; k < 1024; k++)
+            for (c = 0; c < 3; c++) pixels[3 * k + c] = p[1 + 1024 * c + k];
+        r = genai__dataset_put(data, &image, p[0]);
+    }
+    return r;
+}
+
+/* The files are read one by one; the first pass counts records, so that the block has its size. */
+static genai_dataset *genai__cifar_open(genai_ctx *ctx, const char *const *paths, size_t n, const genai_dataset_desc *desc) {
+    genai_dataset *data = NULL;
+    genai__bytes   b;
+    size_t         i, pass, total = 0;
+    genai_result   r = GENAI_OK;
+    for (pass = 0; pass < 2 && !r; pass++) {
+        for (i = 0; i < n && !r; i++) {
+            memset(&b, 0, sizeof b);
+            r = genai__read_file(ctx, paths[i], &b);
+            if (!r && (!b.n || b.n % GENAI__CIFAR_RECORD))
+                r = genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: %zu bytes are no whole number of CIFAR-10 records of %d", paths[i], b.n, (int)GENAI__CIFAR_RECORD);
+            if (!r && pass) r = genai__cifar_put(data, paths[i], &b, total);
+            else if (!r) total += b.n / GENAI__CIFAR_RECORD;
+            genai__free(ctx, b.p);
+        }
+        if (pass || r) break;
+        if (desc->limit && desc->limit < total) total = desc->limit;
+        data = genai__dataset_begin(ctx, desc, total, 32, 32, 3, 1);
+        if (!data) return NULL;
+        genai__text_bytes(&data->classes, genai__cifar_classes, sizeof genai__cifar_classes);
+        data->info.classes = 10;
+        if (data->classes.failed) r = GENAI_ERROR_MEMORY;
+    }
+    if (!r) return data;
+    genai_dataset_destroy(data);
+    return NULL;
+}
+
+/* --- folders --- */
+#define GENAI__FOLDER_DEPTH 16
+
+typedef struct genai__listed {
+    const char *path; /* once the listing is sorted; until then */
+    size_t      at;   /* where it begins in the listing's text  */
+    int         depth, is_dir;
+} genai__listed;
+
+typedef struct genai__listing {
+    genai__text   text;
+    genai__listed *entry;
+    size_t        count, capacity, root; /* root: length of the opened path with its slash */
+    const char   *folder;                /* being read, and                                */
+    int           depth;                 /* how deep its entries lie                       */
+    size_t        others;                /* files of other kinds                           */
+    int           too_deep, failed;
+} genai__listing;
+
+/* One name that io.list found: kept if it is a folder or has a known ending. Hidden files are not seen at all. */
+static void genai__list_entry(void *to, const char *name, int is_dir) {
+    genai__listing *l = (genai__listing *)to;
+    genai__listed   *e;
+    size_t          length = strlen(l->folder);
+    if (l->failed || name[0] == '.') return;
+    if (!is_dir && !genai__has_ending(name, GENAI__IMAGE_ENDINGS " ubyte .gz .bin")) {
+        l->others++;
+        return;
+    }
+    if (is_dir && l->depth > GENAI__FOLDER_DEPTH) {
+        l->too_deep = 1;
+        return;
+    }
+    if (l->count == l->capacity) {
+        size_t        capacity = l->capacity * 2 + 64;
+        genai__listed *larger = (genai__listed *)genai__grow(l->text.ctx, l->entry, capacity, sizeof *larger);
+        if (!larger) { l->failed = 1; return; }
+        l->entry = larger;
+        l->capacity = capacity;
+    }
+    e = &l->entry[l->count];
+    memset(e, 0, sizeof *e);
+    e->at = l->text.length;
+    e->depth = l->depth;
+    e->is_dir = is_dir;
+    genai__text_bytes(&l->text, l->folder, length);
+    if (length && l->folder[length - 1] != '/') genai__text_bytes(&l->text, "/", 1);
+    genai__text_bytes(&l->text, name, strlen(name) + 1);
+    l->failed |= l->text.failed;
+    l->count++;
+}
+
+/* Bytewise order of paths, a folder's contents together: the same on every file system. */
+static int genai__listed_order(const void *a, const void *b) {
+    const unsigned char *p = (const unsigned char *)((const genai__listed *)a)->path, *q = (const unsigned char *)((const genai__listed *)b)->path;
+    while (*p && *p == *q) { p++; q++; }
+    return (*p == '/' ? 1 : *p) - (*q == '/' ? 1 : *q);
+}
+
+static void genai__list_sort(genai__listing *l) {
+    size_t i;
+    for (i = 0; i < l->count; i++) l->entry[i].path = l->text.p + l->entry[i].at;
+    genai__sort(l->entry, l->count, sizeof *l->entry, genai__listed_order);
+}
+
+static int genai__list_folder(genai__listing *l, const char *path, int depth) { /* 0: it is no folder, or no memory */
+    const genai_io *io = &l->text.ctx->desc.io;
+    l->folder = path;
+    l->depth = depth;
+    return io->list && !io->list(io->user, path, genai__list_entry, l) && !l->failed;
+}
+
+static int genai__list_open(genai__listing *l, genai_ctx *ctx, const char *path) { /* its own entries only, sorted */
+    memset(l, 0, sizeof *l);
+    l->text.ctx = ctx;
+    l->root = strlen(path);
+    l->root += path[l->root - 1] != '/';
+    if (!genai__list_folder(l, path, 1)) return 0;
+    genai__list_sort(l);
+    return 1;
+}
+
+static void genai__list_close(genai__listing *l) {
+    genai__free(l->text.ctx, l->entry);
+    genai__text_free(&l->text);
+}
+
+/* Goes through all sub-folders, then drops what is no picture and sorts the rest. */
+static genai_result genai__list_pictures(genai__listing *l, const char *root) {
+    genai_ctx *ctx = l->text.ctx;
+    size_t     i, kept = 0;
+    for (i = 0; i < l->count && !l->failed; i++) {
+        const char *path = l->text.p + l->entry[i].at;
+        char       *copy;
+        if (!l->entry[i].is_dir) continue;
+        copy = genai__copy_text(ctx, path, strlen(path)); /* the listing's text moves while it grows */
+        if (!copy) return GENAI_ERROR_MEMORY;
+        if (!genai__list_folder(l, copy, l->entry[i].depth + 1) && !l->failed) genai__warn(ctx, "%s: this folder can't be read and is left out", copy);
+        genai__free(ctx, copy);
+    }
+    if (l->failed) return GENAI_ERROR_MEMORY;
+    if (l->too_deep) genai__warn(ctx, "%s: folders nested deeper than %d are left out", root, GENAI__FOLDER_DEPTH);
+    for (i = 0; i < l->count; i++) {
+        if (l->entry[i].is_dir) continue;
+        if (genai__has_ending(l->text.p + l->entry[i].at, GENAI__IMAGE_ENDINGS)) l->entry[kept++] = l->entry[i];
+        else l->others++;
+    }
+    l->count = kept;
+    genai__list_sort(l);
+    return GENAI_OK;
+}
+
+/* --- folders of pictures --- */
+/* Reads a file without making a failure the context's error: the caller skips what can't be read. */
+static genai_result genai__read_quietly(genai_ctx *ctx, const char *path, genai__bytes *b, genai__reason *why) {
+    genai_result was = ctx->result, r;
+    b->p = NULL;
+    b->n = 0;
+    ctx->result = GENAI_STOPPED; /* an error that stands already keeps genai__fail silent */
+    r = genai__read_file(ctx, path, b);
+    ctx->result = was;
+    if (!r) return GENAI_OK;
+    if (r == GENAI_ERROR_MEMORY) return genai__fail(ctx, r, "%s: out of memory while it was read", path);
+    return genai__refuse(why, r, "can't be read");
+}
+
+typedef struct genai__vote { size_t size, count; } genai__vote;
+
+/* The size that most pictures have, of the first 256 different ones; the larger one wins a tie. */
+static genai_result genai__folder_size(genai_ctx *ctx, genai__listing *l, size_t n, const char *path, genai_dataset_desc *desc) {
+    genai__vote  vote[256], best = {0, 0};
+    size_t       i, k, votes = 0;
+    genai__reason   why;
+    genai__bytes b;
+    for (i = 0; i < n; i++) {
+        int          width = 0, height = 0;
+        size_t       size;
+        genai_result r = genai__read_quietly(ctx, l->entry[i].path, &b, &why);
+        if (!r) r = genai__image_header(&b, &width, &height, &why);
+        genai__free(ctx, b.p);
+        if (r == GENAI_ERROR_MEMORY) return r;
+        if (r) continue;
+        size = (size_t)width << 16 | (size_t)height;
+        for (k = 0; k < votes && vote[k].size != size; k++) {}
+        if (k == GENAI__COUNT(vote)) continue;
+        if (k == votes) { vote[votes].size = size; vote[votes++].count = 0; }
+        vote[k].count++;
+    }
+    for (k = 0; k < votes; k++)
+        if (vote[k].count > best.count || (vote[k].count == best.count && vote[k].size > best.size)) best = vote[k];
+    if (!best.count) best.size = (size_t)1 << 16 | 1; /* nothing is readable: the next pass says why */
+    if (!desc->width) desc->width = (int)(best.size >> 16);
+    if (!desc->height) desc->height = (int)(best.size & 0xffff);
+    if (desc->width > 2048 || desc->height > 2048)
+        return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: most pictures are %dx%d; larger than 2048 a side, the wanted width and height must be given", path,
+                           (int)(best.size >> 16), (int)(best.size & 0xffff));
+    return GENAI_OK;
+}
+
+/* The label of entry i: the running number of its first-level folder; `.` is the root where there are both. */
+static int genai__folder_label(genai_dataset *data, const genai__listing *l, size_t i, size_t *last, int *label) {
+    const char *name = l->entry[i].path + l->root, *before = *last == (size_t)-1 ? NULL : l->entry[*last].path + l->root;
+    size_t      length = strcspn(name, "/");
+    if (!name[length]) return 0;
+    if (!before || strncmp(name, before, length + 1)) {
+        genai__text_bytes(&data->classes, name, length);
+        genai__text_bytes(&data->classes, "", 1);
+        ++*label;
+        *last = i;
+    }
+    return *label;
+}
+
+static genai_dataset *genai__folder_fill(genai_ctx *ctx, genai__listing *l, size_t n, const char *path, const genai_dataset_desc *desc) {
+    genai_dataset *data;
+    genai__reason     why;
+    genai__bytes   b;
+    genai__image   image;
+    size_t         i, rooted = 0, last = (size_t)-1, other_size = 0;
+    int            label, unsupported = 0;
+    genai_result   r = GENAI_OK;
+    why.text[0] = 0;
+    for (i = 0; i < n; i++) rooted += !strchr(l->entry[i].path + l->root, '/');
+    data = genai__dataset_begin(ctx, desc, n, desc->width, desc->height, 0, rooted < n);
+    if (!data) return NULL;
+    if (rooted && rooted < n) genai__text_bytes(&data->classes, ".", 2);
+    label = rooted && rooted < n ? 0 : -1;
+    for (i = 0; i < n && !r; i++) {
+        const char *file = l->entry[i].path;
+        int         class_of = genai__folder_label(data, l, i, &last, &label);
+        r = genai__read_quietly(ctx, file, &b, &why);
+        if (!r) r = genai__image_decode(ctx, &b, &image, &why);
+        genai__free(ctx, b.p);
+        if (!r) {
+            other_size += image.width != data->info.width || image.height != data->info.height;
+            r = genai__dataset_put(data, &image, class_of);
+            genai__free(ctx, image.p);
+        } else if (r != GENAI_ERROR_MEMORY) {
+            if (data->info.skipped++ < 5) genai__warn(ctx, "%s: skipped: %s", file, why.text);
+            unsupported |= r == GENAI_ERROR_UNSUPPORTED;
+            r = GENAI_OK;
+        }
+    }
+    if (!r && data->labels) data->info.classes = label + 1;
+    if (!r && data->info.skipped > 5) genai__warn(ctx, "%s: %zu of %zu files were skipped", path, data->info.skipped, n);
+    if (!r && !data->info.count)
+        r = genai__fail(ctx, unsupported ? GENAI_ERROR_UNSUPPORTED : GENAI_ERROR_DATA, "%s: none of its %zu pictures can be used; the last, %s: %s", path, n,
+                        l->entry[n - 1].path, why.text);
+    if (!r && other_size) {
+        char text[256];
+        snprintf(text, sizeof text, "%zu of %zu pictures were resized to %dx%d", other_size, data->info.count, data->info.width, data->info.height);
+        genai__log_to(&ctx->desc, GENAI_LOG_INFO, text);
+    }
+    if (!r) return data;
+    genai_dataset_destroy(data);
+    return NULL;
+}
+
+static genai_dataset *genai__folder_open(genai_ctx *ctx, genai__listing *l, const char *path, const genai_dataset_desc *desc) {
+    genai_dataset_desc d = *desc;
+    size_t             n, i;
+    if (genai__list_pictures(l, path)) return NULL;
+    n = l->count;
+    if (!n) {
+        genai__fail(ctx, GENAI_ERROR_DATA, "%s: no pictures: looked for .png .jpg .jpeg .bmp .pgm .ppm .pam in it and its folders, train-images-idx3-ubyte "
+                    "and data_batch_1.bin; %zu other files are there", path, l->others);
+        return NULL;
+    }
+    if (d.limit && d.limit < n) { /* spread over all classes */
+        for (i = 0; i < d.limit; i++) l->entry[i] = l->entry[(size_t)((double)i * (double)n / (double)d.limit)];
+        n = d.limit;
+    }
+    if ((!d.width || !d.height) && genai__folder_size(ctx, l, n, path, &d)) return NULL;
+    return genai__folder_fill(ctx, l, n, path, &d);
+}
+
+/* --- opening --- */
+/* The file in the opened folder whose name begins and ends so, from entry i on; NULL if there is none. */
+static const char *genai__list_find(const genai__listing *l, size_t *i, const char *begin, const char *ends) {
+    for (; *i < l->count; ++*i) {
+        const char *path = l->entry[*i].path;
+        if (!l->entry[*i].is_dir && !strncmp(path + l->root, begin, strlen(begin)) && genai__has_ending(path, ends)) return path;
+    }
+    return NULL;
+}
+static const char *genai__list_first(const genai__listing *l, const char *begin, const char *ends) {
+    size_t i = 0;
+    return genai__list_find(l, &i, begin, ends);
+}
+
+static const char *const genai__parts[2][2] = {{"train-images", "t10k-images"}, {"data_batch", "test_batch"}}; /* [CIFAR][test] */
+static const char *const genai__part_ends[2] = {"ubyte ubyte.gz", ".bin"};
+
+static genai_dataset *genai__part_open(genai_ctx *ctx, const genai__listing *l, int cifar, int test, const genai_dataset_desc *desc) {
+    const char   **paths;
+    genai_dataset *data;
+    size_t         n = 0, i = 0;
+    if (!cifar)
+        return genai__idx_open(ctx, genai__list_first(l, genai__parts[0][test], genai__part_ends[0]),
+                               genai__list_first(l, test ? "t10k-labels" : "train-labels", genai__part_ends[0]), desc);
+    paths = (const char **)genai__alloc(ctx, l->count, sizeof *paths);
+    if (!paths) return NULL;
+    for (; (paths[n] = genai__list_find(l, &i, genai__parts[1][test], genai__part_ends[1])) != NULL && ++n < l->count; i++) {}
+    data = genai__cifar_open(ctx, paths, n, desc);
+    genai__free(ctx, paths);
+    return data;
+}
+
+/* A folder with the files of MNIST or CIFAR-10 and their like. */
+static genai_dataset *genai__parts_open(genai_ctx *ctx, const genai__listing *l, int cifar, const char *path, const genai_dataset_desc *desc) {
+    genai_dataset_desc d = *desc;
+    genai_dataset     *data;
+    int                test = desc->test != 0;
+    if (!genai__list_first(l, genai__parts[cifar][test], genai__part_ends[cifar])) {
+        genai__fail(ctx, GENAI_ERROR_DATA, "%s: has %s files but no %s", path, genai__parts[cifar][!test], genai__parts[cifar][test]);
+        return NULL;
+    }
+    data = genai__part_open(ctx, l, cifar, test, desc);
+    if (!data || test || !genai__list_first(l, genai__parts[cifar][1], genai__part_ends[cifar])) return data;
+    d.width = data->info.width;
+    d.height = data->info.height;
+    d.channels = data->info.channels;
+    data->test = genai__part_open(ctx, l, cifar, 1, &d);
+    if (!data->test) {
+        genai_dataset_destroy(data);
+        return NULL;
+    }
+    if (data->test->info.classes > data->info.classes) data->info.classes = data->test->info.classes;
+    data->test->info.classes = data->info.classes;
+    return data;
+}
+
+static genai_dataset *genai__picture_open(genai_ctx *ctx, const char *path, const genai__bytes *b, const genai_dataset_desc *desc) {
+    genai_dataset *data;
+    genai__image   image;
+    genai__reason     why;
+    genai_result   r = genai__image_decode(ctx, b, &image, &why);
+    if (r) {
+        if (r != GENAI_ERROR_MEMORY) genai__fail(ctx, r, "%s: %s", path, why.text);
+        return NULL;
+    }
+    data = genai__dataset_begin(ctx, desc, 1, image.width, image.height, 0, 0);
+    if (data && genai__dataset_put(data, &image, 0)) {
+        genai_dataset_destroy(data);
+        data = NULL;
+    }
+    genai__free(ctx, image.p);
+    return data;
+}
+
+static genai_dataset *genai__single_open(genai_ctx *ctx, const char *path, const genai_dataset_desc *desc) {
+    genai_dataset *data = NULL;
+    genai__bytes   b;
+    const char    *name = path, *p;
+    memset(&b, 0, sizeof b);
+    for (p = path; *p; p++)
+        if (*p == '/' || *p == '\\') name = p + 1;
+    if (strstr(name, "idx")) return genai__idx_open_file(ctx, path, desc);
+    if (genai__has_ending(name, ".bin")) return genai__cifar_open(ctx, &path, 1, desc);
+    if (genai__read_file(ctx, path, &b)) return NULL;
+    if (b.n >= 4 && !b.p[0] && !b.p[1] && b.p[2] >= 8 && b.p[2] <= 14) {
+        genai__free(ctx, b.p);
+        return genai__idx_open_file(ctx, path, desc);
+    }
+    data = genai__picture_open(ctx, path, &b, desc);
+    genai__free(ctx, b.p);
+    return data;
+}
+
+GENAI_API genai_dataset *genai_dataset_open(genai_ctx *ctx, const char *path, const genai_dataset_desc *desc) {
+    genai_dataset_desc d = genai__dataset_desc(desc);
+    genai_dataset     *data = NULL;
+    genai__listing     l;
+    int                kind;
+    if (!ctx) return NULL;
+    if (!path || !*path) {
+        genai__fail(ctx, GENAI_ERROR_ARGUMENT, "dataset_open: the path is empty");
+        return NULL;
+    }
+    if (genai__dataset_check(ctx, path, &d)) return NULL;
+    if (genai__list_open(&l, ctx, path)) {
+        for (kind = 0; kind < 2; kind++)
+            if (genai__list_first(&l, genai__parts[kind][0], genai__part_ends[kind]) || genai__list_first(&l, genai__parts[kind][1], genai__part_ends[kind])) break;
+        data = kind < 2 ? genai__parts_open(ctx, &l, kind, path, &d) : genai__folder_open(ctx, &l, path, &d);
+    } else if (!l.failed) data = genai__single_open(ctx, path, &d);
+    genai__list_close(&l);
+    return genai__dataset_finish(data, GENAI_OK, path);
+}
+
+/* --- sprites --- */
+/* A sprite is drawn on a grid of up to 48x48 cells, from parts: shapes that are mirrored left to right, shaded from the top
+ * left in four tones of a colour, with a dark line around the whole and where a part lies over another. Coordinates run
+ * from -1024 to 1024 both ways, 64 being a pixel at 32x32. Integers only. */
+#define GENAI__CELLS 48
+
+enum { GENAI__RED, GENAI__ORANGE, GENAI__GOLD, GENAI__LEAF, GENAI__TEAL, GENAI__SKY, GENAI__INDIGO, GENAI__VIOLET, GENAI__PINK, GENAI__BROWN,
+       GENAI__STEEL, GENAI__BONE, GENAI__WHITE, GENAI__INK, GENAI__FIRE };
+
+static const uint32_t genai__tones[][4] = { /* line, shade, base, light: shades lean to blue, lights to yellow */
+    {0x3a1020, 0x8c1f3a, 0xd43a4a, 0xff8a70}, {0x4a1c10, 0xa8431a, 0xee7c2b, 0xffc15a}, {0x4a2c0c, 0xb0701c, 0xf0b42c, 0xfff08a},
+    {0x12301c, 0x27703a, 0x52b548, 0xb4e85c}, {0x0c2a38, 0x17697a, 0x2bb3a6, 0x8df0c8}, {0x141f4a, 0x2a55a8, 0x3f94e8, 0x8fdcff},
+    {0x1c1440, 0x43309a, 0x6c5ce0, 0xa9a8ff}, {0x2a0f40, 0x6a2a96, 0xaa4fd6, 0xe6a0ff}, {0x401030, 0x96306e, 0xe0589c, 0xffaac8},
+    {0x2a1610, 0x6a3a26, 0xa8683c, 0xdca868}, {0x1a1e2c, 0x4a566e, 0x8592aa, 0xd4e0ec}, {0x352a26, 0x9a8a78, 0xd8cbb0, 0xfff8e0},
+    {0x5a6478, 0xb8c4d4, 0xf4f8ff, 0xffffff}, {0x14101c, 0x14101c, 0x1c1826, 0x3a3648}, {0x8a2010, 0xf05a1c, 0xffb02c, 0xfff4a0}};
+
+static const unsigned char genai__harmony[9][4] = { /* what goes with each of the first nine */
+    {GENAI__GOLD, GENAI__BONE, GENAI__TEAL, GENAI__STEEL},  {GENAI__BONE, GENAI__TEAL, GENAI__INDIGO, GENAI__BROWN}, {GENAI__RED, GENAI__INDIGO, GENAI__BROWN, GENAI__TEAL},
+    {GENAI__GOLD, GENAI__BONE, GENAI__PINK, GENAI__BROWN},  {GENAI__ORANGE, GENAI__BONE, GENAI__GOLD, GENAI__INDIGO}, {GENAI__GOLD, GENAI__BONE, GENAI__ORANGE, GENAI__STEEL},
+    {GENAI__GOLD, GENAI__PINK, GENAI__TEAL, GENAI__STEEL},  {GENAI__GOLD, GENAI__TEAL, GENAI__BONE, GENAI__PINK},     {GENAI__BONE, GENAI__GOLD, GENAI__VIOLET, GENAI__SKY}};
+
+enum { GENAI__DIAMOND, GENAI__ELLIPSE, GENAI__ROUNDED, GENAI__BOX };                            /* shape                     */
+enum { GENAI__LINE, GENAI__SHADE, GENAI__BASE, GENAI__LIGHT, GENAI__ROUND, GENAI__RIDGE, GENAI__FACET }; /* one tone, or a way to shade */
+
+typedef struct genai__canvas {
+    const genai_ctx *ctx;
+    uint64_t         index; /* of the sprite                          */
+    uint32_t         rolls;
+    int              cells, part, top, bottom; /* parts are cut off above top and below bottom */
+    unsigned char    colour[GENAI__CELLS * GENAI__CELLS]; /* 4*ramp + tone + 1; 0: nothing */
+    unsigned char    owner[GENAI__CELLS * GENAI__CELLS];  /* the part, counted from 1; its lines are drawn if it is even */
+} genai__canvas;
+
+static int genai__roll(genai__canvas *c, int sides) { /* 0..sides-1 */
+    genai__counter r = genai__draw(c->ctx, GENAI__STREAM_SPRITE, c->index, 0, c->rolls / 4);
+    return (int)((uint64_t)r.w[c->rolls++ % 4] * (uint64_t)sides >> 32);
+}
+
+static int genai__tone(int way, int u, int v) {
+    int light = -(3 * u + 5 * v);
+    switch (way) {
+        case GENAI__ROUND: return light > 2900 ? GENAI__LIGHT : light < -2300 ? GENAI__SHADE : GENAI__BASE;
+        case GENAI__RIDGE: return u < 0 ? GENAI__LIGHT : GENAI__BASE;
+        case GENAI__FACET: return u < -380 ? GENAI__LIGHT : u > 380 ? GENAI__SHADE : GENAI__BASE;
+        default: return way;
+    }
+}
+
+/* Paints a shape around (x, y) and, for x other than 0, its mirror image: half sizes rx, ry, narrower at the top and wider
+ * at the bottom by taper. side: only the one at x. */
+static void genai__paint(genai__canvas *c, int shape, int x, int y, int rx, int ry, int taper, int ramp, int way, int lines, int side) {
+    int n = c->cells, half = 1024 / n, i, j;
+    if (rx < half) rx = half;
+    if (ry < half) ry = half;
+    c->part = (c->part | 1) + (lines ? 1 : 2);
+    for (j = 0; j < n; j++) {
+        int py = (2 * j + 1 - n) * 1024 / n, v = (py - y) * 1024 / ry, width;
+        if (v < -1024 || v > 1024 || py < c->top || py > c->bottom) continue;
+        width = rx + taper * v / 1024;
+        if (width < half) width = half;
+        for (i = 0; i < n; i++) {
+            int px = (2 * i + 1 - n) * 1024 / n, dx = side || x == 0 ? px - x : px < 0 ? px + x : px - x, u, a, b, inside;
+            if (dx < -width || dx > width) continue;
+            u = dx * 1024 / width;
+            a = u * u / 1024;
+            b = v * v / 1024;
+            inside = shape == GENAI__BOX || (shape == GENAI__DIAMOND && (u < 0 ? -u : u) + (v < 0 ? -v : v) <= 1024)
+                  || (shape == GENAI__ELLIPSE && a + b <= 1024) || (shape == GENAI__ROUNDED && (a * a + b * b) / 1024 <= 1024);
+            if (!inside) continue;
+            c->colour[j * n + i] = (unsigned char)(4 * ramp + genai__tone(way, u, v) + 1);
+            c->owner[j * n + i] = (unsigned char)c->part;
+        }
+    }
+}
+/* A part with a line around it, and a flat detail without. */
+static void genai__part(genai__canvas *c, int shape, int x, int y, int rx, int ry, int taper, int ramp) {
+    genai__paint(c, shape, x, y, rx, ry, taper, ramp, GENAI__ROUND, 1, 0);
+}
+static void genai__detail(genai__canvas *c, int shape, int x, int y, int rx, int ry, int ramp, int tone) {
+    genai__paint(c, shape, x, y, rx, ry, 0, ramp, tone, 0, 0);
+}
+static void genai__glint(genai__canvas *c, int x, int y, int rx, int ry) {
+    genai__paint(c, GENAI__ELLIPSE, x, y, rx, ry, 0, GENAI__WHITE, GENAI__LIGHT, 0, 1);
+}
+
+static void genai__draw_creature(genai__canvas *c, int ramp, int accent) {
+    int rx = 500 + 50 * genai__roll(c, 4), ry = 460 + 50 * genai__roll(c, 4), y = 760 - ry, top = y - ry, eye = y - ry / 4, crown = genai__roll(c, 5);
+    int shape = genai__roll(c, 3) ? GENAI__ELLIPSE : GENAI__ROUNDED, eyes = genai__roll(c, 4), k;
+    if (crown == 0) {
+        genai__part(c, GENAI__ELLIPSE, rx * 3 / 4, top + 80, 190, 190, 0, ramp);
+        genai__detail(c, GENAI__ELLIPSE, rx * 3 / 4, top + 80, 90, 90, accent, GENAI__BASE);
+    } else if (crown == 1) genai__part(c, GENAI__BOX, rx * 2 / 3, top - 10, 120, 220, 110, ramp);
+    else if (crown == 2) genai__part(c, GENAI__BOX, rx * 3 / 4, top, 80, 240, 70, GENAI__BONE);
+    else if (crown == 3) {
+        genai__detail(c, GENAI__BOX, 190, top - 20, 32, 160, ramp, GENAI__SHADE);
+        genai__part(c, GENAI__ELLIPSE, 190, top - 130, 100, 100, 0, accent);
+    } else
+        for (k = 0; k < 2; k++) genai__part(c, GENAI__BOX, 220 * (1 - k), top - 60 * k, 100, 200, 95, accent);
+    if (genai__roll(c, 2)) genai__part(c, GENAI__ELLIPSE, rx + 10, y + 120, 130, 200, 0, ramp);
+    genai__part(c, GENAI__ELLIPSE, rx / 2, 780, 200, 120, 0, accent);
+    genai__part(c, shape, 0, y, rx, ry, 0, ramp);
+    if (genai__roll(c, 3)) genai__detail(c, GENAI__ELLIPSE, 0, y + ry * 5 / 8, rx * 5 / 8, ry * 3 / 8, accent, GENAI__LIGHT);
+    if (eyes == 0) {
+        genai__part(c, GENAI__ELLIPSE, 0, eye, 240, 230, 0, GENAI__WHITE);
+        genai__detail(c, GENAI__ELLIPSE, 0, eye + 20, 110, 130, GENAI__INK, GENAI__BASE);
+        genai__glint(c, -50, eye - 50, 40, 40);
+    } else if (eyes == 1) {
+        genai__detail(c, GENAI__ELLIPSE, rx * 3 / 8, eye, 80, 130, GENAI__INK, GENAI__BASE);
+        for (k = -1; k < 2; k += 2) genai__glint(c, k * rx * 3 / 8 - 32, eye - 64, 32, 32);
+    } else {
+        genai__detail(c, GENAI__ELLIPSE, rx * 7 / 16, eye, 150, 170, GENAI__WHITE, GENAI__BASE);
+        genai__detail(c, GENAI__ELLIPSE, rx * 7 / 16 - 32, eye + 20, 70, 100, GENAI__INK, GENAI__BASE);
+    }
+    genai__detail(c, GENAI__BOX, 0, y + ry * 5 / 16, 100 + 50 * genai__roll(c, 3), 32, ramp, GENAI__LINE);
+    if (genai__roll(c, 2)) genai__detail(c, GENAI__BOX, 96, y + ry * 5 / 16 + 64, 32, 32, GENAI__WHITE, GENAI__BASE);
+}
+
+static void genai__draw_ship(genai__canvas *c, int ramp, int accent) {
+    int rx = 210 + 30 * genai__roll(c, 4), wing = genai__roll(c, 3), span = 380 + 40 * genai__roll(c, 4), jets = genai__roll(c, 2), x = jets ? 190 : 0;
+    genai__detail(c, GENAI__ELLIPSE, x, 740, 110, 220, GENAI__FIRE, GENAI__SHADE);
+    genai__detail(c, GENAI__ELLIPSE, x, 710, 64, 150, GENAI__FIRE, GENAI__LIGHT);
+    if (genai__roll(c, 2)) genai__part(c, GENAI__ROUNDED, span + 250, 160, 70, 300, 0, GENAI__STEEL);
+    if (wing == 0) genai__part(c, GENAI__BOX, 0, 280, span + 60, 330, span - 60, accent);
+    else if (wing == 1) genai__part(c, GENAI__BOX, 0, 320, span, 300, -span / 2, accent);
+    else {
+        genai__part(c, GENAI__BOX, 0, 380, span, 260, span * 3 / 4, accent);
+        genai__part(c, GENAI__BOX, 0, -260, span * 5 / 8, 160, span / 3, accent);
+    }
+    genai__part(c, GENAI__ROUNDED, x ? x : 0, 540, x ? 110 : 160, 110, 0, GENAI__STEEL);
+    if (genai__roll(c, 2)) genai__part(c, GENAI__ELLIPSE, 0, -60, rx, 840, 0, ramp);
+    else genai__part(c, GENAI__ROUNDED, 0, -100, rx, 760, rx / 3, ramp);
+    genai__detail(c, GENAI__BOX, 0, 300, rx * 3 / 4, 40, accent, GENAI__LIGHT);
+    genai__part(c, GENAI__ELLIPSE, 0, -270, 140, 210, 0, GENAI__SKY);
+    genai__glint(c, -48, -340, 40, 90);
+}
+
+static void genai__draw_robot(genai__canvas *c, int ramp, int accent) {
+    int rx = 420 + 50 * genai__roll(c, 4), ry = 290 + 30 * genai__roll(c, 3), y = -330, body = 320 + 40 * genai__roll(c, 3), face = genai__roll(c, 3);
+    int metal = genai__roll(c, 2) ? GENAI__STEEL : ramp;
+    genai__detail(c, GENAI__BOX, genai__roll(c, 2) ? 0 : 256, -720, 32, 130, GENAI__STEEL, GENAI__SHADE);
+    genai__part(c, GENAI__BOX, rx + 40, y, 80, 130, 0, accent);
+    genai__part(c, GENAI__ROUNDED, body + 110, 330, 100, 230, 0, metal);
+    genai__part(c, GENAI__ROUNDED, 210, 800, 170, 110, 0, accent);
+    genai__part(c, GENAI__ROUNDED, 0, 380, body, 350, 0, metal);
+    genai__part(c, GENAI__ROUNDED, 0, y, rx, ry, 0, ramp);
+    if (face == 0) {
+        genai__detail(c, GENAI__ROUNDED, 0, y - 10, rx * 3 / 4, 130, GENAI__INK, GENAI__BASE);
+        genai__detail(c, GENAI__ELLIPSE, rx * 3 / 8, y - 10, 70, 70, accent, GENAI__LIGHT);
+    } else if (face == 1) {
+        genai__detail(c, GENAI__ELLIPSE, rx / 2, y - 40, 150, 150, GENAI__INK, GENAI__BASE);
+        genai__detail(c, GENAI__ELLIPSE, rx / 2, y - 40, 90, 90, accent, GENAI__LIGHT);
+    } else {
+        genai__detail(c, GENAI__ROUNDED, 0, y - 30, 220, 160, GENAI__INK, GENAI__BASE);
+        genai__detail(c, GENAI__ELLIPSE, 0, y - 30, 110, 100, GENAI__RED, GENAI__BASE);
+        genai__glint(c, -40, y - 60, 40, 40);
+    }
+    genai__detail(c, GENAI__BOX, 0, y + ry * 5 / 8, rx / 2, 32, ramp, GENAI__LINE);
+    genai__detail(c, GENAI__ROUNDED, 0, 400, body * 5 / 8, 150, GENAI__INK, GENAI__LIGHT);
+    genai__detail(c, GENAI__ELLIPSE, 96, 400, 64, 64, accent, GENAI__BASE);
+}
+
+static void genai__draw_potion(genai__canvas *c, int ramp, int accent) {
+    static const int shapes[3] = {GENAI__ELLIPSE, GENAI__ROUNDED, GENAI__ROUNDED};
+    int              kind = genai__roll(c, 3), rx = 540 + 40 * genai__roll(c, 4) - (kind == 1 ? 80 : 0), ry = 490, y = 360, taper = kind == 2 ? 160 : 0;
+    int              level = 60 + 90 * genai__roll(c, 4);
+    rx -= kind == 2 ? 100 : 0;
+    genai__part(c, GENAI__ROUNDED, 0, -720, 150, 170, 0, GENAI__BROWN);
+    genai__part(c, GENAI__BOX, 0, -330, 190, 300, 0, GENAI__WHITE);
+    genai__part(c, shapes[kind], 0, y, rx, ry, taper, GENAI__WHITE);
+    genai__detail(c, GENAI__BOX, 0, -200, 150, 180, GENAI__WHITE, GENAI__SHADE);
+    c->top = level;
+    genai__paint(c, shapes[kind], 0, y, rx - 80, ry - 70, taper, ramp, GENAI__ROUND, 0, 0);
+    c->bottom = level + 80;
+    genai__detail(c, shapes[kind], 0, y, rx - 90 - taper / 2, ry - 70, ramp, GENAI__LIGHT);
+    c->top = -1024;
+    c->bottom = 1024;
+    genai__part(c, GENAI__ROUNDED, 0, -560, 270, 80, 0, accent);
+    genai__paint(c, GENAI__ELLIPSE, 160, level + 190, 64, 64, 0, ramp, GENAI__LIGHT, 0, 1);
+    genai__paint(c, GENAI__ELLIPSE, -64, level + 320, 40, 40, 0, ramp, GENAI__LIGHT, 0, 1);
+    genai__glint(c, -rx / 2, y - 130, 64, 130);
+}
+
+static void genai__draw_sword(genai__canvas *c, int ramp, int accent) {
+    static const int metals[4] = {GENAI__STEEL, GENAI__STEEL, GENAI__SKY, GENAI__BONE};
+    int              metal = genai__roll(c, 5), w = 120 + 32 * genai__roll(c, 3), guard = 330 + 50 * genai__roll(c, 4), leaf = genai__roll(c, 3) ? 0 : 50;
+    int              hilt = 330 + 64 * genai__roll(c, 2);
+    metal = metal < 4 ? metals[metal] : ramp;
+    genai__paint(c, GENAI__BOX, 0, -810, w / 2 + 8, 130, w / 2 - 8, metal, GENAI__RIDGE, 0, 0);
+    genai__paint(c, GENAI__BOX, 0, (hilt - 690) / 2, w + leaf / 2, (hilt + 690) / 2, -leaf, metal, GENAI__RIDGE, 0, 0);
+    if (genai__roll(c, 2)) genai__detail(c, GENAI__BOX, 0, (hilt - 500) / 2, 64, (hilt + 400) / 2, metal, GENAI__SHADE);
+    genai__part(c, GENAI__BOX, 0, (hilt + 800) / 2, 90, (800 - hilt) / 2, 0, GENAI__BROWN);
+    genai__part(c, GENAI__ROUNDED, 0, hilt, guard, 90, 0, accent);
+    if (genai__roll(c, 2)) genai__part(c, GENAI__ELLIPSE, guard - 20, hilt, 110, 130, 0, accent);
+    genai__part(c, GENAI__ELLIPSE, 0, 800, 150, 130, 0, accent);
+    genai__part(c, GENAI__DIAMOND, 0, hilt, 130, 130, 0, ramp);
+}
+
+static void genai__draw_gem(genai__canvas *c, int ramp, int accent) {
+    int w = 640 + 50 * genai__roll(c, 4), kind = genai__roll(c, 3), k;
+    (void)accent;
+    if (kind == 0) { /* brilliant: crown, pavilion */
+        genai__paint(c, GENAI__BOX, 0, -360, w * 4 / 5, 260, w / 5, ramp, GENAI__FACET, 0, 0);
+        genai__paint(c, GENAI__BOX, 0, 340, w / 2, 440, -w / 2, ramp, GENAI__FACET, 1, 0);
+        genai__detail(c, GENAI__BOX, 0, -440, w * 3 / 8, 120, ramp, GENAI__LIGHT);
+    } else if (kind == 1) { /* crystal */
+        w = w * 11 / 16;
+        genai__paint(c, GENAI__BOX, 0, -620, w / 2, 240, w / 2, ramp, GENAI__FACET, 0, 0);
+        genai__paint(c, GENAI__BOX, 0, 640, w / 2, 220, -w / 2, ramp, GENAI__FACET, 1, 0);
+        genai__paint(c, GENAI__BOX, 0, 20, w, 400, 0, ramp, GENAI__FACET, 1, 0);
+    } else { /* cut square */
+        genai__paint(c, GENAI__ROUNDED, 0, 0, w, w, 0, ramp, GENAI__ROUND, 1, 0);
+        for (k = 0; k < 2; k++) genai__paint(c, GENAI__DIAMOND, 0, 0, w * (9 - 3 * k) / 10, w * (9 - 3 * k) / 10, 0, ramp, k ? GENAI__FACET : GENAI__BASE, k, 0);
+    }
+    genai__glint(c, -w * 3 / 8, -330, 64, 64);
+}
+
+static const struct {
+    const char *name;
+    void (*draw)(genai__canvas *c, int ramp, int accent);
+} genai__sprites[] = {{"creature", genai__draw_creature}, {"ship", genai__draw_ship}, {"robot", genai__draw_robot},
+                      {"potion", genai__draw_potion}, {"sword", genai__draw_sword}, {"gem", genai__draw_gem}};
+
+/* Lines: an empty cell beside the figure, and a cell beside a part that lies over it and has lines, turn dark. */
+static void genai__draw_lines(genai__canvas *c, int ramp) {
+    static const int step[4][2] = {{0, -1}, {-1, 0}, {1, 0}, {0, 1}};
+    int              n = c->cells, i, j, k;
+    unsigned char    before[GENAI__CELLS * GENAI__CELLS];
+    memcpy(before, c->colour, sizeof before);
+    if (n < 12) return; /* too small for lines */
+    for (j = 0; j < n; j++)
+        for (i = 0; i < n; i++)
+            for (k = 0; k < 4; k++) {
+                int x = i + step[k][0], y = j + step[k][1], at = j * n + i, to = y * n + x;
+                if (x < 0 || y < 0 || x >= n || y >= n || !before[to]) continue;
+                if (!before[at]) c->colour[at] = (unsigned char)(4 * ramp + 1);
+                else if (c->owner[to] > c->owner[at] && c->owner[to] % 2 == 0) c->colour[at] = (unsigned char)((before[at] - 1) / 4 * 4 + 1);
+            }
+}
+
+/* Sprite number `index` as RGBA of width x height; returns its class. */
+static int genai__sprite(const genai_ctx *ctx, uint64_t index, int width, int height, unsigned char *to) {
+    int           side = width < height ? width : height, k, kind, ramp, accent, x, y;
+    genai__canvas c;
+    memset(&c, 0, sizeof c);
+    c.ctx = ctx;
+    c.index = index;
+    c.top = -1024;
+    c.bottom = 1024;
+    for (k = (side + GENAI__CELLS - 1) / GENAI__CELLS; side % k && side / k > 24;) k++; /* whole pixels a cell where that works */
+    c.cells = side / k < GENAI__CELLS ? side / k : GENAI__CELLS;
+    kind = genai__roll(&c, (int)GENAI__COUNT(genai__sprites));
+    ramp = genai__roll(&c, (int)GENAI__COUNT(genai__harmony));
+    accent = genai__harmony[ramp][genai__roll(&c, 4)];
+    genai__sprites[kind].draw(&c, ramp, accent);
+    genai__draw_lines(&c, ramp);
+    for (y = 0; y < height; y++)
+        for (x = 0; x < width; x++, to += 4) {
+            int      i = x - (width - side) / 2, j = y - (height - side) / 2, at;
+            uint32_t rgb;
+            memset(to, 0, 4);
+            if (i < 0 || j < 0 || i >= side || j >= side) continue;
+            at = c.colour[j * c.cells / side * c.cells + i * c.cells / side];
+            if (!at) continue;
+            rgb = genai__tones[(at - 1) / 4][(at - 1) % 4];
+            to[0] = (unsigned char)(rgb >> 16);
+            to[1] = (unsigned char)(rgb >> 8);
+            to[2] = (unsigned char)rgb;
+            to[3] = 255;
+        }
+    return kind;
+}
+
+GENAI_API genai_dataset *genai_dataset_sprites(genai_ctx *ctx, size_t count, const genai_dataset_desc *desc) {
+    static const char  what[] = "dataset_sprites";
+    genai_dataset_desc d = genai__dataset_desc(desc);
+    genai_dataset     *data;
+    size_t             i, k;
+    if (!ctx || genai__dataset_check(ctx, what, &d)) return NULL;
+    if (d.limit && d.limit < count) count = d.limit;
+    if (!d.width) d.width = d.height ? d.height : 32;
+    if (!d.height) d.height = d.width;
+    if (!d.channels) d.channels = 4;
+    if (!count || (uint64_t)count >> 48 || d.width < 4 || d.height < 4 || d.width > 512 || d.height > 512) {
+        genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: %zu sprites of %dx%d (at least 1, 4x4 to 512x512)", what, count, d.width, d.height);
+        return NULL;
+    }
+    data = (genai_dataset *)genai__alloc(ctx, 1, sizeof *data);
+    if (!data) return NULL;
+    data->ctx = data->classes.ctx = ctx;
+    data->desc = d;
+    data->info.count = count;
+    data->info.width = d.width;
+    data->info.height = d.height;
+    data->info.channels = d.channels;
+    data->info.endless = 1;
+    data->info.classes = (int)GENAI__COUNT(genai__sprites);
+    for (i = 0; i < GENAI__COUNT(genai__sprites); i++) genai__text_bytes(&data->classes, genai__sprites[i].name, strlen(genai__sprites[i].name) + 1);
+    if (d.holdout > 0.0f && !data->classes.failed) { /* sprites that no epoch comes to: nothing is taken away */
+        k = genai__holdout_count(d.holdout, count + 1);
+        d.holdout = 0.0f;
+        d.limit = 0;
+        data->test = genai_dataset_sprites(ctx, k, &d);
+        if (data->test) data->test->base = (uint64_t)1 << 52;
+    }
+    if (!data->classes.failed && (data->test || !(data->desc.holdout > 0.0f))) return data;
+    genai_dataset_destroy(data);
+    return NULL;
+}
+
+/* --- batches --- */
+typedef struct genai__batch {
+    genai_dataset *data;
+    long           epoch;
+    size_t         first;
+    int            n;
+    float         *images;
+    int           *labels;
+    unsigned char *scratch; /* of sprites: RGBA, one for each */
+} genai__batch;
+
+static void genai__batch_pixels(const genai__batch *b, int i, const unsigned char *p) {
+    const genai_dataset *data = b->data;
+    size_t               position = b->first + (size_t)i, bytes = genai__dataset_bytes(data), k;
+    int                  w = data->info.width, c = data->info.channels, x, y, j;
+    float               *to = b->images + (size_t)i * bytes;
+    int                  flip = data->desc.flip && b->epoch >= 0
+             && (genai__draw(data->ctx, GENAI__STREAM_FLIP, (uint64_t)b->epoch, (uint32_t)((uint64_t)position >> 32), (uint32_t)position).w[0] & 1);
+    if (!flip) {
+        for (k = 0; k < bytes; k++) to[k] = (float)p[k] / 255.0f;
+        return;
+    }
+    for (y = 0; y < data->info.height; y++, p += w * c)
+        for (x = w - 1; x >= 0; x--)
+            for (j = 0; j < c; j++) *to++ = (float)p[x * c + j] / 255.0f;
+}
+
+static void genai__batch_sprite(void *arg, int i) {
+    static const unsigned char ground[3] = {26, 24, 36}; /* under sprites without alpha */
+    const genai__batch *b = (const genai__batch *)arg;
+    const genai_dataset *data = b->data;
+    size_t               area = (size_t)data->info.width * (size_t)data->info.height, k;
+    unsigned char       *p = b->scratch + (size_t)i * area * 4;
+    uint64_t             index = data->base + b->first + (size_t)i + (b->epoch > 0 ? (uint64_t)b->epoch * data->info.count : 0);
+    int                  kind = genai__sprite(data->ctx, index, data->info.width, data->info.height, p), c = data->info.channels;
+    if (c % 2)
+        for (k = 0; k < area; k++)
+            if (!p[4 * k + 3]) {
+                memcpy(p + 4 * k, ground, 3);
+                p[4 * k + 3] = 255;
+            }
+    if (c != 4)
+        for (k = 0; k < area; k++) { /* in place: c is less than 4 */
+            unsigned char pixel[4];
+            memcpy(pixel, p + 4 * k, 4);
+            genai__image_convert(pixel, 4, p + (size_t)c * k, c, 1);
+        }
+    genai__batch_pixels(b, i, p);
+    if (b->labels) b->labels[i] = kind;
+}
+
+GENAI_API genai_result genai_dataset_batch(genai_dataset *data, long epoch, size_t first, int n, float *images, int *labels) {
+    genai__batch b;
+    size_t       end, bytes, need;
+    int          i;
+    if (!data) return GENAI_ERROR_ARGUMENT;
+    if (n < 1 || n > GENAI__MAX_TASKS || !images || epoch < -1)
+        return genai__fail(data->ctx, GENAI_ERROR_ARGUMENT, "dataset_batch: %d images of epoch %ld into %s", n, epoch, images ? "memory" : "NULL");
+    if (!genai__add(first, (size_t)n, &end) || (end > data->info.count && !(data->info.endless && epoch < 0)))
+        return genai__fail(data->ctx, GENAI_ERROR_ARGUMENT, "dataset_batch: %d images from position %zu go beyond the %zu there are", n, first, data->info.count);
+    b.data = data;
+    b.epoch = epoch;
+    b.first = first;
+    b.n = n;
+    b.images = images;
+    b.labels = labels;
+    b.scratch = NULL;
+    bytes = genai__dataset_bytes(data);
+    if (data->info.endless) { /* the scratch is kept: no allocation after the first batch */
+        need = (size_t)n * (size_t)data->info.width * (size_t)data->info.height * 4;
+        if (need > data->scratch_size) {
+            unsigned char *larger = (unsigned char *)genai__alloc(data->ctx, need, 1);
+            if (!larger) return GENAI_ERROR_MEMORY;
+            genai__free(data->ctx, data->scratch);
+            data->scratch = larger;
+            data->scratch_size = need;
+        }
+        b.scratch = data->scratch;
+        genai__parallel(data->ctx, n, genai__batch_sprite, &b);
+        return GENAI_OK;
+    }
+    for (i = 0; i < n; i++) {
+        size_t from = first + (size_t)i;
+        if (epoch >= 0) from = genai__permute(data->ctx, GENAI__STREAM_SHUFFLE, (uint64_t)epoch, data->info.count, from);
+        genai__batch_pixels(&b, i, data->pixels + from * bytes);
+        if (labels) labels[i] = data->labels ? data->labels[from] : 0;
+    }
+    return GENAI_OK;
+}
+
+/* ====================================================================================================================
+ * >>families (private)
+ * What all model families share: the model, the table of its settings, the losses, the pieces of a training step. A family
+ * is one genai__family; the rooms below it have the same shelves in the same order, so that reading one beside another
+ * shows the science only. Everything after them (files, fit, the command line) knows families through that struct.
+ * ================================================================================================================= */
+enum { GENAI__GENERATOR, GENAI__DISCRIMINATOR, GENAI__ENCODER, GENAI__DECODER, GENAI__ROLES };
+static const char *const genai__role_names[] = {"generator", "discriminator", "encoder", "decoder"};
+#define GENAI__ROLE(name) (1u << GENAI__##name)
+
+#define GENAI__STEP_LOSSES 4
+#define GENAI__PORTION 64 /* images that sampling, encoding and measuring take at once: memory stays flat for any n */
+
+typedef struct genai__family {
+    const char *name;
+    const char *losses[GENAI__STEP_LOSSES + 1]; /* names of what step reports, ended by NULL                          */
+    unsigned    roles;    /* the nets it has                                                                         */
+    unsigned    averaged; /* those with an averaged copy, when ema is on                                             */
+    int         painter;  /* the net that makes images from latents                                                  */
+    /* Writes the text of one net for images of the model's size, where the preset has none. */
+    void (*text)(const genai_model *m, int role, genai__text *t);
+    genai_result (*create)(genai_model *m); /* checks what is its own, makes the optimisers                           */
+    /* One step on x, in the range of the nets; fills value. NONFINITE without an error recorded: nothing was learned. */
+    genai_result (*step)(genai_model *m, genai_tensor *x, float *value);
+    genai_tensor *(*encode)(genai_model *m, genai_tensor *x);  /* [n,Z]; NULL: it can't                               */
+    const char *(*measure)(const genai_model *m);              /* the name of what evaluate adds up; NULL: it has none */
+    /* The sum over n images, number `first` and up of the data set, of the measure. */
+    genai_result (*evaluate)(genai_model *m, genai_tensor *x, size_t first, double *sum);
+} genai__family;
+
+/* A preset: what differs from the family's standard. Texts are NULL where the family writes them for the image's size. */
+typedef struct genai__preset {
+    genai_preset info;
+    int          usual[3]; /* width, height, channels when nobody says otherwise                                     */
+    int          latent;
+    const char  *text[GENAI__ROLES];
+    const char  *loss, *likelihood;
+    float        beta, gamma, lr, beta1, ema;
+    genai_init   init;
+} genai__preset;
+
+typedef struct genai__gan_loss {
+    const char *name;
+    genai_tensor *(*real)(genai_tensor *logits), *(*fake)(genai_tensor *logits); /* for the discriminator             */
+    genai_tensor *(*generator)(genai_tensor *logits);                             /* for who made the images           */
+} genai__gan_loss;
+
+typedef struct genai__likelihood {
+    const char *name;
+    genai_tensor *(*loss)(genai_tensor *y, genai_tensor *x); /* -log p(x|z) up to a constant, y being the decoder's output */
+    int         logits;   /* 1: pixels are sigmoid(y)                                                                */
+    int         features; /* 1: it is measured in the discriminator's features too                                   */
+    const char *measure;
+} genai__likelihood;
+
+struct genai_model {
+    genai_ctx               *ctx;
+    const genai__family     *family;
+    const genai__gan_loss   *loss;       /* NULL where the family has none */
+    const genai__likelihood *likelihood; /* likewise                       */
+    genai_model_desc         desc;       /* resolved; its texts are the model's own */
+    genai_net               *net[GENAI__ROLES], *average[GENAI__ROLES];
+    genai_optimizer         *optimizer[GENAI__ROLES]; /* by the first net that it trains */
+    int                      signed_range; /* the nets see pixels in [-1,1] instead of [0,1]                         */
+    int                      feature_layer;
+    int                      dim[4];       /* 1, H, W, C                                                             */
+    uint64_t                 seed;         /* of the context in which training began                                 */
+    int                      resumed;      /* 1: from a checkpoint, so that seed matters                             */
+    long                     steps, skipped, skipped_in_row;
+    long                     epoch;        /* where fit stands in the data                                           */
+    size_t                   position;
+    float                   *kept;         /* the running statistics before the step                                 */
+    float                   *scratch;
+    size_t                   scratch_count;
+    double                   shown;        /* >>fit: when the progress bar last wrote                                */
+};
+
+/* --- settings: one table for genai_model_set, for metadata and for descriptions --- */
+enum { GENAI__FIELD_TEXT, GENAI__FIELD_INT, GENAI__FIELD_FLOAT, GENAI__FIELD_ZERO /* float that may be truly 0 */, GENAI__FIELD_WORD };
+
+typedef struct genai__field {
+    const char        *key;
+    int                kind;
+    size_t             offset;
+    double             low, high;
+    const char *const *words;    /* of FIELD_WORD, in the order of the enum, ended by NULL */
+    const char        *families; /* NULL: all                                              */
+} genai__field;
+
+static const char *const genai__rule_words[] = {"default", "adam", "adamw", "sgd", "rmsprop", NULL};
+static const char *const genai__schedule_words[] = {"constant", "linear", "cosine", "exponential", NULL};
+static const char *const genai__model_init_words[] = {"default", "he", "glorot", "normal", "orthogonal", NULL};
+typedef char genai__enums_are_ints[sizeof(genai_rule) == sizeof(int) && sizeof(genai_schedule) == sizeof(int) && sizeof(genai_init) == sizeof(int) ? 1 : -1];
+
+#define GENAI__AT(field) offsetof(genai_model_desc, field)
+static const genai__field genai__fields[] = {
+    {"preset", GENAI__FIELD_TEXT, GENAI__AT(preset), 0, 0, NULL, NULL},
+    {"width", GENAI__FIELD_INT, GENAI__AT(width), 1, 4096, NULL, NULL},
+    {"height", GENAI__FIELD_INT, GENAI__AT(height), 1, 4096, NULL, NULL},
+    {"channels", GENAI__FIELD_INT, GENAI__AT(channels), 1, 4, NULL, NULL},
+    {"latent", GENAI__FIELD_INT, GENAI__AT(latent), 1, 65536, NULL, NULL},
+    {"generator", GENAI__FIELD_TEXT, GENAI__AT(generator), 0, 0, NULL, "gan"},
+    {"discriminator", GENAI__FIELD_TEXT, GENAI__AT(discriminator), 0, 0, NULL, "gan vaegan"},
+    {"encoder", GENAI__FIELD_TEXT, GENAI__AT(encoder), 0, 0, NULL, "vae vaegan"},
+    {"decoder", GENAI__FIELD_TEXT, GENAI__AT(decoder), 0, 0, NULL, "vae vaegan"},
+    {"loss", GENAI__FIELD_TEXT, GENAI__AT(loss), 0, 0, NULL, "gan vaegan"},
+    {"likelihood", GENAI__FIELD_TEXT, GENAI__AT(likelihood), 0, 0, NULL, "vae vaegan"},
+    {"beta", GENAI__FIELD_ZERO, GENAI__AT(beta), 0, 1e6, NULL, "vae vaegan"},
+    {"beta_warmup", GENAI__FIELD_INT, GENAI__AT(beta_warmup), 0, 1e9, NULL, "vae vaegan"},
+    {"gamma", GENAI__FIELD_ZERO, GENAI__AT(gamma), 0, 1e6, NULL, "vaegan"},
+    {"vae_steps", GENAI__FIELD_INT, GENAI__AT(vae_steps), 0, 1e9, NULL, "vaegan"},
+    {"rule", GENAI__FIELD_WORD, GENAI__AT(rule), 0, 0, genai__rule_words, NULL},
+    {"lr", GENAI__FIELD_FLOAT, GENAI__AT(lr), 1e-12, 100, NULL, NULL},
+    {"lr_discriminator", GENAI__FIELD_FLOAT, GENAI__AT(lr_discriminator), 1e-12, 100, NULL, "gan vaegan"},
+    {"beta1", GENAI__FIELD_ZERO, GENAI__AT(beta1), 0, 0.99999, NULL, NULL},
+    {"beta2", GENAI__FIELD_ZERO, GENAI__AT(beta2), 0, 0.9999999, NULL, NULL},
+    {"clip_norm", GENAI__FIELD_FLOAT, GENAI__AT(clip_norm), 0, 1e9, NULL, NULL},
+    {"schedule", GENAI__FIELD_WORD, GENAI__AT(schedule), 0, 0, genai__schedule_words, NULL},
+    {"schedule_steps", GENAI__FIELD_INT, GENAI__AT(schedule_steps), 0, 2e9, NULL, NULL},
+    {"warmup", GENAI__FIELD_INT, GENAI__AT(warmup), 0, 1e9, NULL, NULL},
+    {"ema", GENAI__FIELD_ZERO, GENAI__AT(ema), 0, 0.9999999, NULL, NULL},
+    {"init", GENAI__FIELD_WORD, GENAI__AT(init), 0, 0, genai__model_init_words, NULL},
+};
+#undef GENAI__AT
+
+static int genai__field_int(const genai__field *f, const genai_model_desc *d) {
+    int x;
+    memcpy(&x, (const char *)d + f->offset, sizeof x);
+    return x;
+}
+static float genai__field_float(const genai__field *f, const genai_model_desc *d) {
+    float x;
+    memcpy(&x, (const char *)d + f->offset, sizeof x);
+    return x;
+}
+static const char *genai__field_words(const genai__field *f, const genai_model_desc *d) {
+    const char *x;
+    memcpy(&x, (const char *)d + f->offset, sizeof x);
+    return x;
+}
+static void genai__field_put(const genai__field *f, genai_model_desc *d, const void *value, size_t size) {
+    memcpy((char *)d + f->offset, value, size);
+}
+
+static int genai__field_is_net(const genai__field *f) { /* the text of a net? */
+    return f->offset >= offsetof(genai_model_desc, generator) && f->offset <= offsetof(genai_model_desc, decoder);
+}
+
+/* Does it apply to this family, by the table? */
+static int genai__field_fits(const genai__field *f, const char *family) {
+    const char *p = f->families;
+    size_t      n = strlen(family);
+    if (!p) return 1;
+    for (; *p; p += strcspn(p, " "), p += *p == ' ')
+        if (strcspn(p, " ") == n && !memcmp(p, family, n)) return 1;
+    return 0;
+}
+
+static genai_result genai__field_range(genai_ctx *ctx, const genai__field *f, double value) {
+    char x[32], low[32], high[32];
+    if (value >= (double)(float)f->low && value <= (double)(float)f->high && (f->kind != GENAI__FIELD_INT || value <= 2147483647.0)) return GENAI_OK;
+    return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s is %s, but must be from %s to %s", f->key, genai__number(x, value, 9),
+                       genai__number(low, f->low, 9), genai__number(high, f->high, 9));
+}
+
+/* A value that a program put there: 0 is the default and always right. */
+static genai_result genai__field_check(genai_ctx *ctx, const genai__field *f, const genai_model_desc *d) {
+    if (f->kind == GENAI__FIELD_INT && genai__field_int(f, d)) return genai__field_range(ctx, f, (double)genai__field_int(f, d));
+    if (f->kind == GENAI__FIELD_WORD) {
+        int n = 0, x = genai__field_int(f, d);
+        while (f->words[n]) n++;
+        if (x < 0 || x >= n) return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s is %d, but must be from 0 to %d", f->key, x, n - 1);
+    }
+    if (f->kind == GENAI__FIELD_FLOAT || f->kind == GENAI__FIELD_ZERO) {
+        float x = genai__field_float(f, d);
+        if (!genai__finite(x)) return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s is not a finite number", f->key);
+        if (x != 0 && !(f->kind == GENAI__FIELD_ZERO && x == GENAI_ZERO)) return genai__field_range(ctx, f, (double)x);
+    }
+    return GENAI_OK;
+}
+
+/* From text; what was read must end with the text. */
+static genai_result genai__field_set(genai_ctx *ctx, const genai__field *f, genai_model_desc *d, const char *value) {
+    double       x = 0;
+    const char  *end;
+    genai_result result;
+    int          i;
+    if (f->kind == GENAI__FIELD_TEXT) {
+        genai__field_put(f, d, &value, sizeof value);
+        return GENAI_OK;
+    }
+    if (f->kind == GENAI__FIELD_WORD) {
+        for (i = 0; f->words[i] && strcmp(f->words[i], value); i++) {}
+        if (!f->words[i])
+            return genai__fail(ctx, GENAI_ERROR_SYNTAX, "%s: there is no '%.40s', did you mean '%s'?", f->key, value,
+                               genai__nearest(value, strlen(value), f->words, (size_t)i, sizeof *f->words));
+        genai__field_put(f, d, &i, sizeof i);
+        return GENAI_OK;
+    }
+    end = genai__parse_number(value, &x);
+    if (!end || *end || (f->kind == GENAI__FIELD_INT && x >= -2147483647.0 && x <= 2147483647.0 && (double)(int)x != x))
+        return genai__fail(ctx, GENAI_ERROR_SYNTAX, "%s must be a %snumber, not '%.40s'", f->key, f->kind == GENAI__FIELD_INT ? "whole " : "", value);
+    result = genai__field_range(ctx, f, x);
+    if (result) return result;
+    if (f->kind == GENAI__FIELD_INT) {
+        i = (int)x;
+        genai__field_put(f, d, &i, sizeof i);
+    } else {
+        float y = f->kind == GENAI__FIELD_ZERO && x <= 0 ? GENAI_ZERO : (float)x;
+        genai__field_put(f, d, &y, sizeof y);
+    }
+    return GENAI_OK;
+}
+
+/* The value as text that genai__field_set reads back to the same bits; NULL: a text that isn't there. to holds 32 characters. */
+static const char *genai__field_text(const genai__field *f, const genai_model_desc *d, char *to) {
+    double back;
+    float  x;
+    int    digits;
+    switch (f->kind) {
+        case GENAI__FIELD_TEXT: return genai__field_words(f, d);
+        case GENAI__FIELD_WORD: return f->words[genai__field_int(f, d)];
+        case GENAI__FIELD_INT: sprintf(to, "%d", genai__field_int(f, d)); return to;
+        default: break;
+    }
+    x = genai__field_float(f, d);
+    if (x < 0) x = 0; /* GENAI_ZERO */
+    for (digits = 6; digits < 10; digits++)
+        if (genai__parse_number(genai__number(to, (double)x, digits), &back) && (float)back == x) break;
+    return to;
+}
+
+GENAI_API genai_result genai_model_set(genai_ctx *ctx, genai_model_desc *desc, const char *key, const char *value) {
+    size_t i;
+    if (!ctx) return GENAI_ERROR_ARGUMENT;
+    if (!desc || !key || !value) return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "genai_model_set: desc, key or value is NULL");
+    for (i = 0; i < GENAI__COUNT(genai__fields); i++)
+        if (!strcmp(genai__fields[i].key, key)) return genai__field_set(ctx, &genai__fields[i], desc, value);
+    return genai__fail(ctx, GENAI_ERROR_SYNTAX, "there is no setting '%.40s', did you mean '%s'?", key,
+                       genai__nearest(key, strlen(key), genai__fields, GENAI__COUNT(genai__fields), sizeof genai__fields[0]));
+}
+
+/* --- adversarial losses, on logits: to add one, add a row --- */
+static genai_tensor *genai__bce_real(genai_tensor *logits) { return genai_bce_loss(logits, NULL, 1); }
+static genai_tensor *genai__bce_fake(genai_tensor *logits) { return genai_bce_loss(logits, NULL, 0); }
+static genai_tensor *genai__minimax_generator(genai_tensor *logits) { return genai_neg(genai_bce_loss(logits, NULL, 0)); }
+
+static const genai__gan_loss genai__gan_losses[] = { /* Goodfellow et al. 2014: eq. 1, and -log D at the end of section 3 */
+    {"nonsaturating", genai__bce_real, genai__bce_fake, genai__bce_real},
+    {"minimax", genai__bce_real, genai__bce_fake, genai__minimax_generator},
+};
+
+/* --- likelihoods: to add one, add a row --- */
+static genai_tensor *genai__bernoulli_loss(genai_tensor *y, genai_tensor *x) { return genai_bce_loss(y, x, 0); }
+
+static const genai__likelihood genai__likelihoods[] = {
+    {"bernoulli", genai__bernoulli_loss, 1, 0, "test -ELBO"},
+    {"mse", genai_mse_loss, 0, 0, "test squared error + KL"},
+    {"features", genai_mse_loss, 0, 1, "test squared error + KL"},
+};
+
+/* --- network texts --- */
+
+/* Images are halved `levels` times, until the smaller side is 7 or less (8 would become 4). */
+static int genai__levels(const genai_model *m) {
+    int side = m->dim[1] < m->dim[2] ? m->dim[1] : m->dim[2], levels = 0;
+    for (; side > 7; side = (side + 1) / 2) levels++;
+    return levels;
+}
+static int genai__halved(int side, int levels) { return (side + (1 << levels) - 1) >> levels; }
+
+/* Channels after `level` halvings: doubling with each, from `width` (half of it for large images) up to `most`. */
+static int genai__channels(const genai_model *m, int level, int width, int most) {
+    int channels = m->dim[1] * m->dim[2] > 96 * 96 ? width / 2 : width;
+    for (; level > 1 && channels < most; level--) channels *= 2;
+    return channels < most ? channels : most;
+}
+
+/* Latents to images: dense, then transposed convolutions whose kernel 4 is a multiple of the stride 2, so that every pixel
+ * gets as many terms as its neighbours (Odena et al. 2016). Sizes that 2^levels doesn't divide are cropped. */
+static void genai__text_up(const genai_model *m, genai__text *t, int width, const char *between, const char *end) {
+    int levels = genai__levels(m), level, h = genai__halved(m->dim[1], levels), w = genai__halved(m->dim[2], levels);
+    int channels = genai__channels(m, levels + 1, width, 8 * width);
+    genai__text_format(t, "dense %d*%d*%d nobias | reshape %dx%dx%d | %s | ", h, w, channels, h, w, channels, between);
+    for (level = levels; level > 0; level--) {
+        if (level > 1) genai__text_format(t, "convt %d k4 s2 | %s | ", genai__channels(m, level, width, 8 * width), between);
+        else genai__text_format(t, "convt %d k4 s2", m->dim[3]);
+    }
+    if (!levels) genai__text_format(t, "conv %d k3", m->dim[3]);
+    if (h << levels != m->dim[1] || w << levels != m->dim[2]) genai__text_format(t, " | crop %dx%d", m->dim[1], m->dim[2]);
+    genai__text_add(t, end);
+}
+
+/* Images to a vector: strided convolutions, then dense. */
+static void genai__text_down(const genai_model *m, genai__text *t, int width, const char *between, const char *end) {
+    int levels = genai__levels(m), level;
+    if (!levels) genai__text_format(t, "conv %d k3 | %s | ", width, between);
+    for (level = 1; level <= levels; level++) genai__text_format(t, "conv %d k4 s2 | %s | ", genai__channels(m, level, width, 4 * width), between);
+    genai__text_format(t, "flatten | %s", end);
+}
+
+/* source with $H $W $C $D $Z replaced. */
+static genai_result genai__expand(const genai_model *m, int role, const char *source, genai__text *t) {
+    for (; *source; source++) {
+        if (*source != '$') {
+            genai__text_bytes(t, source, 1);
+            continue;
+        }
+        switch (*++source) {
+            case 'H': genai__text_format(t, "%d", m->dim[1]); break;
+            case 'W': genai__text_format(t, "%d", m->dim[2]); break;
+            case 'C': genai__text_format(t, "%d", m->dim[3]); break;
+            case 'D': genai__text_format(t, "%d", m->dim[1] * m->dim[2] * m->dim[3]); break;
+            case 'Z': genai__text_format(t, "%d", m->desc.latent); break;
+            default:
+                return genai__fail(m->ctx, GENAI_ERROR_SYNTAX, "network text of %s: after $ must come H, W, C, D or Z, not '%.1s'",
+                                   genai__role_names[role], source);
+        }
+    }
+    return GENAI_OK;
+}
+
+/* --- pieces of a step --- */
+static genai_result genai__result_of(const genai_ctx *ctx) { return ctx->result ? ctx->result : GENAI_ERROR_MEMORY; } /* after a NULL */
+
+/* [n, values of one] whatever the dims of a net's output. */
+static genai_tensor *genai__rows(genai_tensor *x) {
+    int dim[2];
+    if (!x || x->ndim == 2) return x;
+    dim[0] = x->dim[0];
+    dim[1] = -1;
+    return genai_reshape(x, 2, dim);
+}
+/* [n,H,W,C]. */
+static genai_tensor *genai__images(const genai_model *m, genai_tensor *y) {
+    int dim[4];
+    if (!y || y->ndim == 4) return y;
+    memcpy(dim, m->dim, sizeof dim);
+    dim[0] = y->dim[0];
+    return genai_reshape(y, 4, dim);
+}
+
+static genai_tensor *genai__latents(genai_model *m, int n) {
+    int dim[2];
+    dim[0] = n;
+    dim[1] = m->desc.latent;
+    return genai_random_normal(m->ctx, 2, dim);
+}
+
+static genai_optimizer *genai__model_optimizer(genai_model *m, float lr, int a, int b) {
+    genai_optimizer_desc d;
+    genai_optimizer     *o;
+    memset(&d, 0, sizeof d);
+    d.rule = m->desc.rule;
+    d.lr = lr;
+    d.beta1 = m->desc.beta1;
+    d.beta2 = m->desc.beta2;
+    d.clip_norm = m->desc.clip_norm;
+    d.schedule = m->desc.schedule;
+    d.steps = m->desc.schedule_steps;
+    d.warmup = m->desc.warmup;
+    o = m->optimizer[a] = genai_optimizer_create(m->ctx, &d);
+    if (!o || genai_optimizer_add(o, m->net[a], 1) || (b >= 0 && genai_optimizer_add(o, m->net[b], 1))) return NULL;
+    return o;
+}
+
+static genai_result genai__not_finite(genai_model *m, const char *what, const char *of) {
+    if (m->skipped % 100 == 0)
+        genai__warn(m->ctx, "step %ld: the %s of %s is not finite; nothing was learned from this step (%ld so far)", m->steps + 1, what, of, m->skipped + 1);
+    return GENAI_ERROR_NONFINITE;
+}
+
+/* One update of the optimiser kept at `role` by the sum of one or two losses; a trainable net that they reach and the
+ * optimiser doesn't hold would gather gradients in vain, so callers freeze it. */
+static genai_result genai__learn(genai_model *m, int role, genai_tensor *a, genai_tensor *b) {
+    const char  *bad = NULL;
+    genai_result result;
+    if (!a) return genai__result_of(m->ctx);
+    if (!genai__finite(genai_value(a)) || (b && !genai__finite(genai_value(b)))) return genai__not_finite(m, "loss", genai__role_names[role]);
+    genai_optimizer_zero(m->optimizer[role]);
+    result = genai_backward(a);
+    if (!result && b) result = genai_backward(b);
+    if (!result) result = genai__optimizer_try(m->optimizer[role], &bad);
+    return result == GENAI_ERROR_NONFINITE ? genai__not_finite(m, "gradient", bad ? bad : genai__role_names[role]) : result;
+}
+
+/* What adversarial families have in common: the discriminator's update, on real images and one or two batches of made ones,
+ * each a batch of its own (batch norm must not mix them); the running statistics learn from the real ones only. */
+static genai_result genai__learn_discriminator(genai_model *m, genai_tensor *x, genai_tensor *fake, genai_tensor *other, float *value) {
+    genai_net    *d = m->net[GENAI__DISCRIMINATOR];
+    size_t        mark = genai_tape_mark(m->ctx);
+    genai_tensor *loss;
+    genai_result  result;
+    loss = m->loss->real(genai_net_forward(d, x, GENAI_TRAIN)); /* one statement each: the order of draws must be fixed */
+    loss = genai_add(loss, m->loss->fake(genai_net_forward(d, genai_detach(fake), GENAI_TRAIN_FROZEN)));
+    if (other) loss = genai_add(loss, m->loss->fake(genai_net_forward(d, genai_detach(other), GENAI_TRAIN_FROZEN)));
+    *value = genai_value(loss);
+    result = genai__learn(m, GENAI__DISCRIMINATOR, loss, NULL);
+    genai_tape_release(m->ctx, mark);
+    return result;
+}
+
+static genai_result genai__words_find(genai_ctx *ctx, const char *what, const char *name, const void *rows, size_t count, size_t size, size_t *found) {
+    for (*found = 0; *found < count; ++*found)
+        if (!strcmp(*(const char *const *)(const void *)((const char *)rows + *found * size), name)) return GENAI_OK;
+    return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: there is no '%.40s', did you mean '%s'?", what, name,
+                       genai__nearest(name, strlen(name), rows, count, size));
+}
+
+static genai_result genai__find_loss(genai_model *m) {
+    size_t       i;
+    genai_result result = genai__words_find(m->ctx, "loss", m->desc.loss, genai__gan_losses, GENAI__COUNT(genai__gan_losses), sizeof genai__gan_losses[0], &i);
+    if (!result) m->loss = &genai__gan_losses[i];
+    return result;
+}
+static genai_result genai__find_likelihood(genai_model *m) {
+    size_t       i;
+    genai_result result = genai__words_find(m->ctx, "likelihood", m->desc.likelihood, genai__likelihoods, GENAI__COUNT(genai__likelihoods),
+                                            sizeof genai__likelihoods[0], &i);
+    if (!result) m->likelihood = &genai__likelihoods[i];
+    return result;
+}
+
+/* The net to use, not to train: the averaged one if there is one. */
+static genai_net *genai__best(const genai_model *m, int role) { return m->average[role] ? m->average[role] : m->net[role]; }
+
+/* ====================================================================================================================
+ * >>gan (private)
+ * Generative adversarial networks (Goodfellow et al. 2014). A step is one update of the discriminator D on real and made
+ * images, then one of the generator G through the updated D. Both see the images made from the same latents: G has not
+ * changed meanwhile, so its forward pass is still right and a second one is saved.
+ * ================================================================================================================= */
+
+/* --- text --- */
+static void genai__gan_text(const genai_model *m, int role, genai__text *t) {
+    if (role == GENAI__GENERATOR) genai__text_up(m, t, 32, "batchnorm | relu", " | tanh");
+    else genai__text_down(m, t, 64, "lrelu 0.2", "dense 1");
+}
+
+/* --- create --- */
+static genai_result genai__gan_create(genai_model *m) {
+    genai_result result = genai__find_loss(m);
+    if (result) return result;
+    if (!genai__model_optimizer(m, m->desc.lr, GENAI__GENERATOR, -1) ||
+        !genai__model_optimizer(m, m->desc.lr_discriminator, GENAI__DISCRIMINATOR, -1)) return genai__result_of(m->ctx);
+    return GENAI_OK;
+}
+
+/* --- step --- */
+static genai_result genai__gan_step(genai_model *m, genai_tensor *x, float *value) {
+    genai_net    *d = m->net[GENAI__DISCRIMINATOR];
+    genai_tensor *z = genai__latents(m, x->dim[0]);
+    genai_tensor *fake = genai__images(m, genai_net_forward(m->net[GENAI__GENERATOR], z, GENAI_TRAIN)), *loss;
+    genai_result  result = genai__learn_discriminator(m, x, fake, NULL, &value[0]);
+    if (result) return result;
+    genai_net_trainable(d, 0);
+    loss = m->loss->generator(genai_net_forward(d, fake, GENAI_TRAIN_FROZEN));
+    value[1] = genai_value(loss);
+    result = genai__learn(m, GENAI__GENERATOR, loss, NULL);
+    genai_net_trainable(d, 1);
+    return result;
+}
+
+static const genai__family genai__gan = {
+    "gan", {"discriminator", "generator", NULL, NULL, NULL}, GENAI__ROLE(GENERATOR) | GENAI__ROLE(DISCRIMINATOR), GENAI__ROLE(GENERATOR),
+    GENAI__GENERATOR, genai__gan_text, genai__gan_create, genai__gan_step, NULL, NULL, NULL,
+};
+
+/* ====================================================================================================================
+ * >>vae (private)
+ * Variational autoencoders (Kingma and Welling 2014): loss = -log p(x|z) + beta KL(q(z|x) || N(0,1)), both summed over
+ * pixels or latents and averaged over the batch, so that beta 1 is the bound itself. beta GENAI_ZERO is a plain
+ * autoencoder: the encoder gives the latents themselves.
+ * ================================================================================================================= */
+
+/* --- text --- */
+static void genai__vae_text(const genai_model *m, int role, genai__text *t) {
+    if (role == GENAI__DECODER)
+        genai__text_up(m, t, 32, "batchnorm | relu", m->desc.likelihood && !strcmp(m->desc.likelihood, "bernoulli") ? "" : " | tanh");
+    else {
+        char end[40];
+        sprintf(end, m->desc.beta < 0 ? "dense %d" : "dense 2*%d", m->desc.latent);
+        genai__text_down(m, t, 32, "batchnorm | lrelu 0.2", end);
+    }
+}
+
+/* --- create --- */
+static genai_result genai__vae_check(genai_model *m) { /* for all families with an encoder */
+    int          dim[3], outputs, latents = m->desc.latent * (m->desc.beta < 0 ? 1 : 2);
+    const char  *text = m->desc.decoder + strlen(m->desc.decoder);
+    genai_result result = genai__find_likelihood(m);
+    if (result) return result;
+    genai_net_output(m->net[GENAI__ENCODER], dim);
+    outputs = dim[0] * dim[1] * dim[2];
+    if (outputs != latents)
+        return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "encoder: its output has %d values, but %s of %d latents are %d (end it with 'dense %s$Z')", outputs,
+                           m->desc.beta < 0 ? "the values" : "mean and log-variance", m->desc.latent, latents, m->desc.beta < 0 ? "" : "2*");
+    while (text > m->desc.decoder && text[-1] != '|') text--;
+    text = genai__skip_space(text);
+    if (m->likelihood->logits && (genai__word_is(text, genai__word_end(text), "sigmoid") || genai__word_is(text, genai__word_end(text), "tanh")))
+        return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "decoder: with likelihood %s it gives logits, so it must not end with %.7s", m->likelihood->name, text);
+    return GENAI_OK;
+}
+
+static genai_result genai__vae_create(genai_model *m) {
+    genai_result result = genai__vae_check(m);
+    if (result) return result;
+    if (m->likelihood->features)
+        return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "likelihood 'features' needs a discriminator: take family vaegan, or 'bernoulli' or 'mse'");
+    return genai__model_optimizer(m, m->desc.lr, GENAI__ENCODER, GENAI__DECODER) ? GENAI_OK : genai__result_of(m->ctx);
+}
+
+/* --- step --- */
+
+/* Mean and log-variance of q(z|x); the latter within +-10, beyond which exp(log_var) would only overflow. A plain
+ * autoencoder has the mean only. Returns 0 on failure. */
+static int genai__posterior(genai_model *m, genai_net *encoder, genai_tensor *x, genai_mode mode, genai_tensor **mean, genai_tensor **log_var) {
+    genai_tensor *h = genai__rows(genai_net_forward(encoder, x, mode));
+    *mean = h;
+    *log_var = NULL;
+    if (!h || m->desc.beta < 0) return h != NULL;
+    *mean = genai_slice(h, 1, 0, m->desc.latent);
+    *log_var = genai_clamp(genai_slice(h, 1, m->desc.latent, m->desc.latent), -10, 10);
+    return *mean && *log_var;
+}
+
+/* z = mean + exp(log_var/2) noise (section 2.4). */
+static genai_tensor *genai__reparameterise(genai_tensor *mean, genai_tensor *log_var, genai_tensor *noise) {
+    return log_var ? genai_add(mean, genai_mul(genai_exp(genai_scale(log_var, 0.5f, 0)), noise)) : mean;
+}
+
+/* beta of this step. */
+static float genai__beta(const genai_model *m) {
+    if (m->desc.beta < 0) return 0;
+    if (m->steps >= m->desc.beta_warmup) return m->desc.beta;
+    return m->desc.beta * ((float)m->steps / (float)m->desc.beta_warmup);
+}
+
+static genai_result genai__vae_step(genai_model *m, genai_tensor *x, float *value) {
+    genai_tensor *mean, *log_var, *z, *y, *loss, *kl = NULL;
+    if (!genai__posterior(m, m->net[GENAI__ENCODER], x, GENAI_TRAIN, &mean, &log_var)) return genai__result_of(m->ctx);
+    z = genai__reparameterise(mean, log_var, log_var ? genai__latents(m, x->dim[0]) : NULL);
+    y = genai__images(m, genai_net_forward(m->net[GENAI__DECODER], z, GENAI_TRAIN));
+    loss = m->likelihood->loss(y, x);
+    value[0] = genai_value(loss);
+    if (log_var) {
+        kl = genai_kl_loss(mean, log_var);
+        value[1] = genai_value(kl);
+        loss = genai_add(loss, genai_scale(kl, genai__beta(m), 0));
+    }
+    return genai__learn(m, GENAI__ENCODER, loss, NULL);
+}
+
+/* --- encode: the posterior's mean, so that two calls agree --- */
+static genai_tensor *genai__vae_encode(genai_model *m, genai_tensor *x) {
+    genai_tensor *mean, *log_var;
+    return genai__posterior(m, genai__best(m, GENAI__ENCODER), x, GENAI_EVAL, &mean, &log_var) ? mean : NULL;
+}
+
+/* --- evaluate: the loss with beta 1, one posterior sample an image --- */
+static const char *genai__vae_measure(const genai_model *m) { return m->desc.beta < 0 ? "test error" : m->likelihood->measure; }
+
+static float *genai__model_scratch(genai_model *m, size_t count) {
+    if (count > m->scratch_count) {
+        float *larger = (float *)genai__alloc(m->ctx, count, sizeof *larger);
+        if (!larger) return NULL;
+        genai__free(m->ctx, m->scratch);
+        m->scratch = larger;
+        m->scratch_count = count;
+    }
+    return m->scratch;
+}
+
+/* Latents number first, first + 1, ... of a stream, into scratch: each depends on its number alone. */
+static float *genai__fixed_latents(genai_model *m, uint32_t stream, uint64_t step, size_t first, int n) {
+    size_t z = (size_t)m->desc.latent;
+    float *to = genai__model_scratch(m, (size_t)n * z);
+    int    i;
+    for (i = 0; to && i < n; i++) genai__normal(m->ctx, stream, step, (uint32_t)(first + (size_t)i), z, to + (size_t)i * z);
+    return to;
+}
+
+static genai_result genai__vae_evaluate(genai_model *m, genai_tensor *x, size_t first, double *sum) {
+    genai_tensor *mean, *log_var, *noise = NULL, *y, *loss;
+    int           n = x->dim[0];
+    if (!genai__posterior(m, genai__best(m, GENAI__ENCODER), x, GENAI_EVAL, &mean, &log_var)) return genai__result_of(m->ctx);
+    if (log_var) {
+        float *values = genai__fixed_latents(m, GENAI__STREAM_EVALUATE, 0, first, n);
+        noise = values ? genai_tensor_of(m->ctx, 2, mean->dim, values) : NULL;
+        if (!noise) return genai__result_of(m->ctx);
+    }
+    y = genai__images(m, genai_net_forward(genai__best(m, GENAI__DECODER), genai__reparameterise(mean, log_var, noise), GENAI_EVAL));
+    loss = m->likelihood->loss(y, x);
+    if (log_var) loss = genai_add(loss, genai_kl_loss(mean, log_var));
+    if (!loss) return genai__result_of(m->ctx);
+    *sum += (double)genai_value(loss) * n;
+    return GENAI_OK;
+}
+
+static const genai__family genai__vae = {
+    "vae", {"reconstruction", "kl", NULL, NULL, NULL}, GENAI__ROLE(ENCODER) | GENAI__ROLE(DECODER), GENAI__ROLE(ENCODER) | GENAI__ROLE(DECODER),
+    GENAI__DECODER, genai__vae_text, genai__vae_create, genai__vae_step, genai__vae_encode, genai__vae_measure, genai__vae_evaluate,
+};
+
+/* ====================================================================================================================
+ * >>vaegan (private)
+ * Autoencoding beyond pixels (Larsen et al. 2016): a VAE whose decoder is also a GAN's generator. Who learns from what
+ * (algorithm 1), and nothing else:
+ *   encoder        beta KL + reconstruction
+ *   decoder        gamma reconstruction + adversarial, on reconstructions and on images from the prior
+ *   discriminator  adversarial, on real images, reconstructions and images from the prior
+ * With likelihood "features" the reconstruction is the squared error between the discriminator's features of x and of its
+ * reconstruction, plus the same between pixels: features alone let the colours of small data drift.
+ * ================================================================================================================= */
+
+/* --- text --- */
+static void genai__vaegan_text(const genai_model *m, int role, genai__text *t) {
+    if (role == GENAI__DISCRIMINATOR) genai__text_down(m, t, 32, "lrelu 0.2", "dense 1");
+    else if (role == GENAI__DECODER && !strcmp(m->desc.likelihood, "features")) genai__gan_text(m, GENAI__GENERATOR, t);
+    else genai__vae_text(m, role, t);
+}
+
+/* --- create --- */
+
+/* What the last flatten gets, or what the last layer with weights gets. */
+static int genai__feature_layer(const genai_net *d) {
+    int i;
+    for (i = d->layers - 1; i > 0; i--)
+        if (d->layer[i].kind->shape == genai__shape_flatten) return i - 1;
+    for (i = d->layers - 1; i > 0 && d->layer[i].kind->owns != GENAI__OWNS_WEIGHT; i--) {}
+    return i - 1;
+}
+
+static genai_result genai__vaegan_create(genai_model *m) {
+    genai_result result;
+    if (m->desc.beta < 0) return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "a vaegan samples from the prior, so beta can't be 0");
+    result = genai__vae_check(m);
+    if (!result) result = genai__find_loss(m);
+    if (result) return result;
+    m->feature_layer = genai__feature_layer(m->net[GENAI__DISCRIMINATOR]);
+    if (m->likelihood->features && m->feature_layer < 0)
+        return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "likelihood 'features' needs a discriminator of two layers or more");
+    if (!genai__model_optimizer(m, m->desc.lr, GENAI__ENCODER, GENAI__DECODER) ||
+        !genai__model_optimizer(m, m->desc.lr_discriminator, GENAI__DISCRIMINATOR, -1)) return genai__result_of(m->ctx);
+    return GENAI_OK;
+}
+
+/* --- step --- */
+static genai_result genai__vaegan_step(genai_model *m, genai_tensor *x, float *value) {
+    genai_ctx    *ctx = m->ctx;
+    genai_net    *d = m->net[GENAI__DISCRIMINATOR], *decoder = m->net[GENAI__DECODER];
+    genai_tensor *mean, *log_var, *z, *code, *y, *other, *made, *dz, *kl, *reconstruction, *adversarial, *real = NULL, *features = NULL, *logits;
+    genai_tensor *decoder_loss, *encoder_loss;
+    genai_result  result;
+    int           features_too = m->likelihood->features, was;
+    if (m->steps < m->desc.vae_steps) return genai__vae_step(m, x, value);
+
+    if (!genai__posterior(m, m->net[GENAI__ENCODER], x, GENAI_TRAIN, &mean, &log_var)) return genai__result_of(ctx);
+    z = genai__reparameterise(mean, log_var, genai__latents(m, x->dim[0]));
+    code = genai_detach(z); /* a leaf: what follows tells the encoder nothing but through dz */
+    y = genai__images(m, genai_net_forward(decoder, code, GENAI_TRAIN));
+    other = genai__images(m, genai_net_forward(decoder, genai__latents(m, x->dim[0]), GENAI_TRAIN_FROZEN));
+    made = m->likelihood->logits ? genai_sigmoid(y) : y;
+    if (m->likelihood->logits) other = genai_sigmoid(other);
+    result = genai__learn_discriminator(m, x, made, other, &value[2]);
+    if (result) return result;
+
+    genai_net_trainable(d, 0); /* from here on the updated discriminator, as a constant */
+    if (features_too) {
+        was = genai_recording(ctx, 0);
+        genai_net_forward_features(d, x, GENAI_TRAIN_FROZEN, m->feature_layer, &real);
+        genai_recording(ctx, was);
+    }
+    logits = genai_net_forward_features(d, made, GENAI_TRAIN_FROZEN, features_too ? m->feature_layer : 0, &features);
+    adversarial = m->loss->generator(logits);
+    adversarial = genai_add(adversarial, m->loss->generator(genai_net_forward(d, other, GENAI_TRAIN_FROZEN)));
+    reconstruction = m->likelihood->loss(y, x);
+    if (features_too) reconstruction = genai_add(reconstruction, genai_mse_loss(features, real));
+    kl = genai_kl_loss(mean, log_var);
+    value[0] = genai_value(reconstruction);
+    value[1] = genai_value(kl);
+    value[3] = genai_value(adversarial);
+    if (!reconstruction || !adversarial || !kl) return genai__result_of(ctx);
+    result = genai_grad(reconstruction, 1, &code, &dz, 0);
+    if (result) return result;
+    decoder_loss = genai_add(genai_scale(reconstruction, m->desc.gamma < 0 ? 0 : m->desc.gamma, 0), adversarial);
+    encoder_loss = genai_add(genai_sum(genai_mul(z, dz), 0), genai_scale(kl, genai__beta(m), 0)); /* d/dz of the sum is dz */
+    result = genai__learn(m, GENAI__ENCODER, decoder_loss, encoder_loss);
+    genai_net_trainable(d, 1);
+    return result;
+}
+
+static const genai__family genai__vaegan = {
+    "vaegan", {"reconstruction", "kl", "discriminator", "generator", NULL},
+    GENAI__ROLE(ENCODER) | GENAI__ROLE(DECODER) | GENAI__ROLE(DISCRIMINATOR), GENAI__ROLE(ENCODER) | GENAI__ROLE(DECODER),
+    GENAI__DECODER, genai__vaegan_text, genai__vaegan_create, genai__vaegan_step, genai__vae_encode, genai__vae_measure, genai__vae_evaluate,
+};
+
+/* ====================================================================================================================
+ * >>models (private)
+ * Presets, and what a caller does with a model: make, step, sample, encode, save, load. A preset is a row; the texts of
+ * its nets are resolved when the model is made, so that a file holds the architecture itself and not a preset's name only.
+ * ================================================================================================================= */
+static const genai__family *const genai__families[] = {&genai__gan, &genai__vae, &genai__vaegan};
+
+#define GENAI__K5_PAINTER                                                                                              \
+    "dense 4*4*256 | lrelu 0.2 | batchnorm momentum 0.8 | reshape 4x4x256 | convt 128 k5 s1 | batchnorm momentum 0.8 | lrelu 0.2 | "  \
+    "convt 128 k5 s2 | batchnorm momentum 0.8 | lrelu 0.2 | convt 64 k5 s2 | batchnorm momentum 0.8 | lrelu 0.2 | convt $C k5 s2 | tanh"
+
+static const genai__preset genai__presets[] = {
+    {{"gan", "gan", "convolutional GAN for any image size", 0, 0, 0, 64}, {32, 32, 3}, 100, {NULL, NULL, NULL, NULL},
+     "nonsaturating", NULL, 0, 0, 2e-4f, 0.5f, 0.999f, GENAI_INIT_DEFAULT},
+    {{"vae", "vae", "convolutional variational autoencoder for any image size", 0, 0, 0, 64}, {32, 32, 3}, 64, {NULL, NULL, NULL, NULL},
+     NULL, "bernoulli", 1, 0, 1e-3f, 0.9f, GENAI_ZERO, GENAI_INIT_DEFAULT},
+    {{"vaegan", "vaegan", "VAE with a GAN's sharpness, for any image size (Larsen et al. 2016)", 0, 0, 0, 64}, {32, 32, 3}, 64, {NULL, NULL, NULL, NULL},
+     "nonsaturating", "features", 1, 0.01f, 3e-4f, 0.5f, 0.999f, GENAI_INIT_DEFAULT},
+    {{"dcgan_k4", "gan", "DCGAN with kernels of 4, 32x32", 32, 32, 0, 64}, {32, 32, 3}, 100,
+     {"dense 4*4*256 nobias | batchnorm | lrelu 0.3 | reshape 4x4x256 | convt 128 k4 s2 | batchnorm | lrelu 0.3 | convt 64 k4 s2 | batchnorm | "
+      "lrelu 0.3 | convt $C k4 s2 | tanh",
+      "conv 64 k4 s2 | lrelu 0.3 | conv 128 k4 s2 | lrelu 0.3 | flatten | dense 1", NULL, NULL},
+     "nonsaturating", NULL, 0, 0, 2e-4f, 0.5f, GENAI_ZERO, GENAI_INIT_DEFAULT},
+    {{"dcgan_k5", "gan", "DCGAN with kernels of 5 and dropout, 32x32", 32, 32, 0, 64}, {32, 32, 3}, 100,
+     {GENAI__K5_PAINTER,
+      "conv 64 k5 s2 | lrelu 0.2 | dropout 0.3 | conv 128 k5 s2 | lrelu 0.2 | dropout 0.3 | conv 256 k5 s2 | lrelu 0.2 | dropout 0.3 | flatten | dense 1",
+      NULL, NULL},
+     "nonsaturating", NULL, 0, 0, 2e-4f, 0.5f, GENAI_ZERO, GENAI_INIT_DEFAULT},
+    {{"dcgan64", "gan", "the 64x64 DCGAN (Radford et al. 2016) with 64 to 512 channels", 64, 64, 0, 64}, {64, 64, 3}, 100,
+     {"reshape 1x1x$Z | convt 512 k4 s1 valid nobias | batchnorm | relu | convt 256 k4 s2 nobias | batchnorm | relu | convt 128 k4 s2 nobias | "
+      "batchnorm | relu | convt 64 k4 s2 nobias | batchnorm | relu | convt $C k4 s2 nobias | tanh",
+      "conv 64 k4 s2 nobias | lrelu 0.2 | conv 128 k4 s2 nobias | batchnorm | lrelu 0.2 | conv 256 k4 s2 nobias | batchnorm | lrelu 0.2 | "
+      "conv 512 k4 s2 nobias | batchnorm | lrelu 0.2 | conv 1 k4 s1 valid nobias | flatten", NULL, NULL},
+     "nonsaturating", NULL, 0, 0, 2e-4f, 0.5f, GENAI_ZERO, GENAI_INIT_NORMAL},
+    {{"gan_dense_conv", "gan", "GAN of dense and transposed convolution layers, 32x32", 32, 32, 0, 64}, {32, 32, 1}, 100,
+     {"dense 128 | lrelu 0.2 | dense 1024 | lrelu 0.2 | dense 8*8*256 | relu | reshape 8x8x256 | convt 128 k4 s2 | relu | convt $C k4 s2",
+      "conv 64 k4 s2 | lrelu 0.2 | conv 128 k4 s2 | lrelu 0.2 | flatten | dense 1", NULL, NULL},
+     "nonsaturating", NULL, 0, 0, 2e-4f, 0.5f, GENAI_ZERO, GENAI_INIT_DEFAULT},
+    {{"vae_mlp", "vae", "dense VAE D-128-64-20-64-128-D, squared error", 0, 0, 0, 64}, {28, 28, 1}, 20,
+     {NULL, NULL, "dense 128 | relu | dense 64 | relu | dense 2*$Z", "dense 64 | relu | dense 128 | relu | dense $D | sigmoid"},
+     NULL, "mse", 1, 0, 1e-3f, 0.9f, GENAI_ZERO, GENAI_INIT_DEFAULT},
+    {{"vae_400_20", "vae", "dense VAE D-400-20-400-D, Bernoulli (Kingma and Welling 2014)", 0, 0, 0, 100}, {28, 28, 1}, 20,
+     {NULL, NULL, "dense 400 init normal | relu | dense 2*$Z init normal", "dense 400 init glorot | relu | dense $D init normal"},
+     NULL, "bernoulli", 1, 0, 1e-3f, 0.9f, GENAI_ZERO, GENAI_INIT_DEFAULT},
+    {{"vae_conv_k5", "vae", "convolutional VAE with kernels of 5, squared error, 32x32", 32, 32, 0, 64}, {32, 32, 3}, 100,
+     {NULL, NULL, "conv 64 k5 s2 | lrelu 0.2 | conv 128 k5 s2 | lrelu 0.2 | flatten | dense 2*$Z", GENAI__K5_PAINTER},
+     NULL, "mse", 1, 0, 1e-3f, 0.9f, GENAI_ZERO, GENAI_INIT_DEFAULT},
+    {{"ae_32", "vae", "plain autoencoder D-32-D, squared error", 0, 0, 0, 64}, {28, 28, 1}, 32,
+     {NULL, NULL, "dense $Z", "dense $D | sigmoid"}, NULL, "mse", GENAI_ZERO, 0, 1e-3f, 0.9f, GENAI_ZERO, GENAI_INIT_DEFAULT},
+    {{"vaegan_mlp", "vaegan", "dense VAE-GAN D-128-20-128-D, discriminator D-128-1, Bernoulli", 0, 0, 0, 64}, {28, 28, 1}, 20,
+     {NULL, "dense 128 | relu | dense 1", "dense 128 | relu | dense 2*$Z", "dense 128 | relu | dense $D"},
+     "nonsaturating", "bernoulli", 1, 1, 1e-3f, 0.9f, GENAI_ZERO, GENAI_INIT_DEFAULT},
+};
+#undef GENAI__K5_PAINTER
+
+GENAI_API int                 genai_preset_count(void) { return (int)GENAI__COUNT(genai__presets); }
+GENAI_API const genai_preset *genai_preset_at(int index) {
+    return index >= 0 && index < genai_preset_count() ? &genai__presets[index].info : NULL;
+}
+
+static const genai__family *genai__family_of(const char *name) {
+    size_t i;
+    for (i = 0; i < GENAI__COUNT(genai__families); i++)
+        if (!strcmp(genai__families[i]->name, name)) return genai__families[i];
+    return NULL;
+}
+
+static const genai__preset *genai__preset_of(const char *name) {
+    size_t i;
+    for (i = 0; i < GENAI__COUNT(genai__presets); i++)
+        if (!strcmp(genai__presets[i].info.name, name)) return &genai__presets[i];
+    return NULL;
+}
+
+/* --- resolving a desc --- */
+static const genai__field *genai__role_field(int role) {
+    size_t i = 0;
+    while (strcmp(genai__fields[i].key, genai__role_names[role])) i++;
+    return &genai__fields[i];
+}
+
+static genai_result genai__resolve_size(genai_model *m, const genai__preset *row, const genai_model_desc *given) {
+    genai_ctx         *ctx = m->ctx;
+    genai_model_desc  *d = &m->desc;
+    genai_dataset_info info;
+    memset(&info, 0, sizeof info);
+    if (given->data) {
+        info = genai_dataset_describe(given->data);
+        if ((d->width && d->width != info.width) || (d->height && d->height != info.height) || (d->channels && d->channels != info.channels))
+            return genai__fail(ctx, GENAI_ERROR_SHAPE, "the data has images of %dx%dx%d (WxHxC), but the model's settings say %dx%dx%d", info.width,
+                               info.height, info.channels, d->width ? d->width : info.width, d->height ? d->height : info.height,
+                               d->channels ? d->channels : info.channels);
+    }
+    if (!d->width) d->width = given->data ? info.width : row->usual[0];
+    if (!d->height) d->height = given->data ? info.height : row->usual[1];
+    if (!d->channels) d->channels = given->data ? info.channels : row->usual[2];
+    if (d->width < 1 || d->height < 1 || d->width > 4096 || d->height > 4096 || d->channels < 1 || d->channels > 4)
+        return genai__fail(ctx, GENAI_ERROR_SHAPE, "images of %dx%dx%d (WxHxC): sides must be from 1 to 4096, channels from 1 to 4", d->width, d->height,
+                           d->channels);
+    if (row->info.width && (d->width != row->info.width || d->height != row->info.height) && !given->generator && !given->decoder)
+        return genai__fail(ctx, GENAI_ERROR_SHAPE, "preset %s makes images of %dx%d, but these are %dx%d (WxH): open the data with width %d and height %d "
+                           "(--size %dx%d), or take preset %s, which fits any size", row->info.name, row->info.width, row->info.height, d->width, d->height,
+                           row->info.width, row->info.height, row->info.width, row->info.height, row->info.family);
+    m->dim[0] = 1;
+    m->dim[1] = d->height;
+    m->dim[2] = d->width;
+    m->dim[3] = d->channels;
+    return GENAI_OK;
+}
+
+/* The model's own text of one net: what was given, else the preset's, else the family's for this size. */
+static genai_result genai__resolve_text(genai_model *m, const genai__preset *row, const genai_model_desc *given, int role) {
+    const genai__field *f = genai__role_field(role);
+    const char         *source = genai__field_words(f, given);
+    genai__text         t;
+    genai_result        result = GENAI_OK;
+    memset(&t, 0, sizeof t);
+    t.ctx = m->ctx;
+    if (!source) source = row->text[role];
+    if (source) result = genai__expand(m, role, source, &t);
+    else m->family->text(m, role, &t);
+    if (!result && t.failed) result = GENAI_ERROR_MEMORY;
+    if (!result) genai__field_put(f, &m->desc, &t.p, sizeof t.p);
+    else genai__text_free(&t);
+    return result;
+}
+
+static genai_result genai__resolve(genai_model *m, const genai__preset *row, const genai_model_desc *given) {
+    genai_model_desc *d = &m->desc;
+    genai_result      result;
+    const char       *none = NULL, *text;
+    size_t            i;
+    int               role;
+    *d = *given;
+    d->data = NULL;
+    for (i = 0; i < GENAI__COUNT(genai__fields); i++)
+        if (genai__fields[i].kind == GENAI__FIELD_TEXT) genai__field_put(&genai__fields[i], d, &none, sizeof none);
+    for (i = 0; i < GENAI__COUNT(genai__fields); i++) {
+        const genai__field *f = &genai__fields[i];
+        int                 set = f->kind == GENAI__FIELD_TEXT ? genai__field_words(f, given) != NULL
+                                : f->kind == GENAI__FIELD_INT || f->kind == GENAI__FIELD_WORD ? genai__field_int(f, given) != 0
+                                                                                              : genai__field_float(f, given) != 0;
+        result = genai__field_check(m->ctx, f, given);
+        if (result) return result;
+        if (set && !genai__field_fits(f, m->family->name))
+            return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "preset %s is a %s, which has no setting '%s' (it belongs to %s)", row->info.name,
+                               m->family->name, f->key, f->families);
+        if (f->kind != GENAI__FIELD_TEXT || genai__field_is_net(f)) continue;
+        text = genai__field_words(f, given);
+        if (!text) text = !strcmp(f->key, "preset") ? row->info.name : !strcmp(f->key, "loss") ? row->loss : !strcmp(f->key, "likelihood") ? row->likelihood : NULL;
+        if (!text) continue;
+        text = genai__copy_text(m->ctx, text, strlen(text));
+        if (!text) return GENAI_ERROR_MEMORY;
+        genai__field_put(f, d, &text, sizeof text);
+    }
+    result = genai__resolve_size(m, row, given);
+    if (result) return result;
+    if (!d->latent) d->latent = row->latent;
+    if (d->beta == 0) d->beta = row->beta;
+    if (d->gamma == 0) d->gamma = row->gamma;
+    if (!d->rule) d->rule = GENAI_RULE_ADAM;
+    if (d->lr == 0) d->lr = row->lr;
+    if (d->lr_discriminator == 0 && (m->family->roles & GENAI__ROLE(DISCRIMINATOR))) d->lr_discriminator = d->lr;
+    if (d->beta1 == 0) d->beta1 = row->beta1;
+    if (d->beta2 == 0) d->beta2 = d->rule == GENAI_RULE_RMSPROP ? 0.99f : 0.999f;
+    if (d->ema == 0) d->ema = row->ema;
+    if (!d->init) d->init = row->init;
+    if (d->schedule && !d->schedule_steps)
+        return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "schedule %s needs schedule_steps, the number of steps it goes over", genai__schedule_words[d->schedule]);
+    for (role = 0; role < GENAI__ROLES; role++)
+        if (m->family->roles >> role & 1) {
+            result = genai__resolve_text(m, row, given, role);
+            if (result) return result;
+        }
+    return GENAI_OK;
+}
+
+/* --- create and destroy --- */
+GENAI_API void genai_model_destroy(genai_model *m) {
+    size_t i;
+    int    role;
+    if (!m) return;
+    for (role = 0; role < GENAI__ROLES; role++) {
+        genai_optimizer_destroy(m->optimizer[role]);
+        genai_net_destroy(m->net[role]);
+        genai_net_destroy(m->average[role]);
+    }
+    for (i = 0; i < GENAI__COUNT(genai__fields); i++)
+        if (genai__fields[i].kind == GENAI__FIELD_TEXT) genai__free(m->ctx, genai__field_words(&genai__fields[i], &m->desc));
+    genai__free(m->ctx, m->kept);
+    genai__free(m->ctx, m->scratch);
+    genai__free(m->ctx, m);
+}
+
+/* Pixels are in [-1,1] for nets that end with tanh, in [0,1] for those that end with sigmoid; a GAN's without either has
+ * [-1,1], a VAE's [0,1]. */
+static int genai__signed_range(const genai_model *m) {
+    const genai__layer *last = &m->net[m->family->painter]->layer[m->net[m->family->painter]->layers - 1];
+    if (last->kind->forward == genai__forward_tanh) return 1;
+    return last->kind->forward != genai__forward_sigmoid && m->family->painter == GENAI__GENERATOR;
+}
+
+/* Nets take images, or latents if they make images; what they must give is checked here. */
+static genai_result genai__model_net(genai_model *m, int role, const char *prefix, genai_net **net) {
+    genai_net_desc d;
+    char           name[32], want[40], have[40];
+    int            dim[3], ndim, values = 1, i;
+    memset(&d, 0, sizeof d);
+    sprintf(name, "%s%s", prefix, genai__role_names[role]);
+    d.text = genai__field_words(genai__role_field(role), &m->desc);
+    d.name = name;
+    d.init = m->desc.init;
+    d.ndim = role == m->family->painter ? 1 : 3;
+    memcpy(d.dim, m->dim + 1, sizeof d.dim);
+    if (role == m->family->painter) d.dim[0] = m->desc.latent;
+    *net = genai_net_create(m->ctx, &d);
+    if (!*net) return genai__result_of(m->ctx);
+    ndim = genai_net_output(*net, dim);
+    for (i = 0; i < ndim; i++) values *= dim[i];
+    if (role == m->family->painter && (ndim == 3 ? memcmp(dim, m->dim + 1, sizeof dim) != 0 : values != m->dim[1] * m->dim[2] * m->dim[3]))
+        return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "%s: its output is %s, but the images are %s (HxWxC)", name, genai__dims_text(have, ndim, dim),
+                           genai__dims_text(want, 3, m->dim + 1));
+    if (role == GENAI__DISCRIMINATOR && values != 1)
+        return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "%s: its output is %s, but it must be one logit for each image (end it with 'dense 1')", name,
+                           genai__dims_text(have, ndim, dim));
+    return GENAI_OK;
+}
+
+static genai_result genai__model_make(genai_model *m) {
+    size_t       statistics = 0;
+    genai_result result = GENAI_OK;
+    int          role;
+    for (role = 0; role < GENAI__ROLES && !result; role++) {
+        if (!(m->family->roles >> role & 1)) continue;
+        result = genai__model_net(m, role, "", &m->net[role]);
+        if (!result) statistics += m->net[role]->running_size;
+        if (!result && m->desc.ema > 0 && (m->family->averaged >> role & 1)) {
+            result = genai__model_net(m, role, "average.", &m->average[role]);
+            if (!result) result = genai_net_average(m->average[role], m->net[role], 0);
+        }
+    }
+    if (result) return result;
+    m->kept = (float *)genai__alloc(m->ctx, statistics + 1, sizeof(float));
+    if (!m->kept) return GENAI_ERROR_MEMORY;
+    m->signed_range = genai__signed_range(m);
+    return m->family->create(m);
+}
+
+static genai_model *genai__model_begin(genai_ctx *ctx, const genai__preset *row, const genai_model_desc *given) {
+    genai_model *m = (genai_model *)genai__alloc(ctx, 1, sizeof *m);
+    if (!m) return NULL;
+    m->ctx = ctx;
+    m->seed = ctx->desc.seed;
+    m->family = genai__family_of(row->info.family);
+    if (!genai__resolve(m, row, given)) return m;
+    genai_model_destroy(m);
+    return NULL;
+}
+
+GENAI_API genai_model *genai_model_create(genai_ctx *ctx, const genai_model_desc *desc) {
+    genai_model_desc     d;
+    const genai__preset *row;
+    genai_model         *m;
+    if (!ctx) return NULL;
+    memset(&d, 0, sizeof d);
+    if (desc) d = *desc;
+    if (!d.preset) d.preset = "gan";
+    row = genai__preset_of(d.preset);
+    if (!row) {
+        genai__fail(ctx, GENAI_ERROR_ARGUMENT, "there is no preset '%.40s', did you mean '%s'?", d.preset,
+                    genai__nearest(d.preset, strlen(d.preset), genai__presets, GENAI__COUNT(genai__presets), sizeof genai__presets[0]));
+        return NULL;
+    }
+    m = genai__model_begin(ctx, row, &d);
+    if (!m || !genai__model_make(m)) return m;
+    genai_model_destroy(m);
+    return NULL;
+}
+
+GENAI_API genai_model_desc genai_model_resolved(const genai_model *m) {
+    genai_model_desc none;
+    memset(&none, 0, sizeof none);
+    return m ? m->desc : none;
+}
+GENAI_API const char *genai_model_family(const genai_model *m) { return m ? m->family->name : ""; }
+GENAI_API long        genai_model_steps(const genai_model *m) { return m ? m->steps : 0; }
+GENAI_API uint64_t    genai_model_seed(const genai_model *m) { return m ? m->seed : 0; }
+
+GENAI_API size_t genai_model_describe(const genai_model *m, char *to, size_t size) {
+    genai__table t;
+    char         line[400], number[32];
+    const char  *value;
+    size_t       i, n;
+    int          role;
+    if (size) to[0] = 0;
+    if (!m) return 0;
+    t.to = to;
+    t.size = size;
+    t.length = 0;
+    n = (size_t)snprintf(line, sizeof line, "preset %s, family %s, images %dx%dx%d (HxWxC) in [%d,1], %ld steps, seed %llu\n", m->desc.preset, m->family->name,
+                         m->dim[1], m->dim[2], m->dim[3], m->signed_range ? -1 : 0, m->steps, (unsigned long long)m->seed);
+    genai__table_add(&t, line, n < sizeof line ? n : sizeof line - 1, 0);
+    for (i = 0; i < GENAI__COUNT(genai__fields); i++) {
+        const genai__field *f = &genai__fields[i];
+        if (!genai__field_fits(f, m->family->name) || f->offset <= offsetof(genai_model_desc, channels)) continue;
+        if (genai__field_is_net(f)) continue;
+        value = genai__field_text(f, &m->desc, number);
+        n = (size_t)snprintf(line, sizeof line, "%-16s %s\n", f->key, value ? value : "");
+        genai__table_add(&t, line, n < sizeof line ? n : sizeof line - 1, 0);
+    }
+    for (role = 0; role < GENAI__ROLES; role++) {
+        if (!m->net[role]) continue;
+        n = (size_t)snprintf(line, sizeof line, "\n%s%s\n", genai__role_names[role], m->average[role] ? " (and its average)" : "");
+        genai__table_add(&t, line, n, 0);
+        t.length += genai_net_describe(m->net[role], t.length < size ? to + t.length : NULL, t.length < size ? size - t.length : 0);
+    }
+    return t.length;
+}
+
+/* --- step --- */
+
+/* Copies the running statistics of all nets out (or back, when a step has gone wrong): a forward pass changes them. */
+static void genai__keep_statistics(genai_model *m, int back) {
+    float *kept = m->kept;
+    int    role;
+    for (role = 0; role < GENAI__ROLES; role++) {
+        genai_net *net = m->net[role];
+        if (!net || !net->running_size) continue;
+        if (back) memcpy(net->running, kept, net->running_size * sizeof(float));
+        else memcpy(kept, net->running, net->running_size * sizeof(float));
+        kept += net->running_size;
+    }
+}
+
+/* Images as a tensor on the tape, in the range that the nets want. */
+static genai_tensor *genai__model_input(genai_model *m, int n, const float *images) {
+    int           dim[4];
+    genai_tensor *x;
+    memcpy(dim, m->dim, sizeof dim);
+    dim[0] = n;
+    x = genai_tensor_of(m->ctx, 4, dim, images);
+    return m->signed_range ? genai_scale(x, 2, -1) : x;
+}
+
+static genai_result genai__model_average(genai_model *m) {
+    float        decay = m->desc.ema, early = (1 + (float)m->steps) / (10 + (float)m->steps); /* the first steps are soon forgotten */
+    genai_result result = GENAI_OK;
+    int          role;
+    for (role = 0; role < GENAI__ROLES && !result; role++)
+        if (m->average[role]) result = genai_net_average(m->average[role], m->net[role], decay < early ? decay : early);
+    return result;
+}
+
+GENAI_API genai_result genai_model_step(genai_model *m, int n, const float *images, genai_losses *losses) {
+    genai_losses  mine;
+    genai_tensor *x;
+    genai_ctx    *ctx;
+    genai_result  result;
+    uint32_t      stream, draw;
+    uint64_t      step, mode;
+    size_t        mark;
+    int           recording, i;
+    if (!m) return GENAI_ERROR_ARGUMENT;
+    ctx = m->ctx;
+    if (!losses) losses = &mine;
+    memset(losses, 0, sizeof *losses);
+    if (n < 1 || !images) return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "genai_model_step: %s", images ? "n must be at least 1" : "images is NULL");
+    mode = genai__fp_enter();
+    stream = ctx->stream;
+    step = ctx->step;
+    draw = ctx->draw;
+    recording = genai_recording(ctx, 1);
+    mark = genai_tape_mark(ctx);
+    genai_random_at(ctx, GENAI__STREAM_STEP, (uint64_t)m->steps); /* the step's draws depend on its number alone: resume is exact */
+    genai__keep_statistics(m, 0);
+    for (; m->family->losses[losses->count]; losses->count++) losses->name[losses->count] = m->family->losses[losses->count];
+    x = genai__model_input(m, n, images);
+    result = x ? m->family->step(m, x, losses->value) : genai__result_of(ctx);
+    genai_tape_release(ctx, mark);
+    genai_recording(ctx, recording);
+    ctx->stream = stream;
+    ctx->step = step;
+    ctx->draw = draw;
+    if (result) {
+        genai__keep_statistics(m, 1);
+        for (i = 0; i < GENAI__ROLES; i++) genai_net_trainable(m->net[i], 1);
+    }
+    if (result == GENAI_ERROR_NONFINITE) {
+        losses->skipped = 1;
+        m->skipped++;
+        m->skipped_in_row++;
+        m->steps++;
+        result = GENAI_OK;
+    } else if (!result) {
+        m->steps++;
+        m->skipped_in_row = 0;
+        result = genai__model_average(m);
+    }
+    genai__fp_leave(mode);
+    return result;
+}
+
+/* --- sampling and encoding --- */
+
+/* What one portion of a whole is done with; recording is off and the tape released after each. */
+typedef struct genai__quiet { size_t mark; int recording; } genai__quiet;
+static genai__quiet genai__quiet_begin(genai_ctx *ctx) {
+    genai__quiet q;
+    q.mark = genai_tape_mark(ctx);
+    q.recording = genai_recording(ctx, 0);
+    return q;
+}
+static void genai__quiet_end(genai_ctx *ctx, genai__quiet q) {
+    genai_recording(ctx, q.recording);
+    genai_tape_release(ctx, q.mark);
+}
+
+/* n images from latents z, with running statistics, so that an image doesn't depend on those beside it. */
+static genai_result genai__model_paint(genai_model *m, int n, const float *z, float *images) {
+    genai__quiet  q = genai__quiet_begin(m->ctx);
+    genai_result  result = GENAI_OK;
+    genai_tensor *y;
+    int           dim[2];
+    dim[0] = n;
+    dim[1] = m->desc.latent;
+    y = genai_net_forward(genai__best(m, m->family->painter), genai_tensor_of(m->ctx, 2, dim, z), GENAI_EVAL);
+    if (m->likelihood && m->likelihood->logits) y = genai_sigmoid(y);
+    y = genai_clamp(m->signed_range ? genai_scale(y, 0.5f, 0.5f) : y, 0, 1);
+    if (y) memcpy(images, y->data, y->count * sizeof(float));
+    else result = genai__result_of(m->ctx);
+    genai__quiet_end(m->ctx, q);
+    return result;
+}
+
+static size_t genai__pixels(const genai_model *m) { return (size_t)m->dim[1] * (size_t)m->dim[2] * (size_t)m->dim[3]; }
+static int    genai__portion(int i, int n) { return n - i < GENAI__PORTION ? n - i : GENAI__PORTION; }
+
+static genai_result genai__model_check(genai_model *m, const char *what, int n, const void *a, const void *b) {
+    if (!m) return GENAI_ERROR_ARGUMENT;
+    return n < 1 || !a || !b ? genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "%s: %s", what, n < 1 ? "n must be at least 1" : "a pointer is NULL") : GENAI_OK;
+}
+
+GENAI_API genai_result genai_model_latents(genai_model *m, uint64_t seed, int n, float *z) {
+    genai_result result = genai__model_check(m, "genai_model_latents", n, z, z);
+    int          i;
+    for (i = 0; i < n && !result; i++)
+        genai__normal(m->ctx, GENAI__STREAM_SAMPLE, seed, (uint32_t)i, (size_t)m->desc.latent, z + (size_t)i * (size_t)m->desc.latent);
+    return result;
+}
+
+GENAI_API genai_result genai_model_sample(genai_model *m, uint64_t seed, int n, float *out) {
+    genai_result result = genai__model_check(m, "genai_model_sample", n, out, out);
+    int          i;
+    for (i = 0; i < n && !result; i += GENAI__PORTION) {
+        float *z = genai__fixed_latents(m, GENAI__STREAM_SAMPLE, seed, (size_t)i, genai__portion(i, n));
+        result = z ? genai__model_paint(m, genai__portion(i, n), z, out + (size_t)i * genai__pixels(m)) : genai__result_of(m->ctx);
+    }
+    return result;
+}
+
+GENAI_API genai_result genai_model_decode(genai_model *m, int n, const float *z, float *images) {
+    genai_result result = genai__model_check(m, "genai_model_decode", n, z, images);
+    int          i;
+    for (i = 0; i < n && !result; i += GENAI__PORTION)
+        result = genai__model_paint(m, genai__portion(i, n), z + (size_t)i * (size_t)m->desc.latent, images + (size_t)i * genai__pixels(m));
+    return result;
+}
+
+static genai_result genai__encode(genai_model *m, int n, const float *images, float *z) { /* one portion */
+    genai__quiet  q;
+    genai_tensor *mean;
+    genai_result  result = GENAI_OK;
+    if (!m->family->encode)
+        return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "a %s can't encode images, it has no encoder: use family vae or vaegan", m->family->name);
+    q = genai__quiet_begin(m->ctx);
+    mean = m->family->encode(m, genai__model_input(m, n, images));
+    if (mean) memcpy(z, mean->data, mean->count * sizeof(float));
+    else result = genai__result_of(m->ctx);
+    genai__quiet_end(m->ctx, q);
+    return result;
+}
+
+GENAI_API genai_result genai_model_encode(genai_model *m, int n, const float *images, float *z) {
+    genai_result result = genai__model_check(m, "genai_model_encode", n, images, z);
+    int          i;
+    for (i = 0; i < n && !result; i += GENAI__PORTION)
+        result = genai__encode(m, genai__portion(i, n), images + (size_t)i * genai__pixels(m), z + (size_t)i * (size_t)m->desc.latent);
+    return result;
+}
+
+GENAI_API genai_result genai_model_reconstruct(genai_model *m, int n, const float *images, float *out) {
+    genai_result result = genai__model_check(m, "genai_model_reconstruct", n, images, out);
+    int          i;
+    for (i = 0; i < n && !result; i += GENAI__PORTION) {
+        int    part = genai__portion(i, n);
+        float *z = genai__model_scratch(m, (size_t)GENAI__PORTION * (size_t)m->desc.latent);
+        result = z ? genai__encode(m, part, images + (size_t)i * genai__pixels(m), z) : GENAI_ERROR_MEMORY;
+        if (!result) result = genai__model_paint(m, part, z, out + (size_t)i * genai__pixels(m));
+    }
+    return result;
+}
+
+/* --- interpolation --- */
+
+/* sin x for x in [0, pi], in double by + - * / only, so that the bits are the same with every C library. */
+static double genai__sine(double x) {
+    const double half = 1.57079632679489661923;
+    double       term, sum;
+    int          i;
+    if (x > half) x = 2 * half - x;
+    term = sum = x;
+    for (i = 2; i < 26; i += 2) {
+        term *= -x * x / ((double)i * (double)(i + 1));
+        sum += term;
+    }
+    return sum;
+}
+
+/* The angle whose half has sine s and cosine c: halved until the series of arcsin converges at once. */
+static double genai__angle(double s, double c) {
+    double factor = 2, q, term, sum;
+    int    i;
+    for (i = 0; i < 8; i++) {
+        c = sqrt(0.5 * (1 + c));
+        s = s / (2 * c); /* sin(x/2) = sin x / (2 cos(x/2)) */
+        factor *= 2;
+    }
+    q = s * s;
+    term = sum = s;
+    for (i = 1; i < 8; i++) { /* arcsin s = s + s^3/6 + 3 s^5/40 + ... */
+        term *= q * (double)(2 * i - 1) / (double)(2 * i);
+        sum += term / (double)(2 * i + 1);
+    }
+    return factor * sum;
+}
+
+/* Weights of a and b at t on the great circle between them (Shoemake 1985); a straight line where there is no such circle. */
+static void genai__slerp_weights(const float *a, const float *b, size_t n, double t, double *wa, double *wb) {
+    double aa = 0, bb = 0, apart = 0, together = 0, angle, sine;
+    size_t i;
+    for (i = 0; i < n; i++) {
+        aa += (double)a[i] * (double)a[i];
+        bb += (double)b[i] * (double)b[i];
+    }
+    aa = sqrt(aa);
+    bb = sqrt(bb);
+    *wa = 1 - t;
+    *wb = t;
+    if (!(aa > 0) || !(bb > 0)) return;
+    for (i = 0; i < n; i++) { /* chords of the two unit vectors: 2 sin and 2 cos of half the angle */
+        double p = (double)a[i] / aa, q = (double)b[i] / bb;
+        apart += (p - q) * (p - q);
+        together += (p + q) * (p + q);
+    }
+    angle = genai__angle(0.5 * sqrt(apart), 0.5 * sqrt(together));
+    sine = sqrt(apart * together) * 0.5; /* sin x = 2 sin(x/2) cos(x/2) */
+    if (sine < 1e-6) return;
+    *wa = genai__sine((1 - t) * angle) / sine;
+    *wb = genai__sine(t * angle) / sine;
+}
+
+GENAI_API genai_result genai_model_interpolate(genai_model *m, const float *a, const float *b, int n, float *out) {
+    genai_result result = genai__model_check(m, "genai_model_interpolate", n, a, b);
+    size_t       z, k;
+    int          i, j;
+    if (!result && !out) result = genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "genai_model_interpolate: a pointer is NULL");
+    if (result) return result;
+    z = (size_t)m->desc.latent;
+    for (i = 0; i < n && !result; i += GENAI__PORTION) {
+        float   *way = genai__model_scratch(m, (size_t)GENAI__PORTION * z);
+        uint64_t mode = genai__fp_enter();
+        for (j = 0; way && j < genai__portion(i, n); j++) {
+            double wa, wb;
+            genai__slerp_weights(a, b, z, n > 1 ? (double)(i + j) / (double)(n - 1) : 0, &wa, &wb);
+            if (i + j == 0) { wa = 1; wb = 0; }
+            else if (i + j == n - 1) { wa = 0; wb = 1; }
+            for (k = 0; k < z; k++) way[(size_t)j * z + k] = (float)(wa * (double)a[k] + wb * (double)b[k]);
+        }
+        genai__fp_leave(mode);
+        result = way ? genai__model_paint(m, genai__portion(i, n), way, out + (size_t)i * genai__pixels(m)) : GENAI_ERROR_MEMORY;
+    }
+    return result;
+}
+
+GENAI_API genai_result genai_model_sample_grid(genai_model *m, const char *path, int rows, int columns) {
+    float       *images;
+    genai_result result;
+    int          n;
+    if (!m) return GENAI_ERROR_ARGUMENT;
+    if (!path || rows < 1 || columns < 1 || rows > 1024 || columns > 1024)
+        return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "genai_model_sample_grid: needs a path, and 1 to 1024 rows and columns");
+    n = rows * columns;
+    images = (float *)genai__alloc(m->ctx, (size_t)n * genai__pixels(m), sizeof *images);
+    if (!images) return GENAI_ERROR_MEMORY;
+    result = genai_model_sample(m, 0, n, images);
+    if (!result) result = genai_image_save_grid(m->ctx, path, n, columns, m->dim[2], m->dim[1], m->dim[3], images);
+    genai__free(m->ctx, images);
+    return result;
+}
+
+/* --- save and load --- */
+
+/* What a file holds: every tensor under its name. With `entry` NULL only counts. names takes the names of optimiser states. */
+static size_t genai__model_entries(const genai_model *m, int checkpoint, genai__entry *entry, genai__text *names) {
+    size_t n = 0;
+    int    role, average, i;
+    for (role = 0; role < GENAI__ROLES; role++)
+        for (average = 0; average < 2; average++) {
+            genai_net *net = average ? m->average[role] : m->net[role];
+            for (i = 0; net && i < genai__net_tensor_count(net); i++, n++)
+                if (entry) {
+                    const genai_tensor *t = genai__net_tensor(net, i);
+                    entry[n].name = t->name;
+                    entry[n].ndim = t->ndim;
+                    memcpy(entry[n].dim, t->dim, sizeof entry[n].dim);
+                    entry[n].data = t->data;
+                    entry[n].count = t->count;
+                }
+        }
+    for (role = 0; role < GENAI__ROLES && checkpoint; role++) {
+        genai_optimizer *o = m->optimizer[role];
+        int              group, second;
+        for (group = 0; o && group < o->groups; group++)
+            for (second = 0; second < 2; second++) {
+                float *moment[2];
+                size_t count = genai__optimizer_state(o, group, &moment[0], &moment[1]);
+                if (!count || !moment[second]) continue;
+                if (entry) {
+                    int of = role; /* groups are nets: the first is that of the role, the second the decoder */
+                    if (group) of = GENAI__DECODER;
+                    entry[n].ndim = 1;
+                    entry[n].dim[0] = (int)count;
+                    entry[n].dim[1] = entry[n].dim[2] = entry[n].dim[3] = 1;
+                    entry[n].data = moment[second];
+                    entry[n].count = count;
+                    entry[n].name = (const char *)(names->p ? names->p + names->length : NULL);
+                    genai__text_format(names, "optimizer.%s.%s", genai__role_names[of], second ? "v" : "m");
+                    genai__text_bytes(names, "", 1);
+                }
+                n++;
+            }
+    }
+    return n;
+}
+
+typedef struct genai__metadata { /* pairs whose texts lie in one block that doesn't move */
+    genai__pair pair[GENAI__COUNT(genai__fields) + 16];
+    size_t      n;
+    char        text[4096];
+    size_t      used;
+} genai__metadata;
+
+static void genai__metadata_add(genai__metadata *md, const char *key, const char *value) { /* value NULL: it was written after the key */
+    size_t room = sizeof md->text - md->used;
+    char  *to = md->text + md->used;
+    md->pair[md->n].key = to;
+    md->used += (size_t)snprintf(to, room, "genai.%s", key) + 1;
+    md->pair[md->n++].value = value;
+}
+static void genai__metadata_number(genai__metadata *md, const char *key, uint64_t value) {
+    char *to;
+    genai__metadata_add(md, key, NULL);
+    to = md->text + md->used;
+    md->pair[md->n - 1].value = to;
+    md->used += (size_t)snprintf(to, sizeof md->text - md->used, "%llu", (unsigned long long)value) + 1;
+}
+
+static void genai__model_metadata(const genai_model *m, int checkpoint, genai__metadata *md) {
+    size_t i;
+    int    role;
+    md->n = md->used = 0;
+    genai__metadata_add(md, "version", GENAI_VERSION);
+    genai__metadata_add(md, "family", m->family->name);
+    for (i = 0; i < GENAI__COUNT(genai__fields); i++) {
+        const genai__field *f = &genai__fields[i];
+        char                number[32];
+        const char         *value = genai__field_text(f, &m->desc, number);
+        if (!value || !genai__field_fits(f, m->family->name)) continue;
+        genai__metadata_add(md, f->key, value);
+        if (value == number) {
+            md->pair[md->n - 1].value = strcpy(md->text + md->used, number);
+            md->used += strlen(number) + 1;
+        }
+    }
+    genai__metadata_number(md, "steps", (uint64_t)m->steps);
+    genai__metadata_number(md, "seed", m->seed);
+    if (!checkpoint) return;
+    genai__metadata_number(md, "checkpoint", 1);
+    genai__metadata_number(md, "skipped", (uint64_t)m->skipped);
+    genai__metadata_number(md, "skipped_in_row", (uint64_t)m->skipped_in_row);
+    genai__metadata_number(md, "epoch", (uint64_t)m->epoch);
+    genai__metadata_number(md, "position", m->position);
+    for (role = 0; role < GENAI__ROLES; role++)
+        if (m->optimizer[role]) {
+            char key[40];
+            sprintf(key, "optimizer.%s.t", genai__role_names[role]);
+            genai__metadata_number(md, key, m->optimizer[role]->t);
+        }
+}
+
+#define GENAI__STATE_NAMES 512 /* bytes that the names of all optimiser states take at most */
+
+static genai_result genai__model_write(genai_model *m, const char *path, int checkpoint) {
+    genai_ctx       *ctx = m->ctx;
+    size_t           n = genai__model_entries(m, checkpoint, NULL, NULL);
+    genai__entry    *entry = (genai__entry *)genai__alloc(ctx, n + 1, sizeof *entry);
+    genai__metadata *md = (genai__metadata *)genai__alloc(ctx, 1, sizeof *md);
+    genai__text      names;
+    genai_result     result = GENAI_ERROR_MEMORY;
+    memset(&names, 0, sizeof names);
+    names.ctx = ctx;
+    names.capacity = GENAI__STATE_NAMES;
+    names.p = (char *)genai__alloc(ctx, names.capacity, 1);
+    if (entry && md && names.p) {
+        genai__model_entries(m, checkpoint, entry, &names);
+        genai__model_metadata(m, checkpoint, md);
+        result = genai__safetensors_write(ctx, path, n, entry, md->n, md->pair);
+    }
+    genai__text_free(&names);
+    genai__free(ctx, md);
+    genai__free(ctx, entry);
+    return result;
+}
+
+GENAI_API genai_result genai_model_save(genai_model *m, const char *path) { return m ? genai__model_write(m, path, 0) : GENAI_ERROR_ARGUMENT; }
+GENAI_API genai_result genai_model_save_checkpoint(genai_model *m, const char *path) { return m ? genai__model_write(m, path, 1) : GENAI_ERROR_ARGUMENT; }
+
+/* A whole number out of the metadata, in digits only. */
+static genai_result genai__metadata_read(genai_ctx *ctx, const char *path, const genai__safetensors *file, const char *key, uint64_t most, uint64_t *value) {
+    char        name[64];
+    const char *p;
+    sprintf(name, "genai.%.50s", key);
+    p = genai__safetensors_get(file, name);
+    *value = 0;
+    if (!p || !*p) return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: its metadata has no %s", path, name);
+    for (; genai__is_digit(*p); p++) {
+        uint64_t digit = (uint64_t)(*p - '0');
+        if (*value > (most - digit) / 10) break;
+        *value = *value * 10 + digit;
+    }
+    return *p ? genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: %s in its metadata is no whole number up to %llu", path, name, (unsigned long long)most) : GENAI_OK;
+}
+
+/* The desc and the preset's row that a file's metadata speak of. */
+static genai_result genai__model_read_desc(genai_ctx *ctx, const char *path, const genai__safetensors *file, genai_model_desc *d, const genai__preset **row) {
+    const char  *version = genai__safetensors_get(file, "genai.version"), *family = genai__safetensors_get(file, "genai.family");
+    double       major = 0;
+    size_t       i;
+    memset(d, 0, sizeof *d);
+    if (!version || !family)
+        return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: is a safetensors file, but not of a genai model (its metadata has no genai.version and genai.family)", path);
+    for (; genai__is_digit(*version) && major < 1e6; version++) major = major * 10 + (*version - '0');
+    if (major > GENAI_VERSION_MAJOR)
+        return genai__fail(ctx, GENAI_ERROR_UNSUPPORTED, "%s: was written by genai %.20s, which is newer than this " GENAI_VERSION, path,
+                           genai__safetensors_get(file, "genai.version"));
+    if (!genai__family_of(family))
+        return genai__fail(ctx, GENAI_ERROR_UNSUPPORTED, "%s: its model is of family '%.40s', which genai " GENAI_VERSION " doesn't know", path, family);
+    for (i = 0; i < GENAI__COUNT(genai__fields); i++) {
+        const genai__field *f = &genai__fields[i];
+        char                name[64];
+        const char         *value;
+        sprintf(name, "genai.%.50s", f->key);
+        value = genai__safetensors_get(file, name);
+        if (!genai__field_fits(f, family)) continue;
+        if (!value) return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: its metadata has no %s", path, name);
+        if ((f->kind == GENAI__FIELD_FLOAT || f->kind == GENAI__FIELD_INT) && !strcmp(value, "0") && f->low <= 0) continue;
+        if (genai__field_set(ctx, f, d, value)) return genai__result_of(ctx);
+    }
+    *row = genai__preset_of(d->preset);
+    if (!*row || strcmp((*row)->info.family, family)) *row = genai__preset_of(family); /* every value is in the file, so any row of the family will do */
+    return GENAI_OK;
+}
+
+/* Before memory is taken for a net: are its weights in the file? An edited text must not be able to ask for anything. */
+static genai_result genai__model_measure(const genai_model *m, const char *path, const genai__safetensors *file) {
+    genai_ctx   *ctx = m->ctx;
+    size_t       have = 0, i;
+    genai_result result = GENAI_OK;
+    int          role;
+    for (i = 0; i < file->n; i++) have += file->entries[i].count;
+    for (role = 0; role < GENAI__ROLES && !result; role++) {
+        genai__net_layout at;
+        genai_net_desc    d;
+        genai_net         net;
+        char              name[32];
+        if (!(m->family->roles >> role & 1)) continue;
+        memset(&net, 0, sizeof net);
+        memset(&d, 0, sizeof d);
+        strcpy(name, genai__role_names[role]);
+        d.text = genai__field_words(genai__role_field(role), &m->desc);
+        d.ndim = role == m->family->painter ? 1 : 3;
+        memcpy(d.dim, m->dim + 1, sizeof d.dim);
+        if (role == m->family->painter) d.dim[0] = m->desc.latent;
+        result = genai__net_check(ctx, &d, name, &net.layers);
+        if (result) return result;
+        net.ctx = ctx;
+        net.name = name;
+        net.text = genai__copy_text(ctx, d.text, strlen(d.text));
+        net.ndim = d.ndim;
+        memcpy(net.dim, d.dim, sizeof net.dim);
+        net.layer = (genai__layer *)genai__alloc(ctx, (size_t)net.layers, sizeof *net.layer);
+        result = net.text && net.layer ? genai__net_parse(&net) : GENAI_ERROR_MEMORY;
+        if (!result) {
+            at = genai__net_layout_of(&net);
+            if (!at.fits || at.count > have)
+                result = genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: the text of its %s wants %zu weights, but the file has %zu values in all", path, name, at.count, have);
+        }
+        genai__free(ctx, net.layer);
+        genai__free(ctx, net.text);
+    }
+    return result;
+}
+
+static const char *genai__entry_shape(char *to, const genai__entry *e) { /* to holds 64 characters */
+    size_t n = 0;
+    int    i;
+    to[0] = 0;
+    for (i = 0; i < e->ndim; i++) n += (size_t)snprintf(to + n, 64 - n, i ? ",%d" : "%d", e->dim[i]);
+    return to;
+}
+
+/* Copies the tensors of the file into the model's; both must have the same names and shapes. */
+static genai_result genai__model_fill(genai_model *m, const char *path, const genai__safetensors *file, int checkpoint) {
+    genai_ctx    *ctx = m->ctx;
+    size_t        n = genai__model_entries(m, checkpoint, NULL, NULL), i, k;
+    genai__entry *entry = (genai__entry *)genai__alloc(ctx, n + 1, sizeof *entry);
+    genai__text   names;
+    genai_result  result = GENAI_OK;
+    char          want[64], have[64];
+    memset(&names, 0, sizeof names);
+    names.ctx = ctx;
+    names.capacity = GENAI__STATE_NAMES;
+    names.p = (char *)genai__alloc(ctx, names.capacity, 1);
+    if (!entry || !names.p) result = GENAI_ERROR_MEMORY;
+    else genai__model_entries(m, checkpoint, entry, &names);
+    for (i = 0; i < n && !result; i++) {
+        const genai__entry *e = genai__safetensors_find(file, entry[i].name);
+        if (!e) result = genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: tensor %s is missing", path, entry[i].name);
+        else if (e->ndim != entry[i].ndim || memcmp(e->dim, entry[i].dim, (size_t)e->ndim * sizeof(int)))
+            result = genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: tensor %s is [%s], but by the file's own text it should be [%s]", path, entry[i].name,
+                                 genai__entry_shape(have, e), genai__entry_shape(want, &entry[i]));
+        else result = genai__entry_finite(ctx, path, e);
+        if (!result && e->count) memcpy(entry[i].data, e->data, e->count * sizeof(float));
+    }
+    for (i = 0; i < file->n && !result && file->n != n; i++) {
+        for (k = 0; k < n && strcmp(entry[k].name, file->entries[i].name); k++) {}
+        if (k == n) result = genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: there is a tensor %.80s, which this model doesn't have", path, file->entries[i].name);
+    }
+    genai__text_free(&names);
+    genai__free(ctx, entry);
+    return result;
+}
+
+static genai_result genai__model_read_state(genai_model *m, const char *path, const genai__safetensors *file, int checkpoint) {
+    const uint64_t most = 2147483647;
+    uint64_t       steps, skipped, in_row, epoch, position, t;
+    genai_result   result = genai__metadata_read(m->ctx, path, file, "steps", most, &steps);
+    int            role;
+    if (result) return result;
+    m->steps = (long)steps;
+    if (!checkpoint) return GENAI_OK;
+    m->resumed = 1;
+    result = genai__metadata_read(m->ctx, path, file, "seed", ~(uint64_t)0, &m->seed);
+    if (!result) result = genai__metadata_read(m->ctx, path, file, "skipped", most, &skipped);
+    if (!result) result = genai__metadata_read(m->ctx, path, file, "skipped_in_row", most, &in_row);
+    if (!result) result = genai__metadata_read(m->ctx, path, file, "epoch", most, &epoch);
+    if (!result) result = genai__metadata_read(m->ctx, path, file, "position", ((size_t)-1) >> 1, &position);
+    if (result) return result;
+    m->skipped = (long)skipped;
+    m->skipped_in_row = (long)in_row;
+    m->epoch = (long)epoch;
+    m->position = (size_t)position;
+    for (role = 0; role < GENAI__ROLES; role++)
+        if (m->optimizer[role]) {
+            char key[40];
+            sprintf(key, "optimizer.%s.t", genai__role_names[role]);
+            result = genai__metadata_read(m->ctx, path, file, key, most, &t);
+            if (result) return result;
+            m->optimizer[role]->t = t;
+        }
+    return GENAI_OK;
+}
+
+GENAI_API genai_model *genai_model_load(genai_ctx *ctx, const char *path) {
+    genai__safetensors   file;
+    genai_model_desc     d;
+    const genai__preset *row = NULL;
+    genai_model         *m = NULL;
+    genai_result         result;
+    if (!ctx) return NULL;
+    if (genai__safetensors_read(ctx, path, &file)) return NULL;
+    result = genai__model_read_desc(ctx, path, &file, &d, &row);
+    if (!result) {
+        int checkpoint = genai__safetensors_get(&file, "genai.checkpoint") != NULL;
+        m = genai__model_begin(ctx, row, &d);
+        result = m ? genai__model_measure(m, path, &file) : genai__result_of(ctx);
+        if (!result) result = genai__model_make(m);
+        if (!result) result = genai__model_read_state(m, path, &file, checkpoint);
+        if (!result) result = genai__model_fill(m, path, &file, checkpoint);
+    }
+    genai__safetensors_free(ctx, &file);
+    if (!result) return m;
+    genai_model_destroy(m);
+    return NULL;
+}
+
+/* ====================================================================================================================
+ * >>fit (private)
+ * The training loop. Where it stands (epoch, position in it, step) is kept in the model and saved in checkpoints; the order
+ * of the data and every draw follow from the seed and these, so that a resumed training takes the same path. Limits count
+ * from the model's beginning: going on with the same desc ends where the uninterrupted run would have.
+ * ================================================================================================================= */
+#define GENAI__GRID 8            /* sample grids are 8x8                                                              */
+#define GENAI__PAIRS 32          /* of image and reconstruction in a reconstruction grid                              */
+#define GENAI__MAX_SKIPPED 100   /* steps in a row without a finite loss, then fit gives up                           */
+
+#ifdef INCLUDE_STB_IMAGE_WRITE_H
+#define GENAI__PICTURE ".png"
+#else
+#define GENAI__PICTURE ".pam" /* any number of channels */
+#endif
+
+typedef struct genai__fit {
+    genai_model   *model;
+    genai_ctx     *ctx;
+    genai_dataset *data, *test;
+    genai_fit_desc desc;     /* resolved */
+    size_t         count;    /* images in an epoch */
+    int            batch, lone; /* lone: a last batch of 1 can't be normalised and is left out */
+    float         *images, *pairs; /* a batch; originals for the reconstruction grid, if wanted */
+    int            shown;    /* how many of these */
+    double         began, before, saved, flushed; /* times; seconds of earlier runs */
+    double         rate;
+    genai__text    rows, path;
+    genai_progress progress;
+    genai_losses   losses;
+} genai__fit;
+
+static const char *genai__fit_path(genai__fit *f, const char *name) {
+    f->path.length = 0;
+    genai__text_add(&f->path, f->desc.out);
+    genai__text_add(&f->path, "/");
+    genai__text_add(&f->path, name);
+    return f->path.failed ? NULL : f->path.p;
+}
+
+/* --- metrics.csv --- */
+static void genai__fit_header(genai__fit *f, genai__text *t) {
+    int i;
+    genai__text_add(t, "step,epoch,seconds");
+    for (i = 0; f->model->family->losses[i]; i++) genai__text_format(t, ",%s", f->model->family->losses[i]);
+    genai__text_add(t, ",images_per_s,skipped,measure\n");
+}
+
+static void genai__fit_row(genai__fit *f) {
+    const genai_progress *p = &f->progress;
+    char                  number[32];
+    int                   i;
+    genai__text_format(&f->rows, "%ld,%ld,%s", p->step, p->epoch, genai__number(number, f->before + p->seconds, 6));
+    for (i = 0; f->model->family->losses[i]; i++) genai__text_format(&f->rows, ",%s", genai__number(number, (double)f->losses.value[i], 6));
+    genai__text_format(&f->rows, ",%s", genai__number(number, p->images_per_s, 5));
+    genai__text_format(&f->rows, ",%ld,%s\n", p->skipped, p->measure ? genai__number(number, p->value, 7) : "");
+}
+
+static genai_result genai__fit_flush(genai__fit *f) {
+    genai_result result = GENAI_OK;
+    const char  *path;
+    f->flushed = genai__now();
+    if (f->rows.failed) return GENAI_ERROR_MEMORY;
+    if (!f->desc.out || !f->rows.length) return GENAI_OK;
+    path = genai__fit_path(f, "metrics.csv");
+    result = !path ? GENAI_ERROR_MEMORY : genai__append_file(f->ctx, path, f->rows.p, f->rows.length);
+    f->rows.length = 0;
+    return result;
+}
+
+/* Keeps the rows of a metrics.csv that is there up to the model's step: those after it will come again. */
+static genai_result genai__fit_begin_rows(genai__fit *f) {
+    const genai_io *io = &f->ctx->desc.io;
+    genai__bytes    old;
+    genai__text     kept;
+    genai_result    result = GENAI_OK;
+    const char     *path = genai__fit_path(f, "metrics.csv");
+    void           *file;
+    size_t          i = 0;
+    memset(&old, 0, sizeof old);
+    memset(&kept, 0, sizeof kept);
+    kept.ctx = f->ctx;
+    if (!path) return GENAI_ERROR_MEMORY;
+    file = io->open(io->user, path, 0);
+    if (file) {
+        result = genai__file_read(f->ctx, path, file, (size_t)-1, &old);
+        io->close(io->user, file);
+    }
+    genai__fit_header(f, &kept);
+    if (!kept.failed && !result && (old.n < kept.length || memcmp(old.p, kept.p, kept.length))) old.n = 0; /* none, or of another model */
+    for (i = kept.length; i < old.n && !result && f->model->steps > 0;) {
+        size_t      end = i, digits = i;
+        const char *p;
+        double      x;
+        long        step = 0;
+        while (end < old.n && old.p[end] != '\n') end++;
+        if (end == old.n) break; /* a row cut short */
+        for (; genai__is_digit((char)old.p[digits]) && step < 100000000; digits++) step = step * 10 + (old.p[digits] - '0');
+        if (digits == i || step > f->model->steps) break;
+        genai__text_bytes(&kept, (const char *)old.p + i, end + 1 - i);
+        for (p = (const char *)old.p + digits + 1; *p != ',' && *p != '\n'; p++) {}
+        if (*p == ',' && genai__parse_number(p + 1, &x)) f->before = x;
+        i = end + 1;
+    }
+    if (kept.failed) result = GENAI_ERROR_MEMORY;
+    if (!result && (kept.length != old.n || memcmp(kept.p, old.p, kept.length))) result = genai__write_file(f->ctx, path, kept.p, kept.length);
+    genai__text_free(&kept);
+    genai__free(f->ctx, old.p);
+    return result;
+}
+
+/* --- pictures and checkpoints --- */
+static genai_result genai__fit_pictures(genai__fit *f) {
+    genai_model *m = f->model;
+    char         name[64];
+    genai_result result;
+    const char  *path;
+    size_t       pixels = genai__pixels(m);
+    int          i;
+    if (!f->desc.out) return GENAI_OK;
+    sprintf(name, "samples/step-%06ld" GENAI__PICTURE, m->steps);
+    path = genai__fit_path(f, name);
+    result = path ? genai_model_sample_grid(m, path, GENAI__GRID, GENAI__GRID) : GENAI_ERROR_MEMORY;
+    if (result || !f->shown) return result;
+    for (i = 0; i < f->shown && !result; i += GENAI__GRID / 2) { /* pairs: the second half of `pairs` holds them side by side */
+        int n = f->shown - i < GENAI__GRID / 2 ? f->shown - i : GENAI__GRID / 2, j;
+        float *side = f->pairs + (size_t)GENAI__PAIRS * pixels + (size_t)(2 * i) * pixels;
+        float *made = f->pairs + (size_t)(3 * GENAI__PAIRS) * pixels;
+        result = genai_model_reconstruct(m, n, f->pairs + (size_t)i * pixels, made);
+        for (j = 0; j < n; j++) {
+            memcpy(side + (size_t)(2 * j) * pixels, f->pairs + (size_t)(i + j) * pixels, pixels * sizeof(float));
+            memcpy(side + (size_t)(2 * j + 1) * pixels, made + (size_t)j * pixels, pixels * sizeof(float));
+        }
+    }
+    sprintf(name, "samples/reconstruction-%06ld" GENAI__PICTURE, m->steps);
+    path = genai__fit_path(f, name);
+    if (!path) return GENAI_ERROR_MEMORY;
+    if (result) return result;
+    return genai_image_save_grid(f->ctx, path, 2 * f->shown, GENAI__GRID, m->dim[2], m->dim[1], m->dim[3], f->pairs + (size_t)GENAI__PAIRS * pixels);
+}
+
+static genai_result genai__fit_save(genai__fit *f) {
+    genai_result result = genai__fit_flush(f);
+    const char  *path;
+    f->saved = genai__now();
+    if (result || !f->desc.out) return result;
+    path = genai__fit_path(f, "checkpoint.safetensors");
+    result = path ? genai_model_save_checkpoint(f->model, path) : GENAI_ERROR_MEMORY;
+    if (result) return result;
+    path = genai__fit_path(f, "model.safetensors");
+    return path ? genai_model_save(f->model, path) : GENAI_ERROR_MEMORY;
+}
+
+static int genai__fit_round(long step) { /* 1, 2, 5, 10, 20, 50, ... */
+    while (step % 10 == 0) step /= 10;
+    return step == 1 || step == 2 || step == 5;
+}
+
+/* --- the loop --- */
+static genai_result genai__fit_check(genai__fit *f, const genai_fit_desc *desc) {
+    genai_model       *m = f->model;
+    genai_ctx         *ctx = f->ctx;
+    genai_dataset_info info = genai_dataset_describe(f->data), test;
+    int                i, role;
+    if (desc) f->desc = *desc;
+    if (f->desc.epochs < 0 || f->desc.steps < 0 || !(f->desc.minutes >= 0) || f->desc.batch < 0 || f->desc.sample_every < 0 || f->desc.checkpoint_every < 0)
+        return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "genai_model_fit: epochs, steps, minutes, batch and the intervals must not be negative");
+    if (!f->desc.epochs && !f->desc.steps && !(f->desc.minutes > 0)) f->desc.epochs = 10;
+    if (!f->desc.batch) f->desc.batch = (genai__preset_of(m->desc.preset) ? genai__preset_of(m->desc.preset) : genai__preset_of(m->family->name))->info.batch;
+    if (!info.count) return genai__fail(ctx, GENAI_ERROR_DATA, "genai_model_fit: the data set has no images");
+    if (info.width != m->dim[2] || info.height != m->dim[1] || info.channels != m->dim[3])
+        return genai__fail(ctx, GENAI_ERROR_SHAPE, "genai_model_fit: the data has images of %dx%dx%d, but the model is for %dx%dx%d (WxHxC)", info.width,
+                           info.height, info.channels, m->dim[2], m->dim[1], m->dim[3]);
+    if (m->resumed && m->seed != ctx->desc.seed)
+        return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "this training began with seed %llu, but the context has seed %llu: to go on, make the context with seed %llu",
+                           (unsigned long long)m->seed, (unsigned long long)ctx->desc.seed, (unsigned long long)m->seed);
+    f->test = f->desc.test ? f->desc.test : genai_dataset_test(f->data);
+    if (f->test && !m->family->evaluate) f->test = NULL;
+    if (f->test) {
+        test = genai_dataset_describe(f->test);
+        if (test.width != info.width || test.height != info.height || test.channels != info.channels)
+            return genai__fail(ctx, GENAI_ERROR_SHAPE, "genai_model_fit: the test set has images of %dx%dx%d, the training set %dx%dx%d (WxHxC)", test.width,
+                               test.height, test.channels, info.width, info.height, info.channels);
+    }
+    f->count = info.count;
+    f->batch = (size_t)f->desc.batch > f->count ? (int)f->count : f->desc.batch;
+    for (role = 0; role < GENAI__ROLES; role++)
+        for (i = 0; m->net[role] && i < m->net[role]->layers; i++)
+            if (m->net[role]->layer[i].kind->owns == GENAI__OWNS_SCALE_AND_STATISTICS) f->lone = 1;
+    return GENAI_OK;
+}
+
+static genai_result genai__fit_begin(genai__fit *f) {
+    genai_model *m = f->model;
+    size_t       pixels = genai__pixels(m);
+    genai_result result = GENAI_OK;
+    f->images = (float *)genai__alloc(f->ctx, (size_t)f->batch * pixels, sizeof(float));
+    if (!f->images) return GENAI_ERROR_MEMORY;
+    if (m->position >= f->count) {
+        m->position = 0;
+        m->epoch++;
+    }
+    f->began = f->saved = f->flushed = genai__now();
+    if (!f->desc.out) return GENAI_OK;
+    result = f->ctx->desc.io.make_dir(f->ctx->desc.io.user, f->desc.out) ? genai__io_fail(f->ctx, f->desc.out, "the folder could not be made") : GENAI_OK;
+    if (!result) {
+        const char *path = genai__fit_path(f, "samples");
+        if (!path) return GENAI_ERROR_MEMORY;
+        if (f->ctx->desc.io.make_dir(f->ctx->desc.io.user, path)) result = genai__io_fail(f->ctx, path, "the folder could not be made");
+    }
+    if (!result) result = genai__fit_begin_rows(f);
+    if (!result && m->family->encode) { /* unseen images where there are any */
+        genai_dataset *of = f->test ? f->test : f->data;
+        size_t         n = genai_dataset_describe(of).count;
+        f->shown = n < GENAI__PAIRS ? (int)n : GENAI__PAIRS;
+        f->pairs = (float *)genai__alloc(f->ctx, (size_t)(3 * GENAI__PAIRS + GENAI__GRID / 2) * pixels, sizeof(float));
+        result = f->pairs ? genai_dataset_batch(of, -1, 0, f->shown, f->pairs, NULL) : GENAI_ERROR_MEMORY;
+    }
+    return result;
+}
+
+/* Images of the next step; 0 at the end of the epoch. */
+static int genai__fit_next(const genai__fit *f) {
+    size_t left = f->count - f->model->position;
+    int    n = left < (size_t)f->batch ? (int)left : f->batch;
+    return n == 1 && f->lone && f->batch > 1 ? 0 : n;
+}
+
+static long genai__fit_total(const genai__fit *f) { /* steps at the end; 0: only time ends it */
+    long per_epoch = (long)(f->count / (size_t)f->batch), rest = (long)(f->count % (size_t)f->batch), total = f->desc.steps;
+    const genai_model *m = f->model;
+    per_epoch += rest > (f->lone && f->batch > 1 ? 1 : 0);
+    if (f->desc.epochs) {
+        long end = m->steps + (f->desc.epochs - m->epoch) * per_epoch - (long)((m->position + (size_t)f->batch - 1) / (size_t)f->batch);
+        if (end < m->steps) end = m->steps;
+        if (!total || end < total) total = end;
+    }
+    return total;
+}
+
+static int genai__fit_done(const genai__fit *f) {
+    const genai_model *m = f->model;
+    return (f->desc.steps && m->steps >= f->desc.steps) || (f->desc.epochs && m->epoch >= f->desc.epochs) ||
+           (f->desc.minutes > 0 && genai__now() - f->began >= 60 * f->desc.minutes);
+}
+
+static genai_result genai__fit_report(genai__fit *f) { /* calls on_step; STOPPED if it says so */
+    genai_progress *p = &f->progress;
+    genai_model    *m = f->model;
+    double          left;
+    p->step = m->steps;
+    p->skipped = m->skipped;
+    p->seconds = genai__now() - f->began;
+    p->images_per_s = f->rate;
+    p->eta = p->steps && f->rate > 0 ? (double)(p->steps - p->step) * f->batch / f->rate : -1;
+    left = 60 * f->desc.minutes - p->seconds;
+    if (f->desc.minutes > 0 && (p->eta < 0 || left < p->eta)) p->eta = left > 0 ? left : 0;
+    return f->desc.on_step && f->desc.on_step(f->desc.user, p) ? GENAI_STOPPED : GENAI_OK;
+}
+
+static genai_result genai__fit_step(genai__fit *f, int n) {
+    genai_model *m = f->model;
+    double       start = genai__now(), seconds, weight;
+    genai_result result = genai_dataset_batch(f->data, m->epoch, m->position, n, f->images, NULL);
+    if (!result) result = genai_model_step(m, n, f->images, &f->losses);
+    if (result) return result;
+    m->position += (size_t)n;
+    seconds = genai__now() - start;
+    if (seconds < 1e-6) seconds = 1e-6;
+    weight = seconds < 1 ? seconds : 1; /* a mean over about the last second */
+    f->rate = f->rate > 0 ? f->rate + weight * (n / seconds - f->rate) : n / seconds;
+    if (m->skipped_in_row >= GENAI__MAX_SKIPPED)
+        return genai__fail(f->ctx, GENAI_ERROR_NONFINITE, "training stopped at step %ld: the last %d steps all had losses or gradients that aren't finite; "
+                           "go back to a checkpoint and try a smaller lr or clip_norm 1", m->steps, GENAI__MAX_SKIPPED);
+    return GENAI_OK;
+}
+
+static genai_result genai__fit_loop(genai__fit *f) {
+    genai_model *m = f->model;
+    genai_result result = GENAI_OK;
+    f->progress.steps = genai__fit_total(f);
+    while (!result && !genai__fit_done(f)) {
+        int n = genai__fit_next(f), every;
+        if (n) {
+            f->progress.epoch = m->epoch;
+            result = genai__fit_step(f, n);
+            if (result) return result;
+        }
+        f->progress.measure = NULL;
+        if (!genai__fit_next(f)) { /* the end of an epoch */
+            m->position = 0;
+            m->epoch++;
+            if (f->test) result = genai_model_evaluate(m, f->test, &f->progress.measure, &f->progress.value);
+            if (result) return result;
+        }
+        if (!n) continue; /* resumed with another batch size, before a lone image */
+        result = genai__fit_report(f);
+        every = m->steps <= 100 ? 1 : m->steps <= 10000 ? 10 : 100;
+        if (f->desc.out && (m->steps % every == 0 || f->progress.measure || result == GENAI_STOPPED)) genai__fit_row(f);
+        if (f->desc.out && (f->desc.sample_every ? m->steps % f->desc.sample_every == 0 : genai__fit_round(m->steps))) {
+            genai_result drawn = genai__fit_pictures(f);
+            if (drawn) return drawn;
+        }
+        if (f->desc.out && result != GENAI_STOPPED) {
+            int due = f->desc.checkpoint_every ? m->steps % f->desc.checkpoint_every == 0 : genai__now() - f->saved >= 60;
+            genai_result saved = due ? genai__fit_save(f) : genai__now() - f->flushed >= 1 ? genai__fit_flush(f) : GENAI_OK;
+            if (saved) return saved;
+        }
+    }
+    return result;
+}
+
+GENAI_API genai_result genai_model_fit(genai_model *m, genai_dataset *data, const genai_fit_desc *desc) {
+    genai__fit   f;
+    genai_result result, last;
+    long         first;
+    if (!m) return GENAI_ERROR_ARGUMENT;
+    if (!data) return m->ctx->result ? m->ctx->result : genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "genai_model_fit: data is NULL");
+    memset(&f, 0, sizeof f);
+    f.model = f.progress.model = m;
+    f.ctx = f.rows.ctx = f.path.ctx = m->ctx;
+    f.data = data;
+    f.progress.losses = &f.losses;
+    first = m->steps;
+    result = genai__fit_check(&f, desc);
+    if (!result) result = genai__fit_begin(&f);
+    if (!result) result = genai__fit_loop(&f);
+    if ((!result || result == GENAI_STOPPED) && m->steps > first) {
+        last = genai__fit_save(&f);
+        if (!last) last = genai__fit_pictures(&f);
+        if (last) result = last;
+    } else genai__fit_flush(&f);
+    if (!result || result == GENAI_STOPPED) {
+        f.progress.finished = 1;
+        f.progress.measure = NULL;
+        genai__fit_report(&f);
+    }
+    genai__text_free(&f.rows);
+    genai__text_free(&f.path);
+    genai__free(m->ctx, f.images);
+    genai__free(m->ctx, f.pairs);
+    return result;
+}
+
+/* --- the progress line --- */
+#ifdef GENAI_NO_STDIO
+GENAI_API int genai_progress_bar(void *user, const genai_progress *p) {
+    (void)user; (void)p;
+    return 0;
+}
+#else
+#if GENAI__WINDOWS
+static int genai__terminal(void) { return _isatty(2); }
+#else
+static int genai__terminal(void) { return isatty(2); }
+#endif
+
+GENAI_API int genai_progress_bar(void *user, const genai_progress *p) {
+    char   line[400], number[32];
+    size_t n = 0;
+    int    i, terminal = genai__terminal();
+    double now = genai__now();
+    (void)user;
+    if (!p || !p->model) return 0;
+    if (!p->finished && !p->measure && p->step > 1 && now - p->model->shown < (terminal ? 0.1 : 5)) return 0;
+    p->model->shown = now;
+    n += (size_t)snprintf(line + n, sizeof line - n, p->steps ? "step %ld/%ld" : "step %ld", p->step, p->steps);
+    n += (size_t)snprintf(line + n, sizeof line - n, "  epoch %ld", p->epoch + 1);
+    for (i = 0; i < p->losses->count; i++)
+        n += (size_t)snprintf(line + n, sizeof line - n, "  %s %s", p->losses->name[i], genai__number(number, (double)p->losses->value[i], 4));
+    n += (size_t)snprintf(line + n, sizeof line - n, "  %ld img/s", (long)(p->images_per_s + 0.5));
+    if (p->skipped) n += (size_t)snprintf(line + n, sizeof line - n, "  %ld skipped", p->skipped);
+    if (!p->finished && p->eta >= 0) n += (size_t)snprintf(line + n, sizeof line - n, "  ETA %ld:%02ld", (long)p->eta / 60, (long)p->eta % 60);
+    if (p->measure) n += (size_t)snprintf(line + n, sizeof line - n, "  %s %.2f", p->measure, p->value);
+    if (p->finished) snprintf(line + n, sizeof line - n, "  done in %ld:%02ld", (long)p->seconds / 60, (long)p->seconds % 60);
+    if (terminal) fprintf(stderr, "\r%s\x1b[K%s", line, p->measure || p->finished ? "\n" : "");
+    else fprintf(stderr, "%s\n", line);
+    fflush(stderr);
+    return 0;
+}
+#endif
+
+/* ====================================================================================================================
+ * >>metrics (private)
+ * Measures of a trained model. evaluate is the family's own: the mean over a data set, in its order, with running
+ * statistics, the averaged nets, and noise that belongs to the image's number; so it is the same for any portion size.
+ * ================================================================================================================= */
+GENAI_API genai_result genai_model_evaluate(genai_model *m, genai_dataset *data, const char **name, double *value) {
+    genai_dataset_info info;
+    genai_result       result = GENAI_OK;
+    float             *images;
+    double             sum = 0;
+    size_t             i;
+    if (!m) return GENAI_ERROR_ARGUMENT;
+    if (!data || !value) return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "genai_model_evaluate: %s is NULL", data ? "value" : "data");
+    if (!m->family->evaluate) return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "a %s has no measure of its own on a data set", m->family->name);
+    info = genai_dataset_describe(data);
+    if (!info.count || info.width != m->dim[2] || info.height != m->dim[1] || info.channels != m->dim[3])
+        return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "genai_model_evaluate: the data has %zu images of %dx%dx%d, the model is for %dx%dx%d (WxHxC)", info.count,
+                           info.width, info.height, info.channels, m->dim[2], m->dim[1], m->dim[3]);
+    images = (float *)genai__alloc(m->ctx, GENAI__PORTION * genai__pixels(m), sizeof *images);
+    if (!images) return GENAI_ERROR_MEMORY;
+    for (i = 0; i < info.count && !result; i += GENAI__PORTION) {
+        int n = info.count - i < GENAI__PORTION ? (int)(info.count - i) : GENAI__PORTION;
+        result = genai_dataset_batch(data, -1, i, n, images, NULL);
+        if (!result) {
+            genai__quiet  q = genai__quiet_begin(m->ctx);
+            genai_tensor *x = genai__model_input(m, n, images);
+            result = x ? m->family->evaluate(m, x, i, &sum) : genai__result_of(m->ctx);
+            genai__quiet_end(m->ctx, q);
+        }
+    }
+    genai__free(m->ctx, images);
+    if (name) *name = m->family->measure(m);
+    *value = sum / (double)info.count;
+    return result;
+}
+#endif /* GENAI_IMPLEMENTATION */
+
+#ifdef GENAI__PASS
+/* ====================================================================================================================
+ * >>kernel_bodies (private)
+ * Included once per instruction set from >>kernels, inside that set's target region. First the vocabulary: GENAI__V is 16 floats
+ * whatever the registers, GENAI__W is one register (for the matrix tiles). Then each kernel once. Compiler macros such as __AVX2__
+ * are not tested here, since clang doesn't set them inside a region: GENAI__PASS alone says where we are.
+ * ================================================================================================================= */
+#define GENAI__PASTE2(a, b) a##b
+#define GENAI__PASTE(a, b) GENAI__PASTE2(a, b)
+#define GENAI__K(name) GENAI__PASTE(genai__##name, GENAI__SUFFIX)
+#define GENAI__V GENAI__K(v)
+#define GENAI__W GENAI__K(w)
+
+#if GENAI__PASS == 1 /* --- scalar; nothing is inlined: 16 lanes of everything would take gcc a minute --- */
+#define GENAI__WORD static GENAI__NOINLINE
+#define GENAI__SUFFIX _scalar
+#define GENAI__ISA GENAI_ISA_SCALAR
+typedef struct { float v[16]; } GENAI__V;
+typedef float GENAI__W;
+#define GENAI__W_LANES 1
+#define GENAI__W_LOAD(p) (*(p))
+#define GENAI__W_STORE(p, a) (*(p) = (a))
+#define GENAI__W_SET(x) (x)
+#define GENAI__W_FMA(a, b, c) fmaf(a, b, c)
+#define GENAI__LANES(name, arguments, expression) \
+    GENAI__WORD GENAI__V GENAI__K(name) arguments { GENAI__V r; int i; for (i = 0; i < 16; i++) r.v[i] = (expression); return r; }
+GENAI__WORD GENAI__V GENAI__K(load)(const float *p) { GENAI__V r; memcpy(&r, p, sizeof r); return r; }
+GENAI__WORD void GENAI__K(store)(float *p, GENAI__V a) { memcpy(p, &a, sizeof a); }
+GENAI__LANES(set, (float x), x)
+GENAI__LANES(add, (GENAI__V a, GENAI__V b), a.v[i] + b.v[i])
+GENAI__LANES(sub, (GENAI__V a, GENAI__V b), a.v[i] - b.v[i])
+GENAI__LANES(mul, (GENAI__V a, GENAI__V b), a.v[i] * b.v[i])
+GENAI__LANES(div, (GENAI__V a, GENAI__V b), a.v[i] / b.v[i])
+GENAI__LANES(fma, (GENAI__V a, GENAI__V b, GENAI__V c), fmaf(a.v[i], b.v[i], c.v[i]))
+GENAI__LANES(fnma, (GENAI__V a, GENAI__V b, GENAI__V c), fmaf(-a.v[i], b.v[i], c.v[i]))
+GENAI__LANES(sqrt, (GENAI__V a), sqrtf(a.v[i]))
+GENAI__LANES(if_gt, (GENAI__V a, GENAI__V b, GENAI__V x, GENAI__V y), a.v[i] > b.v[i] ? x.v[i] : y.v[i])
+GENAI__WORD GENAI__V GENAI__K(bits)(GENAI__V a, uint32_t keep, uint32_t flip) { /* (a & keep) ^ flip, on the bit patterns */
+    GENAI__V r; int i; uint32_t u;
+    for (i = 0; i < 16; i++) { memcpy(&u, &a.v[i], 4); u = (u & keep) ^ flip; memcpy(&r.v[i], &u, 4); }
+    return r;
+}
+GENAI__WORD GENAI__V GENAI__K(shift_add)(GENAI__V a, uint32_t add) { /* (bits << 23) + add */
+    GENAI__V r; int i; uint32_t u;
+    for (i = 0; i < 16; i++) { memcpy(&u, &a.v[i], 4); u = (u << 23) + add; memcpy(&r.v[i], &u, 4); }
+    return r;
+}
+GENAI__WORD GENAI__V GENAI__K(split)(GENAI__V a, GENAI__V *exponent) { /* a = mantissa in [sqrt 1/2, sqrt 2) times 2^exponent */
+    GENAI__V r; int i; uint32_t u;
+    for (i = 0; i < 16; i++) {
+        int32_t e;
+        memcpy(&u, &a.v[i], 4);
+        e = (int32_t)(u - 0x3f3504f3u) >> 23;
+        exponent->v[i] = (float)e;
+        u -= (uint32_t)e << 23;
+        memcpy(&r.v[i], &u, 4);
+    }
+    return r;
+}
+#undef GENAI__LANES
+#undef GENAI__WORD
+
+#elif GENAI__PASS == 2 /* --- AVX2 and FMA: a pair of 8-lane registers --- */
+#define GENAI__SUFFIX _avx2
+#define GENAI__ISA GENAI_ISA_AVX2
+typedef struct { __m256 a, b; } GENAI__V;
+typedef __m256 GENAI__W;
+#define GENAI__W_LANES 8
+#define GENAI__W_LOAD(p) _mm256_loadu_ps(p)
+#define GENAI__W_STORE(p, a) _mm256_storeu_ps(p, a)
+#define GENAI__W_SET(x) _mm256_set1_ps(x)
+#define GENAI__W_FMA(a, b, c) _mm256_fmadd_ps(a, b, c)
+#define GENAI__PAIR(name, arguments, first, second) GENAI__INLINE GENAI__V GENAI__K(name) arguments { GENAI__V r; r.a = first; r.b = second; return r; }
+GENAI__PAIR(load, (const float *p), _mm256_loadu_ps(p), _mm256_loadu_ps(p + 8))
+GENAI__INLINE void GENAI__K(store)(float *p, GENAI__V a) { _mm256_storeu_ps(p, a.a); _mm256_storeu_ps(p + 8, a.b); }
+GENAI__PAIR(set, (float x), _mm256_set1_ps(x), _mm256_set1_ps(x))
+GENAI__PAIR(add, (GENAI__V a, GENAI__V b), _mm256_add_ps(a.a, b.a), _mm256_add_ps(a.b, b.b))
+GENAI__PAIR(sub, (GENAI__V a, GENAI__V b), _mm256_sub_ps(a.a, b.a), _mm256_sub_ps(a.b, b.b))
+GENAI__PAIR(mul, (GENAI__V a, GENAI__V b), _mm256_mul_ps(a.a, b.a), _mm256_mul_ps(a.b, b.b))
+GENAI__PAIR(div, (GENAI__V a, GENAI__V b), _mm256_div_ps(a.a, b.a), _mm256_div_ps(a.b, b.b))
+GENAI__PAIR(fma, (GENAI__V a, GENAI__V b, GENAI__V c), _mm256_fmadd_ps(a.a, b.a, c.a), _mm256_fmadd_ps(a.b, b.b, c.b))
+GENAI__PAIR(fnma, (GENAI__V a, GENAI__V b, GENAI__V c), _mm256_fnmadd_ps(a.a, b.a, c.a), _mm256_fnmadd_ps(a.b, b.b, c.b))
+GENAI__PAIR(sqrt, (GENAI__V a), _mm256_sqrt_ps(a.a), _mm256_sqrt_ps(a.b))
+GENAI__PAIR(if_gt, (GENAI__V a, GENAI__V b, GENAI__V x, GENAI__V y), _mm256_blendv_ps(y.a, x.a, _mm256_cmp_ps(a.a, b.a, _CMP_GT_OQ)),
+            _mm256_blendv_ps(y.b, x.b, _mm256_cmp_ps(a.b, b.b, _CMP_GT_OQ)))
+GENAI__INLINE __m256 GENAI__K(bits1)(__m256 a, uint32_t keep, uint32_t flip) {
+    __m256i u = _mm256_and_si256(_mm256_castps_si256(a), _mm256_set1_epi32((int)keep));
+    return _mm256_castsi256_ps(_mm256_xor_si256(u, _mm256_set1_epi32((int)flip)));
+}
+GENAI__PAIR(bits, (GENAI__V a, uint32_t keep, uint32_t flip), GENAI__K(bits1)(a.a, keep, flip), GENAI__K(bits1)(a.b, keep, flip))
+GENAI__INLINE __m256 GENAI__K(shift_add1)(__m256 a, uint32_t add) {
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_slli_epi32(_mm256_castps_si256(a), 23), _mm256_set1_epi32((int)add)));
+}
+GENAI__PAIR(shift_add, (GENAI__V a, uint32_t add), GENAI__K(shift_add1)(a.a, add), GENAI__K(shift_add1)(a.b, add))
+GENAI__INLINE __m256 GENAI__K(split1)(__m256 a, __m256 *exponent) {
+    __m256i u = _mm256_castps_si256(a), e = _mm256_srai_epi32(_mm256_sub_epi32(u, _mm256_set1_epi32(0x3f3504f3)), 23);
+    *exponent = _mm256_cvtepi32_ps(e);
+    return _mm256_castsi256_ps(_mm256_sub_epi32(u, _mm256_slli_epi32(e, 23)));
+}
+GENAI__PAIR(split, (GENAI__V a, GENAI__V *exponent), GENAI__K(split1)(a.a, &exponent->a), GENAI__K(split1)(a.b, &exponent->b))
+#undef GENAI__PAIR
+
+#elif GENAI__PASS == 3 /* --- AVX-512F: one register --- */
+#define GENAI__SUFFIX _avx512
+#define GENAI__ISA GENAI_ISA_AVX512
+typedef __m512 GENAI__V;
+typedef __m512 GENAI__W;
+#define GENAI__W_LANES 16
+#define GENAI__W_LOAD(p) _mm512_loadu_ps(p)
+#define GENAI__W_STORE(p, a) _mm512_storeu_ps(p, a)
+#define GENAI__W_SET(x) _mm512_set1_ps(x)
+#define GENAI__W_FMA(a, b, c) _mm512_fmadd_ps(a, b, c)
+GENAI__INLINE GENAI__V GENAI__K(load)(const float *p) { return _mm512_loadu_ps(p); }
+GENAI__INLINE void GENAI__K(store)(float *p, GENAI__V a) { _mm512_storeu_ps(p, a); }
+GENAI__INLINE GENAI__V GENAI__K(set)(float x) { return _mm512_set1_ps(x); }
+GENAI__INLINE GENAI__V GENAI__K(add)(GENAI__V a, GENAI__V b) { return _mm512_add_ps(a, b); }
+GENAI__INLINE GENAI__V GENAI__K(sub)(GENAI__V a, GENAI__V b) { return _mm512_sub_ps(a, b); }
+GENAI__INLINE GENAI__V GENAI__K(mul)(GENAI__V a, GENAI__V b) { return _mm512_mul_ps(a, b); }
+GENAI__INLINE GENAI__V GENAI__K(div)(GENAI__V a, GENAI__V b) { return _mm512_div_ps(a, b); }
+GENAI__INLINE GENAI__V GENAI__K(fma)(GENAI__V a, GENAI__V b, GENAI__V c) { return _mm512_fmadd_ps(a, b, c); }
+GENAI__INLINE GENAI__V GENAI__K(fnma)(GENAI__V a, GENAI__V b, GENAI__V c) { return _mm512_fnmadd_ps(a, b, c); }
+GENAI__INLINE GENAI__V GENAI__K(sqrt)(GENAI__V a) { return _mm512_maskz_sqrt_ps((__mmask16)-1, a); }
+GENAI__INLINE GENAI__V GENAI__K(if_gt)(GENAI__V a, GENAI__V b, GENAI__V x, GENAI__V y) { return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_GT_OQ), y, x); }
+GENAI__INLINE GENAI__V GENAI__K(bits)(GENAI__V a, uint32_t keep, uint32_t flip) {
+    __m512i u = _mm512_and_si512(_mm512_castps_si512(a), _mm512_set1_epi32((int)keep));
+    return _mm512_castsi512_ps(_mm512_xor_si512(u, _mm512_set1_epi32((int)flip)));
+}
+GENAI__INLINE GENAI__V GENAI__K(shift_add)(GENAI__V a, uint32_t add) {
+    return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_slli_epi32(_mm512_castps_si512(a), 23), _mm512_set1_epi32((int)add)));
+}
+GENAI__INLINE GENAI__V GENAI__K(split)(GENAI__V a, GENAI__V *exponent) {
+    __m512i u = _mm512_castps_si512(a), e = _mm512_srai_epi32(_mm512_sub_epi32(u, _mm512_set1_epi32(0x3f3504f3)), 23);
+    *exponent = _mm512_maskz_cvtepi32_ps((__mmask16)-1, e);
+    return _mm512_castsi512_ps(_mm512_sub_epi32(u, _mm512_slli_epi32(e, 23)));
+}
+
+#elif GENAI__PASS == 4 /* --- NEON: four 4-lane registers --- */
+#define GENAI__SUFFIX _neon
+#define GENAI__ISA GENAI_ISA_NEON
+typedef struct { float32x4_t v[4]; } GENAI__V;
+typedef float32x4_t GENAI__W;
+#define GENAI__W_LANES 4
+#define GENAI__W_LOAD(p) vld1q_f32(p)
+#define GENAI__W_STORE(p, a) vst1q_f32(p, a)
+#define GENAI__W_SET(x) vdupq_n_f32(x)
+#define GENAI__W_FMA(a, b, c) vfmaq_f32(c, a, b)
+#define GENAI__QUAD(name, arguments, expression) \
+    GENAI__INLINE GENAI__V GENAI__K(name) arguments { GENAI__V r; int i; GENAI__UNROLL for (i = 0; i < 4; i++) r.v[i] = (expression); return r; }
+GENAI__QUAD(load, (const float *p), vld1q_f32(p + 4 * i))
+GENAI__INLINE void GENAI__K(store)(float *p, GENAI__V a) { int i; GENAI__UNROLL for (i = 0; i < 4; i++) vst1q_f32(p + 4 * i, a.v[i]); }
+GENAI__QUAD(set, (float x), vdupq_n_f32(x))
+GENAI__QUAD(add, (GENAI__V a, GENAI__V b), vaddq_f32(a.v[i], b.v[i]))
+GENAI__QUAD(sub, (GENAI__V a, GENAI__V b), vsubq_f32(a.v[i], b.v[i]))
+GENAI__QUAD(mul, (GENAI__V a, GENAI__V b), vmulq_f32(a.v[i], b.v[i]))
+GENAI__QUAD(div, (GENAI__V a, GENAI__V b), vdivq_f32(a.v[i], b.v[i]))
+GENAI__QUAD(fma, (GENAI__V a, GENAI__V b, GENAI__V c), vfmaq_f32(c.v[i], a.v[i], b.v[i]))
+GENAI__QUAD(fnma, (GENAI__V a, GENAI__V b, GENAI__V c), vfmsq_f32(c.v[i], a.v[i], b.v[i]))
+GENAI__QUAD(sqrt, (GENAI__V a), vsqrtq_f32(a.v[i]))
+GENAI__QUAD(if_gt, (GENAI__V a, GENAI__V b, GENAI__V x, GENAI__V y), vbslq_f32(vcgtq_f32(a.v[i], b.v[i]), x.v[i], y.v[i]))
+GENAI__QUAD(bits, (GENAI__V a, uint32_t keep, uint32_t flip),
+            vreinterpretq_f32_u32(veorq_u32(vandq_u32(vreinterpretq_u32_f32(a.v[i]), vdupq_n_u32(keep)), vdupq_n_u32(flip))))
+GENAI__QUAD(shift_add, (GENAI__V a, uint32_t add), vreinterpretq_f32_u32(vaddq_u32(vshlq_n_u32(vreinterpretq_u32_f32(a.v[i]), 23), vdupq_n_u32(add))))
+GENAI__INLINE GENAI__V GENAI__K(split)(GENAI__V a, GENAI__V *exponent) {
+    GENAI__V   r;
+    int i;
+    GENAI__UNROLL for (i = 0; i < 4; i++) {
+        int32x4_t u = vreinterpretq_s32_f32(a.v[i]), e = vshrq_n_s32(vsubq_s32(u, vdupq_n_s32(0x3f3504f3)), 23);
+        exponent->v[i] = vcvtq_f32_s32(e);
+        r.v[i] = vreinterpretq_f32_s32(vsubq_s32(u, vshlq_n_s32(e, 23)));
+    }
+    return r;
+}
+#undef GENAI__QUAD
+#endif
+
+#if GENAI__PASS == 1
+#define GENAI__FUNCTION static GENAI__NOINLINE
+#else
+#define GENAI__FUNCTION GENAI__INLINE
+#endif
+#define GENAI__V_LOAD GENAI__K(load)
+#define GENAI__V_STORE GENAI__K(store)
+#define GENAI__V_SET GENAI__K(set)
+#define GENAI__V_ADD GENAI__K(add)
+#define GENAI__V_SUB GENAI__K(sub)
+#define GENAI__V_MUL GENAI__K(mul)
+#define GENAI__V_DIV GENAI__K(div)
+#define GENAI__V_FMA GENAI__K(fma)   /* a*b + c  */
+#define GENAI__V_FNMA GENAI__K(fnma) /* -a*b + c */
+#define GENAI__V_SQRT GENAI__K(sqrt)
+#define GENAI__V_IF_GT GENAI__K(if_gt) /* a > b ? x : y */
+#define GENAI__V_NEG(a) GENAI__K(bits)(a, 0xffffffffu, 0x80000000u)
+#define GENAI__V_ABS(a) GENAI__K(bits)(a, 0x7fffffffu, 0)
+#define GENAI__V_EXP GENAI__K(vexp)
+#define GENAI__V_EXPM1 GENAI__K(vexpm1)
+#define GENAI__V_LOG GENAI__K(vlog)
+#define GENAI__V_TANH GENAI__K(vtanh)
+#define GENAI__V_SIGMOID GENAI__K(vsigmoid)
+#define GENAI__V_SOFTPLUS GENAI__K(vsoftplus)
+#define GENAI__V_GELU GENAI__K(vgelu)
+#define GENAI__V_GELU_D1 GENAI__K(vgelu_d1)
+#define GENAI__V_GELU_D2 GENAI__K(vgelu_d2)
+#define GENAI__V_SILU_D1 GENAI__K(vsilu_d1)
+#define GENAI__V_SILU_D2 GENAI__K(vsilu_d2)
+
+/* The first `count` of 16 lanes; the others are 0 when loaded. */
+static GENAI__NOINLINE GENAI__V GENAI__K(load_tail)(const float *p, size_t count) {
+    float  t[16];
+    size_t i;
+    for (i = 0; i < 16; i++) t[i] = i < count ? p[i] : 0.0f;
+    return GENAI__V_LOAD(t);
+}
+static GENAI__NOINLINE void GENAI__K(store_tail)(float *p, GENAI__V a, size_t count) {
+    float  t[16];
+    size_t i;
+    GENAI__V_STORE(t, a);
+    for (i = 0; i < count; i++) p[i] = t[i];
+}
+GENAI__FUNCTION GENAI__V GENAI__K(load_some)(const float *p, size_t count) { return count >= 16 ? GENAI__V_LOAD(p) : GENAI__K(load_tail)(p, count); }
+GENAI__FUNCTION void GENAI__K(store_some)(float *p, GENAI__V a, size_t count) {
+    if (count >= 16) GENAI__V_STORE(p, a);
+    else GENAI__K(store_tail)(p, a, count);
+}
+/* Runs a body for i = 0, 16, ... < n; inside, LOAD(p) and STORE(p, v) touch p[i..i+15], or what is left of it. */
+#define GENAI__EACH(n, ...)                                                                                            \
+    {                                                                                                                  \
+        size_t i;                                                                                                      \
+        for (i = 0; i < (n); i += 16) {                                                                                \
+            const size_t left = (n) - i;                                                                               \
+            __VA_ARGS__                                                                                                \
+        }                                                                                                              \
+    }
+#define GENAI__LOAD(p) GENAI__K(load_some)((p) + i, left)
+#define GENAI__STORE(p, a) GENAI__K(store_some)((p) + i, a, left)
+
+/* The 16 lanes in a fixed tree. */
+GENAI__FUNCTION float GENAI__K(across)(GENAI__V a) {
+    float t[16];
+    int   step, i;
+    GENAI__V_STORE(t, a);
+    for (step = 8; step; step /= 2)
+        for (i = 0; i < step; i++) t[i] = t[i] + t[i + step];
+    return t[0];
+}
+
+/* --- functions; polynomials after Cephes (Moshier 1992), evaluated in fma --- */
+
+/* exp(x) = 2^n exp(r), n = round(x / ln 2) by adding 1.5*2^23; 2^n is applied as 2^(n-1) * 2 so that it reaches infinity. */
+GENAI__FUNCTION GENAI__V GENAI__K(vexp)(GENAI__V x) {
+    GENAI__V t, n, r, p;
+    x = GENAI__V_IF_GT(GENAI__V_SET(-88.0f), x, GENAI__V_SET(-88.0f), x);
+    x = GENAI__V_IF_GT(x, GENAI__V_SET(89.0f), GENAI__V_SET(89.0f), x);
+    t = GENAI__V_FMA(x, GENAI__V_SET(1.44269504088896341f), GENAI__V_SET(12582912.0f));
+    n = GENAI__V_SUB(t, GENAI__V_SET(12582912.0f));
+    r = GENAI__V_FNMA(n, GENAI__V_SET(0.693359375f), x);
+    r = GENAI__V_FMA(n, GENAI__V_SET(2.12194440e-4f), r);
+    p = GENAI__V_FMA(GENAI__V_SET(1.9875691500e-4f), r, GENAI__V_SET(1.3981999507e-3f));
+    p = GENAI__V_FMA(p, r, GENAI__V_SET(8.3334519073e-3f));
+    p = GENAI__V_FMA(p, r, GENAI__V_SET(4.1665795894e-2f));
+    p = GENAI__V_FMA(p, r, GENAI__V_SET(1.6666665459e-1f));
+    p = GENAI__V_FMA(p, r, GENAI__V_SET(5.0000001201e-1f));
+    p = GENAI__V_FMA(GENAI__V_MUL(r, r), p, r);
+    p = GENAI__V_ADD(p, GENAI__V_SET(1.0f));
+    return GENAI__V_MUL(GENAI__V_MUL(p, GENAI__K(shift_add)(t, 126u << 23)), GENAI__V_SET(2.0f));
+}
+
+GENAI__FUNCTION GENAI__V GENAI__K(vexpm1)(GENAI__V x) { /* near 0 the series, elsewhere exp(x)-1 */
+    GENAI__V p = GENAI__V_FMA(GENAI__V_SET(1.9875691500e-4f), x, GENAI__V_SET(1.3981999507e-3f));
+    p = GENAI__V_FMA(p, x, GENAI__V_SET(8.3334519073e-3f));
+    p = GENAI__V_FMA(p, x, GENAI__V_SET(4.1665795894e-2f));
+    p = GENAI__V_FMA(p, x, GENAI__V_SET(1.6666665459e-1f));
+    p = GENAI__V_FMA(p, x, GENAI__V_SET(5.0000001201e-1f));
+    p = GENAI__V_FMA(GENAI__V_MUL(x, x), p, x);
+    return GENAI__V_IF_GT(GENAI__V_SET(0.34f), GENAI__V_ABS(x), p, GENAI__V_SUB(GENAI__V_EXP(x), GENAI__V_SET(1.0f)));
+}
+
+GENAI__FUNCTION GENAI__V GENAI__K(vlog)(GENAI__V x) {
+    GENAI__V e, m = GENAI__V_SUB(GENAI__K(split)(x, &e), GENAI__V_SET(1.0f)), z = GENAI__V_MUL(m, m), p;
+    p = GENAI__V_FMA(GENAI__V_SET(7.0376836292e-2f), m, GENAI__V_SET(-1.1514610310e-1f));
+    p = GENAI__V_FMA(p, m, GENAI__V_SET(1.1676998740e-1f));
+    p = GENAI__V_FMA(p, m, GENAI__V_SET(-1.2420140846e-1f));
+    p = GENAI__V_FMA(p, m, GENAI__V_SET(1.4249322787e-1f));
+    p = GENAI__V_FMA(p, m, GENAI__V_SET(-1.6668057665e-1f));
+    p = GENAI__V_FMA(p, m, GENAI__V_SET(2.0000714765e-1f));
+    p = GENAI__V_FMA(p, m, GENAI__V_SET(-2.4999993993e-1f));
+    p = GENAI__V_FMA(p, m, GENAI__V_SET(3.3333331174e-1f));
+    p = GENAI__V_MUL(GENAI__V_MUL(p, m), z);
+    p = GENAI__V_FMA(e, GENAI__V_SET(-2.12194440e-4f), p);
+    p = GENAI__V_FMA(z, GENAI__V_SET(-0.5f), p);
+    p = GENAI__V_FMA(e, GENAI__V_SET(0.693359375f), GENAI__V_ADD(m, p));
+    p = GENAI__V_IF_GT(x, GENAI__V_SET(3.402823466e38f), x, p);
+    /* 0 gives -inf, below 0 and NaN give NaN */
+    return GENAI__V_IF_GT(x, GENAI__V_SET(0.0f), p, GENAI__V_IF_GT(GENAI__V_SET(0.0f), x, GENAI__V_SET(NAN), GENAI__V_SUB(x, GENAI__V_SET(INFINITY))));
+}
+
+GENAI__FUNCTION GENAI__V GENAI__K(vtanh)(GENAI__V x) {
+    GENAI__V a = GENAI__V_ABS(x), z = GENAI__V_MUL(x, x), p, far;
+    p = GENAI__V_FMA(GENAI__V_SET(-5.70498872745e-3f), z, GENAI__V_SET(2.06390887954e-2f));
+    p = GENAI__V_FMA(p, z, GENAI__V_SET(-5.37397155531e-2f));
+    p = GENAI__V_FMA(p, z, GENAI__V_SET(1.33314422036e-1f));
+    p = GENAI__V_FMA(p, z, GENAI__V_SET(-3.33332819422e-1f));
+    p = GENAI__V_FMA(GENAI__V_MUL(p, z), x, x);
+    far = GENAI__V_SUB(GENAI__V_SET(1.0f), GENAI__V_DIV(GENAI__V_SET(2.0f), GENAI__V_ADD(GENAI__V_EXP(GENAI__V_ADD(a, a)), GENAI__V_SET(1.0f))));
+    far = GENAI__V_IF_GT(GENAI__V_SET(0.0f), x, GENAI__V_NEG(far), far);
+    return GENAI__V_IF_GT(a, GENAI__V_SET(0.625f), far, p);
+}
+
+GENAI__FUNCTION GENAI__V GENAI__K(vsigmoid)(GENAI__V x) { return GENAI__V_DIV(GENAI__V_SET(1.0f), GENAI__V_ADD(GENAI__V_SET(1.0f), GENAI__V_EXP(GENAI__V_NEG(x)))); }
+
+/* max(x,0) + log(1+u), u = exp(-|x|); log(1+u) = log(w) u/(w-1) with w = 1+u rounded corrects the rounding (Goldberg 1991). */
+GENAI__FUNCTION GENAI__V GENAI__K(vsoftplus)(GENAI__V x) {
+    GENAI__V u = GENAI__V_EXP(GENAI__V_NEG(GENAI__V_ABS(x))), w = GENAI__V_ADD(GENAI__V_SET(1.0f), u), d = GENAI__V_SUB(w, GENAI__V_SET(1.0f));
+    GENAI__V l = GENAI__V_IF_GT(d, GENAI__V_SET(0.0f), GENAI__V_MUL(GENAI__V_LOG(w), GENAI__V_DIV(u, d)), u);
+    return GENAI__V_ADD(GENAI__V_IF_GT(GENAI__V_SET(0.0f), x, GENAI__V_SET(0.0f), x), l);
+}
+
+/* gelu(x) = x (1+t)/2, t = tanh(a), a = k (x + 0.044715 x^3), k = sqrt(2/pi) */
+GENAI__FUNCTION GENAI__V GENAI__K(gelu_tanh)(GENAI__V x) {
+    return GENAI__V_TANH(GENAI__V_MUL(GENAI__V_SET(0.7978845608f), GENAI__V_FMA(GENAI__V_MUL(GENAI__V_MUL(x, x), x), GENAI__V_SET(0.044715f), x)));
+}
+GENAI__FUNCTION GENAI__V GENAI__K(gelu_slope)(GENAI__V x) { /* a' */
+    return GENAI__V_MUL(GENAI__V_SET(0.7978845608f), GENAI__V_FMA(GENAI__V_MUL(x, x), GENAI__V_SET(0.134145f), GENAI__V_SET(1.0f)));
+}
+GENAI__FUNCTION GENAI__V GENAI__K(vgelu)(GENAI__V x) { return GENAI__V_MUL(GENAI__V_MUL(GENAI__V_SET(0.5f), x), GENAI__V_ADD(GENAI__V_SET(1.0f), GENAI__K(gelu_tanh)(x))); }
+GENAI__FUNCTION GENAI__V GENAI__K(vgelu_d1)(GENAI__V x) { /* (1+t)/2 + x (1-t^2) a'/2 */
+    GENAI__V t = GENAI__K(gelu_tanh)(x), s = GENAI__V_MUL(GENAI__V_FNMA(t, t, GENAI__V_SET(1.0f)), GENAI__K(gelu_slope)(x));
+    return GENAI__V_MUL(GENAI__V_SET(0.5f), GENAI__V_FMA(x, s, GENAI__V_ADD(GENAI__V_SET(1.0f), t)));
+}
+GENAI__FUNCTION GENAI__V GENAI__K(vgelu_d2)(GENAI__V x) { /* (1-t^2) (a' + x (a''/2 - t a'^2)), a'' = 6*0.044715 k x */
+    GENAI__V t = GENAI__K(gelu_tanh)(x), a1 = GENAI__K(gelu_slope)(x), half_a2 = GENAI__V_MUL(GENAI__V_SET(0.7978845608f * 0.134145f), x);
+    return GENAI__V_MUL(GENAI__V_FNMA(t, t, GENAI__V_SET(1.0f)), GENAI__V_FMA(x, GENAI__V_FNMA(GENAI__V_MUL(t, a1), a1, half_a2), a1));
+}
+/* silu(x) = x s, s = sigmoid(x): s + x s(1-s), and s(1-s) (2 + x (1-2s)) */
+GENAI__FUNCTION GENAI__V GENAI__K(vsilu_d1)(GENAI__V x) { GENAI__V s = GENAI__V_SIGMOID(x); return GENAI__V_FMA(x, GENAI__V_FNMA(s, s, s), s); }
+GENAI__FUNCTION GENAI__V GENAI__K(vsilu_d2)(GENAI__V x) {
+    GENAI__V s = GENAI__V_SIGMOID(x);
+    return GENAI__V_MUL(GENAI__V_FNMA(s, s, s), GENAI__V_FMA(x, GENAI__V_FNMA(GENAI__V_SET(2.0f), s, GENAI__V_SET(1.0f)), GENAI__V_SET(2.0f)));
+}
+
+/* --- elementwise --- */
+#define GENAI__X(name, F, D1, D2)                                                                                      \
+    static void GENAI__K(name##_f)(size_t n, const float *px, float *py, float p, float q0) {                          \
+        const GENAI__V P = GENAI__V_SET(p), Q = GENAI__V_SET(q0);                                                                           \
+        GENAI__EACH(n, const GENAI__V x = GENAI__LOAD(px); GENAI__STORE(py, F);)                                                            \
+        (void)P; (void)Q;                                                                                              \
+    }                                                                                                                  \
+    static void GENAI__K(name##_d1)(size_t n, const float *pg, const float *px, const float *py, float *to, float p, float q0) { \
+        const GENAI__V P = GENAI__V_SET(p), Q = GENAI__V_SET(q0);                                                                           \
+        GENAI__EACH(n, const GENAI__V g = GENAI__LOAD(pg), x = GENAI__LOAD(px), y = GENAI__LOAD(py); GENAI__STORE(to, D1); (void)x; (void)y;)             \
+        (void)P; (void)Q;                                                                                              \
+    }                                                                                                                  \
+    static void GENAI__K(name##_d2)(size_t n, const float *pg, const float *ph, const float *px, const float *py, float *to, float p, float q0) { \
+        const GENAI__V P = GENAI__V_SET(p), Q = GENAI__V_SET(q0);                                                                           \
+        GENAI__EACH(n, const GENAI__V q = GENAI__V_MUL(GENAI__LOAD(pg), GENAI__LOAD(ph)), x = GENAI__LOAD(px), y = GENAI__LOAD(py); GENAI__STORE(to, D2); (void)q; (void)x; (void)y;) \
+        (void)P; (void)Q;                                                                                              \
+    }
+GENAI__UNARY_OPS(GENAI__X)
+#undef GENAI__X
+
+#define GENAI__X(name, F)                                                                                              \
+    static void GENAI__K(name##_binary)(size_t n, const float *pa, size_t a_step, const float *pb, size_t b_step, float *y) { \
+        const GENAI__V a0 = GENAI__V_SET(n ? *pa : 0.0f), b0 = GENAI__V_SET(n ? *pb : 0.0f);                                                \
+        if (a_step && b_step) GENAI__EACH(n, const GENAI__V a = GENAI__LOAD(pa), b = GENAI__LOAD(pb); GENAI__STORE(y, F);)                         \
+        else if (a_step) GENAI__EACH(n, const GENAI__V a = GENAI__LOAD(pa), b = b0; GENAI__STORE(y, F);)                                    \
+        else if (b_step) GENAI__EACH(n, const GENAI__V a = a0, b = GENAI__LOAD(pb); GENAI__STORE(y, F);)                                    \
+        else GENAI__EACH(n, const GENAI__V a = a0, b = b0; GENAI__STORE(y, F);)                                                      \
+    }
+GENAI__BINARY_OPS(GENAI__X)
+#undef GENAI__X
+
+/* --- sums --- */
+static float GENAI__K(sum)(size_t n, const float *x) {
+    GENAI__V s = GENAI__V_SET(0.0f);
+    GENAI__EACH(n, s = GENAI__V_ADD(s, GENAI__LOAD(x));)
+    return GENAI__K(across)(s);
+}
+static float GENAI__K(sum_squares)(size_t n, const float *x) {
+    GENAI__V s = GENAI__V_SET(0.0f);
+    GENAI__EACH(n, const GENAI__V a = GENAI__LOAD(x); s = GENAI__V_FMA(a, a, s);)
+    return GENAI__K(across)(s);
+}
+static float GENAI__K(maximum)(size_t n, const float *x) { /* order doesn't matter here, but for NaN */
+    float  m = x[0];
+    size_t i;
+    for (i = 1; i < n; i++) m = x[i] > m ? x[i] : m;
+    return m;
+}
+static void GENAI__K(add_to)(size_t n, float *y, const float *x) { GENAI__EACH(n, GENAI__STORE(y, GENAI__V_ADD(GENAI__LOAD(y), GENAI__LOAD(x)));) }
+static void GENAI__K(lerp)(size_t n, float *y, const float *x, float keep) {
+    const GENAI__V k = GENAI__V_SET(keep), m = GENAI__V_SET(1.0f - keep);
+    GENAI__EACH(n, GENAI__STORE(y, GENAI__V_FMA(k, GENAI__LOAD(y), GENAI__V_MUL(m, GENAI__LOAD(x))));)
+}
+
+/* --- columns: [rows, n], one value a column --- */
+static void GENAI__K(column_sums)(size_t rows, size_t n, const float *x, float *y) {
+    size_t r;
+    GENAI__EACH(n, GENAI__V s = GENAI__V_SET(0.0f); for (r = 0; r < rows; r++) s = GENAI__V_ADD(s, GENAI__LOAD(x + r * n)); GENAI__STORE(y, s);)
+}
+static void GENAI__K(column_squares)(size_t rows, size_t n, const float *x, const float *mean, float *y) {
+    size_t r;
+    GENAI__EACH(n, GENAI__V s = GENAI__V_SET(0.0f); const GENAI__V m = GENAI__LOAD(mean);
+                for (r = 0; r < rows; r++) { const GENAI__V d = GENAI__V_SUB(GENAI__LOAD(x + r * n), m); s = GENAI__V_FMA(d, d, s); }
+                GENAI__STORE(y, s);)
+}
+static void GENAI__K(column_affine)(size_t rows, size_t n, const float *x, const float *scale, const float *shift, float *y) {
+    size_t r;
+    for (r = 0; r < rows; r++, x += n, y += n) GENAI__EACH(n, GENAI__STORE(y, GENAI__V_FMA(GENAI__LOAD(x), GENAI__LOAD(scale), GENAI__LOAD(shift)));)
+}
+static void GENAI__K(column_products)(size_t rows, size_t n, const float *g, const float *x, const float *mean, float *sum_g, float *sum_gx) {
+    size_t r;
+    GENAI__EACH(n, GENAI__V s = GENAI__V_SET(0.0f); GENAI__V t = GENAI__V_SET(0.0f); const GENAI__V m = GENAI__LOAD(mean);
+                for (r = 0; r < rows; r++) { const GENAI__V d = GENAI__LOAD(g + r * n); s = GENAI__V_ADD(s, d); t = GENAI__V_FMA(d, GENAI__V_SUB(GENAI__LOAD(x + r * n), m), t); }
+                GENAI__STORE(sum_g, s); GENAI__STORE(sum_gx, t);)
+}
+static void GENAI__K(column_combine)(size_t rows, size_t n, const float *g, const float *x, const float *a, const float *b, const float *c,
+                                     float *y) {
+    size_t r;
+    for (r = 0; r < rows; r++, g += n, x += n, y += n)
+        GENAI__EACH(n, GENAI__STORE(y, GENAI__V_FMA(GENAI__LOAD(g), GENAI__LOAD(a), GENAI__V_FMA(GENAI__LOAD(x), GENAI__LOAD(b), GENAI__LOAD(c))));)
+}
+
+/* --- random: u, v become r cos(2 pi v), r sin(2 pi v) with r = sqrt(-2 log u) --- */
+static void GENAI__K(normal_pairs)(size_t n, float *u, float *v) {
+    const GENAI__V one = GENAI__V_SET(1.0f), zero = GENAI__V_SET(0.0f);
+    GENAI__EACH(n, const GENAI__V r = GENAI__V_SQRT(GENAI__V_MUL(GENAI__V_SET(-2.0f), GENAI__V_LOG(GENAI__LOAD(u)))); const GENAI__V a = GENAI__V_MUL(GENAI__V_SET(4.0f), GENAI__LOAD(v));
+                const GENAI__V k = GENAI__V_SUB(GENAI__V_ADD(a, GENAI__V_SET(12582912.0f)), GENAI__V_SET(12582912.0f)); /* quadrant, 0 to 4 */
+                const GENAI__V t = GENAI__V_MUL(GENAI__V_SUB(a, k), GENAI__V_SET(1.57079632679f)); const GENAI__V z = GENAI__V_MUL(t, t); GENAI__V s; GENAI__V c; GENAI__V odd; GENAI__V x; GENAI__V y;
+                s = GENAI__V_FMA(GENAI__V_SET(-1.9515295891e-4f), z, GENAI__V_SET(8.3321608736e-3f));
+                s = GENAI__V_FMA(s, z, GENAI__V_SET(-1.6666654611e-1f));
+                s = GENAI__V_FMA(GENAI__V_MUL(s, z), t, t);
+                c = GENAI__V_FMA(GENAI__V_SET(2.443315711809948e-5f), z, GENAI__V_SET(-1.388731625493765e-3f));
+                c = GENAI__V_FMA(c, z, GENAI__V_SET(4.166664568298827e-2f));
+                c = GENAI__V_FMA(GENAI__V_MUL(c, z), z, GENAI__V_FMA(z, GENAI__V_SET(-0.5f), one));
+                odd = GENAI__V_ABS(GENAI__V_SUB(k, GENAI__V_SET(2.0f)));                                  /* 1 in quadrants 1 and 3 */
+                odd = GENAI__V_IF_GT(odd, GENAI__V_SET(0.5f), GENAI__V_IF_GT(GENAI__V_SET(1.5f), odd, one, zero), zero);
+                x = GENAI__V_IF_GT(odd, zero, s, c);
+                y = GENAI__V_IF_GT(odd, zero, c, s);
+                x = GENAI__V_IF_GT(k, GENAI__V_SET(0.5f), GENAI__V_IF_GT(GENAI__V_SET(2.5f), k, GENAI__V_NEG(x), x), x); /* cos < 0 in 1, 2 */
+                y = GENAI__V_IF_GT(k, GENAI__V_SET(1.5f), GENAI__V_IF_GT(GENAI__V_SET(3.5f), k, GENAI__V_NEG(y), y), y); /* sin < 0 in 2, 3 */
+                GENAI__STORE(u, GENAI__V_MUL(r, x)); GENAI__STORE(v, GENAI__V_MUL(r, y));)
+}
+
+/* --- optimisers; see >>optim for the papers --- */
+GENAI__FUNCTION GENAI__V GENAI__K(gradient)(GENAI__V g, GENAI__V p, const genai__update *u) {
+    g = GENAI__V_MUL(g, GENAI__V_SET(u->scale));
+    if (u->clip > 0.0f) {
+        const GENAI__V c = GENAI__V_SET(u->clip);
+        g = GENAI__V_IF_GT(g, c, c, GENAI__V_IF_GT(GENAI__V_NEG(c), g, GENAI__V_NEG(c), g));
+    }
+    return GENAI__V_FMA(GENAI__V_SET(u->decay), p, g);
+}
+static void GENAI__K(adam)(size_t n, float *pp, const float *pg, float *pm, float *pv, const genai__update *u) {
+    const GENAI__V b1 = GENAI__V_SET(u->beta1), c1 = GENAI__V_SET(1.0f - u->beta1), b2 = GENAI__V_SET(u->beta2), c2 = GENAI__V_SET(1.0f - u->beta2), eps = GENAI__V_SET(u->eps);
+    const GENAI__V lr = GENAI__V_SET(u->lr), k1 = GENAI__V_SET(u->correction1), k2 = GENAI__V_SET(u->correction2), keep = GENAI__V_SET(1.0f - u->lr * u->decoupled);
+    GENAI__EACH(n, GENAI__V p = GENAI__LOAD(pp); const GENAI__V g = GENAI__K(gradient)(GENAI__LOAD(pg), p, u); const GENAI__V m = GENAI__V_FMA(b1, GENAI__LOAD(pm), GENAI__V_MUL(c1, g));
+                const GENAI__V v = GENAI__V_FMA(b2, GENAI__LOAD(pv), GENAI__V_MUL(c2, GENAI__V_MUL(g, g)));
+                p = GENAI__V_FNMA(lr, GENAI__V_DIV(GENAI__V_MUL(m, k1), GENAI__V_ADD(GENAI__V_SQRT(GENAI__V_MUL(v, k2)), eps)), GENAI__V_MUL(p, keep));
+                GENAI__STORE(pm, m); GENAI__STORE(pv, v); GENAI__STORE(pp, p);)
+}
+static void GENAI__K(sgd)(size_t n, float *pp, const float *pg, float *pm, const genai__update *u) {
+    const GENAI__V lr = GENAI__V_SET(u->lr), mu = GENAI__V_SET(u->momentum);
+    if (!pm) GENAI__EACH(n, const GENAI__V p = GENAI__LOAD(pp); GENAI__STORE(pp, GENAI__V_FNMA(lr, GENAI__K(gradient)(GENAI__LOAD(pg), p, u), p));)
+    else GENAI__EACH(n, const GENAI__V p = GENAI__LOAD(pp); const GENAI__V g = GENAI__K(gradient)(GENAI__LOAD(pg), p, u); const GENAI__V m = GENAI__V_FMA(mu, GENAI__LOAD(pm), g);
+                     GENAI__STORE(pm, m); GENAI__STORE(pp, GENAI__V_FNMA(lr, u->nesterov ? GENAI__V_FMA(mu, m, g) : m, p));)
+}
+static void GENAI__K(rmsprop)(size_t n, float *pp, const float *pg, float *pv, float *pm, const genai__update *u) {
+    const GENAI__V lr = GENAI__V_SET(u->lr), b = GENAI__V_SET(u->beta2), c = GENAI__V_SET(1.0f - u->beta2), eps = GENAI__V_SET(u->eps), mu = GENAI__V_SET(u->momentum);
+    GENAI__EACH(n, const GENAI__V p = GENAI__LOAD(pp); const GENAI__V g = GENAI__K(gradient)(GENAI__LOAD(pg), p, u);
+                const GENAI__V v = GENAI__V_FMA(b, GENAI__LOAD(pv), GENAI__V_MUL(c, GENAI__V_MUL(g, g))); GENAI__V d = GENAI__V_DIV(g, GENAI__V_ADD(GENAI__V_SQRT(v), eps)); GENAI__STORE(pv, v);
+                if (pm) { d = GENAI__V_FMA(mu, GENAI__LOAD(pm), d); GENAI__STORE(pm, d); }
+                GENAI__STORE(pp, GENAI__V_FNMA(lr, d, p));)
+}
+
+/* --- matrix tiles: ROWS x 16*PANELS accumulators stay in registers. AVX-512 8x48: 24 + 3 + 1 of 32; AVX2 6x16: 12 + 2 + 1
+ * of 16; NEON 6x16: 24 + 4 + 1 of 32. A is read one element at a time, so any two strides will do. --- */
+#define GENAI__W_EACH (16 / GENAI__W_LANES)
+#define GENAI__TILE(ROWS, PANELS)                                                                                      \
+    static void GENAI__K(tile_##ROWS##x##PANELS)(size_t k, const float *a, size_t a_row, size_t a_col, const float *b, size_t b_row, \
+                                                 size_t b_panel, float *c, size_t c_row, int add) {                    \
+        GENAI__W   s[ROWS][PANELS * GENAI__W_EACH], bv[PANELS * GENAI__W_EACH];                                                             \
+        int r, j;                                                                                                      \
+        if (add) { GENAI__UNROLL for (r = 0; r < ROWS; r++) { GENAI__UNROLL for (j = 0; j < PANELS * GENAI__W_EACH; j++)      \
+            s[r][j] = GENAI__W_LOAD(c + (size_t)r * c_row + j * GENAI__W_LANES); } }                                                 \
+        else { GENAI__UNROLL for (r = 0; r < ROWS; r++) { GENAI__UNROLL for (j = 0; j < PANELS * GENAI__W_EACH; j++) s[r][j] = GENAI__W_SET(0.0f); } } \
+        for (; k; k--, a += a_col, b += b_row) {                                                                       \
+            GENAI__UNROLL for (j = 0; j < PANELS * GENAI__W_EACH; j++) bv[j] = GENAI__W_LOAD(b + (size_t)(j / GENAI__W_EACH) * b_panel + j % GENAI__W_EACH * GENAI__W_LANES); \
+            GENAI__UNROLL for (r = 0; r < ROWS; r++) {                                                                 \
+                const GENAI__W av = GENAI__W_SET(a[(size_t)r * a_row]);                                                              \
+                GENAI__UNROLL for (j = 0; j < PANELS * GENAI__W_EACH; j++) s[r][j] = GENAI__W_FMA(av, bv[j], s[r][j]);               \
+            }                                                                                                          \
+        }                                                                                                              \
+        GENAI__UNROLL for (r = 0; r < ROWS; r++) { GENAI__UNROLL for (j = 0; j < PANELS * GENAI__W_EACH; j++)                 \
+            GENAI__W_STORE(c + (size_t)r * c_row + j * GENAI__W_LANES, s[r][j]); }                                                   \
+    }
+GENAI__TILE(4, 1)
+GENAI__TILE(2, 1)
+GENAI__TILE(1, 1)
+#if GENAI__PASS == 3
+GENAI__TILE(8, 1)
+GENAI__TILE(8, 2) GENAI__TILE(4, 2) GENAI__TILE(2, 2) GENAI__TILE(1, 2)
+GENAI__TILE(8, 3) GENAI__TILE(4, 3) GENAI__TILE(2, 3) GENAI__TILE(1, 3)
+#elif GENAI__PASS != 1
+GENAI__TILE(6, 1)
+#endif
+#undef GENAI__TILE
+
+static const genai__kernels GENAI__K(kernels) = {
+    GENAI__ISA,
+#if GENAI__PASS == 3
+    3, {8, 4, 2, 1},
+    {{GENAI__K(tile_8x1), GENAI__K(tile_4x1), GENAI__K(tile_2x1), GENAI__K(tile_1x1)},
+     {GENAI__K(tile_8x2), GENAI__K(tile_4x2), GENAI__K(tile_2x2), GENAI__K(tile_1x2)},
+     {GENAI__K(tile_8x3), GENAI__K(tile_4x3), GENAI__K(tile_2x3), GENAI__K(tile_1x3)}},
+#elif GENAI__PASS != 1
+    1, {6, 4, 2, 1},
+    {{GENAI__K(tile_6x1), GENAI__K(tile_4x1), GENAI__K(tile_2x1), GENAI__K(tile_1x1)}, {NULL, NULL, NULL, NULL}, {NULL, NULL, NULL, NULL}},
+#else
+    1, {4, 2, 1, 1},
+    {{GENAI__K(tile_4x1), GENAI__K(tile_2x1), GENAI__K(tile_1x1), GENAI__K(tile_1x1)}, {NULL, NULL, NULL, NULL}, {NULL, NULL, NULL, NULL}},
+#endif
+#define GENAI__X(name, f, d1, d2) {GENAI__K(name##_f), GENAI__K(name##_d1), GENAI__K(name##_d2)},
+    GENAI__UNARY_OPS(GENAI__X)
+#undef GENAI__X
+#define GENAI__X(name, f) GENAI__K(name##_binary),
+    GENAI__BINARY_OPS(GENAI__X)
+#undef GENAI__X
+    GENAI__K(sum), GENAI__K(sum_squares), GENAI__K(maximum), GENAI__K(add_to), GENAI__K(lerp), GENAI__K(column_sums),
+    GENAI__K(column_squares), GENAI__K(column_affine), GENAI__K(column_products), GENAI__K(column_combine), GENAI__K(normal_pairs),
+    GENAI__K(adam), GENAI__K(sgd), GENAI__K(rmsprop)};
+
+#undef GENAI__V
+#undef GENAI__W
+#undef GENAI__W_LANES
+#undef GENAI__W_EACH
+#undef GENAI__W_LOAD
+#undef GENAI__W_STORE
+#undef GENAI__W_SET
+#undef GENAI__W_FMA
+#undef GENAI__V_LOAD
+#undef GENAI__V_STORE
+#undef GENAI__V_SET
+#undef GENAI__V_ADD
+#undef GENAI__V_SUB
+#undef GENAI__V_MUL
+#undef GENAI__V_DIV
+#undef GENAI__V_FMA
+#undef GENAI__V_FNMA
+#undef GENAI__V_SQRT
+#undef GENAI__V_IF_GT
+#undef GENAI__V_NEG
+#undef GENAI__V_ABS
+#undef GENAI__V_EXP
+#undef GENAI__V_EXPM1
+#undef GENAI__V_LOG
+#undef GENAI__V_TANH
+#undef GENAI__V_SIGMOID
+#undef GENAI__V_SOFTPLUS
+#undef GENAI__V_GELU
+#undef GENAI__V_GELU_D1
+#undef GENAI__V_GELU_D2
+#undef GENAI__V_SILU_D1
+#undef GENAI__V_SILU_D2
+#undef GENAI__LOAD
+#undef GENAI__STORE
+#undef GENAI__EACH
+#undef GENAI__FUNCTION
+#undef GENAI__K
+#undef GENAI__PASTE
+#undef GENAI__PASTE2
+#undef GENAI__SUFFIX
+#undef GENAI__ISA
+#endif /* GENAI__PASS */
+
+/*
+--------------------------------------------------------------------------------
+This software is available under two licences: choose the one you prefer.
+--------------------------------------------------------------------------------
+ALTERNATIVE A - MIT License
+
+Copyright (c) 2025 the genai.h authors
+
+Permission is hereby granted, free of charge, to any person obtaining a copy of
+this software and associated documentation files (the "Software"), to deal in
+the Software without restriction, including without limitation the rights to
+use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies
+of the Software, and to permit persons to whom the Software is furnished to do
+so, subject to the following conditions:
+
+The above copyright notice and this permission notice shall be included in all
+copies or substantial portions of the Software.
+
+THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR
+IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY,
+FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE
+AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER
+LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM,
+OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE
+SOFTWARE.
+--------------------------------------------------------------------------------
+ALTERNATIVE B - Public Domain (www.unlicense.org)
+
+This is free and unencumbered software released into the public domain.
+
+Anyone is free to copy, modify, publish, use, compile, sell, or distribute this
+software, either in source code form or as a compiled binary, for any purpose,
+commercial or non-commercial, and by any means.
+
+In jurisdictions that recognize copyright laws, the author or authors of this
+software dedicate any and all copyright interest in the software to the public
+domain. We make this dedication for the benefit of the public at large and to
+the detriment of our heirs and successors. We intend this dedication to be an
+overt act of relinquishment in perpetuity of all present and future rights to
+this software under copyright law.
+
+THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR
+IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY,
+FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE
+AUTHORS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN
+ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION
+WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+--------------------------------------------------------------------------------
+*/

@@ -1,0 +1,200 @@
+#!/bin/sh
+# Holds genai.h against its promises to whoever includes it: compilers, languages, warnings, switches, symbols, compile time.
+# Run in the project's root; needs gcc and clang (what is missing is said and skipped). Last line: "compile: N passed, N failed".
+root=$(pwd)
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+cp genai.h "$work/genai.h"
+cd "$work" || exit 1
+passed=0 failed=0 log=$work/log
+strict="-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wdouble-promotion -Wcast-qual -Wundef -Werror"
+
+check() { # check NAME COMMAND...: passes if the command succeeds and says nothing
+    name=$1
+    shift
+    if "$@" >"$log" 2>&1 && [ ! -s "$log" ]; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "compile: FAILED $name"
+        head -n 12 "$log" | sed 's/^/    /'
+    fi
+}
+runs() { # runs NAME PROGRAM...: passes if the program ends with status 0
+    name=$1
+    shift
+    if "$@" >"$log" 2>&1; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "compile: FAILED $name (status $?)"
+        tail -n 12 "$log" | sed 's/^/    /'
+    fi
+}
+have() { command -v "$1" >/dev/null || { echo "compile: skipped $1: it isn't installed"; false; }; }
+
+# --- what is compiled ---
+printf '#include "genai.h"\n' >plain.c
+printf '#define GENAI_IMPLEMENTATION\n#include "genai.h"\n' >whole.c
+cat >stb.c <<'END'
+#if defined(__GNUC__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wcast-qual"
+#endif
+#include <stb/stb_image.h>
+#include <stb/stb_image_write.h>
+#if defined(__GNUC__)
+#pragma GCC diagnostic pop
+#endif
+#define GENAI_IMPLEMENTATION
+#include "genai.h"
+END
+# A small training: from memory, so that it runs without a file system too. Valid C99 and C++11.
+cat >small.h <<'END'
+#include <string.h>
+static void *small_no_open(void *user, const char *path, int write) { (void)user; (void)path; (void)write; return NULL; }
+static int small(void) {
+    static float       images[4 * 8 * 8 * 3], made[4 * 8 * 8 * 3];
+    genai_ctx_desc     desc;
+    genai_model_desc   what;
+    genai_losses       losses;
+    genai_ctx         *ctx;
+    genai_model       *model;
+    int                i, status = 1;
+    memset(&desc, 0, sizeof desc);
+    memset(&what, 0, sizeof what);
+    for (i = 0; i < 4 * 8 * 8 * 3; i++) images[i] = (float)(i % 7) / 7.0f;
+    desc.threads = 2;
+#ifdef GENAI_NO_SIMD
+    desc.isa = GENAI_ISA_SCALAR;
+#endif
+    ctx = genai_ctx_create(&desc);
+    if (!ctx) return 1;
+    what.preset = "vae";
+    what.width = what.height = 8;
+    what.channels = 3;
+    what.decoder = "dense 32 | relu | dense $D | reshape $Hx$Wx$C";
+    what.encoder = "flatten | dense 32 | relu";
+    model = genai_model_create(ctx, &what);
+    for (i = 0; i < 3; i++) genai_model_step(model, 4, images, &losses);
+    genai_model_sample(model, 1, 4, made);
+    if (!genai_ctx_report(ctx) && made[0] >= 0 && made[0] <= 1) status = 0;
+    (void)small_no_open;
+    genai_ctx_destroy(ctx);
+    return status;
+}
+END
+printf '#define GENAI_IMPLEMENTATION\n#include "genai.h"\n#include "small.h"\nint main(void) { return small(); }\n' >run.c
+printf '#define GENAI_STATIC\n#define GENAI_IMPLEMENTATION\n#include "genai.h"\n#include "small.h"\nint other(void);\nint other(void) { return small(); }\n' >other.c
+printf '#define GENAI_STATIC\n#define GENAI_IMPLEMENTATION\n#include "genai.h"\n#include "small.h"\nint other(void);\nint main(void) { return small() || other(); }\n' >main.c
+printf '#include "genai.h"\n#include "small.h"\nint other(void);\nint other(void) { return small(); }\n' >user.c
+printf '#include "genai.h"\n#include "small.h"\nint other(void);\nint main(void) { return small() || other(); }\n' >user_main.c
+# Non-finite numbers are noticed under -ffast-math too.
+cat >fast.c <<'END'
+#define GENAI_IMPLEMENTATION
+#include "genai.h"
+#include <string.h>
+static void quiet(void *user, genai_log_level level, const char *text) { (void)user; (void)level; (void)text; }
+int main(void) {
+    const uint32_t       nan_bits = 0x7fc00000u;
+    const int            dim[1] = {4};
+    float                bad, before;
+    genai_ctx_desc       desc;
+    genai_optimizer_desc rule;
+    genai_ctx           *ctx;
+    genai_tensor        *t, *loss;
+    genai_optimizer     *optimizer;
+    memcpy(&bad, &nan_bits, sizeof bad);
+    memset(&desc, 0, sizeof desc);
+    memset(&rule, 0, sizeof rule);
+    desc.log = quiet;
+    ctx = genai_ctx_create(&desc);
+    t = genai_tensor_create(ctx, 1, dim);
+    if (!t) return 1;
+    t->requires_grad = 1;
+    t->data[0] = before = 0.5f;
+    optimizer = genai_optimizer_create(ctx, &rule);
+    genai_optimizer_add_tensor(optimizer, t, 1);
+    genai_optimizer_zero(optimizer);
+    loss = genai_sum(genai_mul(t, genai_scalar(ctx, bad)), 0);
+    if (genai_backward(loss) == GENAI_OK && genai_optimizer_step(optimizer) != GENAI_ERROR_NONFINITE) return 2;
+    return t->data[0] != before ? 3 : 0;
+}
+END
+
+# --- compilers, languages, optimisation, warnings ---
+for one in "gcc -std=c99" "clang -std=c99" "g++ -std=c++11 -xc++" "clang++ -std=c++11 -xc++"; do
+    have "${one%% *}" || continue
+    extra=
+    case $one in *c99) extra="-Wstrict-prototypes -Wmissing-prototypes" ;; esac
+    check "$one: plain include" $one $strict $extra -fsyntax-only plain.c
+    for level in -O0 -O2; do
+        check "$one $level: implementation" $one $level $strict $extra -c whole.c -o whole.o
+    done
+    check "$one: with stb" $one -O0 $strict $extra -c stb.c -o stb.o
+done
+have gcc && check "gcc -std=c11 -O3 -march=native" gcc -std=c11 -O3 -march=native $strict -c whole.c -o whole.o
+
+# --- switches, each alone, in both languages: compiled without a warning, and a small training runs ---
+for one in "gcc -std=c99" "clang++ -std=c++11 -xc++"; do
+    have "${one%% *}" || continue
+    for switch in "" -DGENAI_STATIC -DGENAI_NO_STDIO -DGENAI_NO_THREADS -DGENAI_NO_SIMD; do
+        check "$one $switch" $one $strict $switch -O0 -c run.c -o run.o
+        ${one%% *} run.o -o run -lm >/dev/null 2>&1
+        runs "$one $switch: a small training" ./run
+    done
+done
+
+# --- several files in one program ---
+if have gcc; then
+    check "one implementation, two users" gcc -std=c99 -O0 $strict whole.c user.c user_main.c -o run -lm
+    runs "one implementation, two users: run" ./run
+    check "two GENAI_STATIC files" gcc -std=c99 -O0 $strict main.c other.c -o run -lm
+    runs "two GENAI_STATIC files: run" ./run
+    mkdir renamed
+    cp genai.h renamed/images.h
+    sed 's/genai\.h/images.h/' run.c >renamed/run.c
+    cp small.h renamed/
+    check "GENAI_HEADER_FILENAME" gcc -std=c99 -O0 $strict '-DGENAI_HEADER_FILENAME="images.h"' renamed/run.c -o run -lm
+    runs "GENAI_HEADER_FILENAME: run" ./run
+    for fast in "gcc -O2" "gcc -O3 -march=native" "clang -O2"; do
+        have "${fast%% *}" || continue
+        $fast -ffast-math fast.c -o fast -lm >/dev/null 2>&1
+        runs "$fast -ffast-math: not a number is noticed" ./fast
+    done
+fi
+
+# --- symbols: only genai_ defined; nothing that ends, prints, asks or changes the process; no mutable data ---
+for cc in gcc clang; do
+    have $cc || continue
+    $cc -std=c99 -O2 -c whole.c -o whole.o
+    check "$cc: only genai_ symbols" sh -c 'nm whole.o | awk '\''$2 ~ /^[A-TV-Z]$/ && $3 !~ /^genai_/'\'
+    check "$cc: no call that a guest may not make" sh -c \
+        'nm whole.o | awk '\''$1 == "U"'\'' | grep -E " (abort|exit|_exit|printf|puts|signal|rand|srand|getenv|setlocale|__assert_fail|atexit|system)$"; true'
+    check "$cc: no mutable data" sh -c "size -A whole.o | awk '\$1 ~ /^[.]t?(data|bss)/ && \$1 !~ /^[.]data[.]rel[.]ro/ && \$2 != 0 { print \$1, \$2 }'"
+    $cc -std=c99 -O2 -DGENAI_NO_STDIO -c whole.c -o bare.o
+    check "$cc: GENAI_NO_STDIO uses no file and no stream" sh -c \
+        'nm bare.o | awk '\''$1 == "U"'\'' | grep -E " (fopen|fclose|fread|fwrite|fputs|fputc|stderr|stdout|open|read|write|rename|unlink|mkdir|opendir)$"; true'
+done
+
+# --- compile time: processor time, since others may use the machine too; the best of three ---
+best() {
+    least=999999
+    for i in 1 2 3; do
+        took=$(sh -c '"$@" >/dev/null 2>&1; times' sh "$@" | awk 'NR == 2 { split($1, t, /[ms]/); print int(1000 * (60 * t[1] + t[2])) }')
+        [ "$took" -lt $least ] && least=$took
+    done
+    echo $least
+}
+if have gcc; then
+    : >empty.c
+    whole=$(best gcc -O2 -c whole.c -o whole.o)
+    include=$(($(best gcc -O2 -fsyntax-only plain.c) - $(best gcc -O2 -fsyntax-only empty.c)))
+    echo "compile: implementation $whole ms, plain include $include ms (gcc -O2)"
+    check "implementation compiles in less than 6 s" [ "$whole" -lt 6000 ]
+    check "a plain include costs less than 0.03 s" [ "$include" -lt 30 ]
+fi
+
+cd "$root" || exit 1
+echo "compile: $passed passed, $failed failed"
+[ "$failed" -eq 0 ]

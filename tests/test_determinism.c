@@ -1,0 +1,252 @@
+/* Same seed, same bits: trains every preset for a few steps (a shuffle, a mirrored batch, a last partial batch, past the
+ * first steps of the optimisers), hashes all that was learned and two samples, and compares with the hash below, which
+ * holds for every instruction set, thread count, compiler, optimisation level, and after a resume half-way.
+ *
+ *   test_determinism [isa=NAME] [threads=N] [preset=NAME] [small] [straight] [print]
+ *
+ * Without arguments: the best instruction set with 1 and 3 threads, and the scalar pass for the small presets. small:
+ * leaves out those that take the scalar pass more than seconds. straight: without the resume. print: shows the hashes.
+ * determinism.sh runs it through compilers, levels and machines. When the arithmetic is changed on purpose: `print`. */
+#define GENAI_IMPLEMENTATION
+#include "../genai.h"
+#include "check.h"
+
+typedef struct golden {
+    const char *preset;
+    int         width, height, channels; /* as small as it can be; not square where any size goes */
+    int         steps;                   /* of batches of 3, from epochs of 5 images: 3, 2, 3, 2  */
+    int         large;
+    const char *hash;
+} golden;
+
+static const golden goldens[] = {
+    { "gan", 12, 16, 3, 4, 0, "0f6ecc0a05f822b8" },
+    { "vae", 12, 16, 4, 4, 0, "5400148279874395" },
+    { "vaegan", 12, 16, 3, 4, 0, "1b520d8bb24c64aa" },
+    { "dcgan_k4", 32, 32, 1, 2, 1, "0ccfc307ac743457" },
+    { "dcgan_k5", 32, 32, 1, 2, 1, "484e4b75883372f1" },
+    { "dcgan64", 64, 64, 1, 2, 1, "8afb0a7325f26b87" },
+    { "gan_dense_conv", 32, 32, 1, 2, 1, "b77c4621fb16adbd" },
+    { "vae_mlp", 9, 7, 3, 4, 0, "20d9d4d0e6ba2cb2" },
+    { "vae_400_20", 9, 7, 1, 4, 0, "d539c9007d45ae01" },
+    { "vae_conv_k5", 32, 32, 1, 2, 1, "63bbd18d30bd33a1" },
+    { "ae_32", 9, 7, 2, 4, 0, "c293d8ebddf57c28" },
+    { "vaegan_mlp", 9, 7, 1, 4, 0, "cba95de09286294f" },
+};
+
+/* --- files in memory --- */
+typedef struct memory_file {
+    char   name[64];
+    char  *data;
+    size_t size;
+} memory_file;
+static memory_file store[8];
+typedef struct memory_handle {
+    memory_file *file;
+    size_t       at;
+} memory_handle;
+
+static memory_file *find(const char *name) {
+    size_t i;
+    for (i = 0; i < sizeof store / sizeof store[0]; i++)
+        if (store[i].data && !strcmp(store[i].name, name)) return &store[i];
+    return NULL;
+}
+static int memory_remove(void *user, const char *path) {
+    memory_file *f = find(path);
+    (void)user;
+    if (!f) return 1;
+    free(f->data);
+    memset(f, 0, sizeof *f);
+    return 0;
+}
+static void *memory_open(void *user, const char *path, int write) {
+    memory_file   *f = find(path);
+    memory_handle *h;
+    size_t         i;
+    if (write == 1 && f) {
+        memory_remove(user, path);
+        f = NULL;
+    }
+    for (i = 0; write && !f && i < sizeof store / sizeof store[0]; i++)
+        if (!store[i].data) {
+            f = &store[i];
+            snprintf(f->name, sizeof f->name, "%s", path);
+            f->data = (char *)malloc(1);
+        }
+    if (!f || !f->data || !(h = (memory_handle *)malloc(sizeof *h))) return NULL;
+    h->file = f;
+    h->at = 0;
+    return h;
+}
+static long memory_read(void *user, void *file, void *to, size_t bytes) {
+    memory_handle *h = (memory_handle *)file;
+    (void)user;
+    if (bytes > h->file->size - h->at) bytes = h->file->size - h->at;
+    memcpy(to, h->file->data + h->at, bytes);
+    h->at += bytes;
+    return (long)bytes;
+}
+static long memory_write(void *user, void *file, const void *from, size_t bytes) {
+    memory_handle *h = (memory_handle *)file;
+    char          *larger = h->at + bytes > h->file->size ? (char *)realloc(h->file->data, h->at + bytes) : h->file->data;
+    (void)user;
+    if (!larger) return -1;
+    h->file->data = larger;
+    if (h->at + bytes > h->file->size) h->file->size = h->at + bytes;
+    memcpy(larger + h->at, from, bytes);
+    h->at += bytes;
+    return (long)bytes;
+}
+static int memory_append(void *user, void *file) {
+    memory_handle *h = (memory_handle *)file;
+    (void)user;
+    h->at = h->file->size;
+    return 0;
+}
+static int memory_sync(void *user, void *file) { (void)user; (void)file; return 0; }
+static int memory_close(void *user, void *file) { (void)user; free(file); return 0; }
+static int memory_rename(void *user, const char *from, const char *to) {
+    memory_file *f = find(from);
+    if (!f) return 1;
+    memory_remove(user, to);
+    snprintf(f->name, sizeof f->name, "%s", to);
+    return 0;
+}
+static int memory_make_dir(void *user, const char *path) { (void)user; (void)path; return 0; }
+static int memory_list(void *user, const char *path, void (*entry)(void *to, const char *name, int is_dir), void *to) {
+    (void)user; (void)path; (void)entry; (void)to;
+    return 1;
+}
+
+/* --- one run --- */
+static uint64_t hash_bytes(uint64_t hash, const void *p, size_t n) { /* FNV-1a */
+    const unsigned char *c = (const unsigned char *)p;
+    for (; n; n--) hash = (hash ^ *c++) * 0x100000001b3u;
+    return hash;
+}
+
+static genai_ctx *make_context(genai_isa isa, int threads) {
+    genai_ctx_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.seed = 7;
+    desc.isa = isa;
+    desc.threads = threads;
+    desc.io.open = memory_open;
+    desc.io.read = memory_read;
+    desc.io.write = memory_write;
+    desc.io.append = memory_append;
+    desc.io.sync = memory_sync;
+    desc.io.close = memory_close;
+    desc.io.rename = memory_rename;
+    desc.io.remove = memory_remove;
+    desc.io.make_dir = memory_make_dir;
+    desc.io.list = memory_list;
+    return genai_ctx_create(&desc);
+}
+
+/* The hash as text, or the error. half: 1 stops after half of the steps, and goes on in a new context from the file. */
+static const char *run(const golden *g, genai_isa isa, int threads, int half) {
+    static char        text[600];
+    genai_ctx         *ctx = make_context(isa, threads);
+    genai_dataset_desc images;
+    genai_dataset     *data;
+    genai_model_desc   desc;
+    genai_model       *model;
+    genai_fit_desc     fit;
+    uint64_t           hash = 0xcbf29ce484222325u, header = 0;
+    memory_file       *f;
+    float             *samples;
+    int                i;
+    memset(&images, 0, sizeof images);
+    memset(&desc, 0, sizeof desc);
+    memset(&fit, 0, sizeof fit);
+    images.width = g->width;
+    images.height = g->height;
+    images.channels = g->channels;
+    images.flip = 1;
+    desc.preset = g->preset;
+    data = genai_dataset_sprites(ctx, 5, &images);
+    desc.data = data;
+    model = genai_model_create(ctx, &desc);
+    fit.batch = 3;
+    fit.steps = half ? g->steps / 2 : g->steps;
+    genai_model_fit(model, data, &fit);
+    genai_model_save_checkpoint(model, "model");
+    if (half) {
+        const char *failed = genai_ctx_error(ctx);
+        if (failed[0]) snprintf(text, sizeof text, "%s", failed);
+        if (failed[0]) { genai_ctx_destroy(ctx); return text; }
+        genai_ctx_destroy(ctx);
+        ctx = make_context(isa, threads);
+        data = genai_dataset_sprites(ctx, 5, &images);
+        model = genai_model_load(ctx, "model");
+        fit.steps = g->steps;
+        genai_model_fit(model, data, &fit);
+        genai_model_save_checkpoint(model, "model");
+    }
+    samples = (float *)calloc((size_t)(2 * g->width * g->height * g->channels), sizeof(float));
+    if (!samples) exit(2);
+    genai_model_sample(model, 3, 2, samples);
+    f = find("model");
+    if (genai_ctx_result(ctx) || !f || f->size < 8) snprintf(text, sizeof text, "%s", genai_ctx_error(ctx));
+    else if (genai_model_steps(model) != g->steps) snprintf(text, sizeof text, "%ld steps, not %d", genai_model_steps(model), g->steps);
+    else {
+        for (i = 7; i >= 0; i--) header = header << 8 | (unsigned char)f->data[i];
+        hash = hash_bytes(hash, f->data + 8 + header, f->size - 8 - (size_t)header); /* the tensors' values, not the text before them */
+        hash = hash_bytes(hash, samples, (size_t)(2 * g->width * g->height * g->channels) * sizeof(float));
+        snprintf(text, sizeof text, "%08lx%08lx", (unsigned long)(hash >> 32), (unsigned long)(hash & 0xffffffffu));
+    }
+    free(samples);
+    genai_ctx_destroy(ctx);
+    memory_remove(NULL, "model");
+    return text;
+}
+
+static void check_one(const golden *g, genai_isa isa, int threads, int half) {
+    const char *hash = run(g, isa, threads, half);
+    CHECK(!strcmp(hash, g->hash), "%s, %s, %d threads%s: %s, not %s", g->preset, genai_isa_name(isa), threads, half ? ", resumed half-way" : "", hash, g->hash);
+}
+
+int main(int argc, char **argv) {
+    const char *preset = NULL;
+    genai_isa   isa = GENAI_ISA_BEST;
+    int         threads = 0, chosen = 0, print = 0, small = 0, straight = 0, i, k, known;
+    for (i = 1; i < argc; i++) {
+        if (!strncmp(argv[i], "preset=", 7)) preset = argv[i] + 7;
+        else if (!strncmp(argv[i], "threads=", 8)) { threads = atoi(argv[i] + 8); chosen = 1; }
+        else if (!strncmp(argv[i], "isa=", 4)) {
+            for (k = 0; k < 5 && strcmp(argv[i] + 4, genai_isa_name((genai_isa)k)) != 0; k++) {}
+            isa = (genai_isa)k;
+            chosen = 1;
+        } else if (!strcmp(argv[i], "print")) print = 1;
+        else if (!strcmp(argv[i], "small")) small = 1;
+        else if (!strcmp(argv[i], "straight")) straight = 1;
+        else { printf("unknown argument %s\n", argv[i]); return 2; }
+    }
+    if (chosen) {
+        genai_ctx *ctx = make_context(isa, 1);
+        if (!ctx) return 2; /* the reason is in the log */
+        genai_ctx_destroy(ctx);
+    }
+    for (i = 0; i < genai_preset_count(); i++) {
+        const char   *name = genai_preset_at(i)->name;
+        const golden *g = NULL;
+        for (k = 0; k < (int)(sizeof goldens / sizeof goldens[0]); k++)
+            if (!strcmp(goldens[k].preset, name)) g = &goldens[k];
+        CHECK(g != NULL, "preset %s has no hash here", name);
+        if (!g || (preset && strcmp(preset, name) != 0) || (small && g->large)) continue;
+        if (print) printf("%s %s\n", name, run(g, isa, threads, 0));
+        else if (chosen) {
+            check_one(g, isa, threads, 0);
+            if (!straight) check_one(g, isa, threads, 1);
+        } else {
+            check_one(g, GENAI_ISA_BEST, 1, 0);
+            check_one(g, GENAI_ISA_BEST, 3, 1);
+            if (!g->large) check_one(g, GENAI_ISA_SCALAR, 2, 0);
+        }
+    }
+    for (known = 0, i = 0; i < genai_preset_count(); i++) known += preset && !strcmp(preset, genai_preset_at(i)->name);
+    CHECK(!preset || known == 1, "no preset %s", preset);
+    return CHECK_DONE("determinism");
+}

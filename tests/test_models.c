@@ -1,0 +1,913 @@
+/* Model families, fit and model files: what a step may touch, gradient routing, resume, guards, bad settings and files. */
+#define GENAI_IMPLEMENTATION
+#include "../genai.h"
+#include "check.h"
+
+/* --- an allocator that counts and can fail, files in memory, contexts of both --- */
+typedef struct allocations { long live, calls, fail_at; } allocations;
+static void *counted_alloc(void *user, size_t bytes) {
+    allocations *a = (allocations *)user;
+    if (a->calls++ == a->fail_at) return NULL;
+    a->live++;
+    return malloc(bytes);
+}
+static void counted_free(void *user, void *p) {
+    ((allocations *)user)->live--;
+    free(p);
+}
+
+typedef struct memory_file { char path[96]; unsigned char *p; size_t n, at; } memory_file;
+typedef struct memory_disk { memory_file file[64]; } memory_disk;
+static memory_disk disk; /* shared by all contexts of this program */
+
+static memory_file *disk_find(const char *path) {
+    int i;
+    for (i = 0; i < 64; i++)
+        if (!strcmp(disk.file[i].path, path)) return &disk.file[i];
+    return NULL;
+}
+static int disk_remove(void *user, const char *path) {
+    memory_file *f = disk_find(path);
+    (void)user;
+    if (!f) return -1;
+    free(f->p);
+    memset(f, 0, sizeof *f);
+    return 0;
+}
+static void *disk_open(void *user, const char *path, int write) {
+    memory_file *f = disk_find(path);
+    if (write == 1 && f) disk_remove(user, path);
+    if (write && (write == 1 || !f)) {
+        f = disk_find("");
+        if (f) snprintf(f->path, sizeof f->path, "%s", path);
+    }
+    if (f) f->at = 0;
+    return f;
+}
+static long disk_read(void *user, void *file, void *to, size_t n) {
+    memory_file *f = (memory_file *)file;
+    (void)user;
+    if (n > f->n - f->at) n = f->n - f->at;
+    if (n) memcpy(to, f->p + f->at, n);
+    f->at += n;
+    return (long)n;
+}
+static long disk_write(void *user, void *file, const void *p, size_t n) {
+    memory_file *f = (memory_file *)file;
+    (void)user;
+    f->p = (unsigned char *)realloc(f->p, f->n + n + 1);
+    memcpy(f->p + f->n, p, n);
+    f->n += n;
+    return (long)n;
+}
+static int disk_nothing(void *user, void *file) { (void)user; (void)file; return 0; }
+static int disk_rename(void *user, const char *from, const char *to) {
+    memory_file *f = disk_find(from);
+    if (!f) return -1;
+    disk_remove(user, to);
+    snprintf(f->path, sizeof f->path, "%s", to);
+    return 0;
+}
+static int disk_make_dir(void *user, const char *path) { (void)user; (void)path; return 0; }
+static int disk_list(void *user, const char *path, void (*entry)(void *, const char *, int), void *to) {
+    (void)user; (void)path; (void)entry; (void)to;
+    return -1;
+}
+static void disk_clear(void) {
+    int i;
+    for (i = 0; i < 64; i++) free(disk.file[i].p);
+    memset(&disk, 0, sizeof disk);
+}
+
+static genai_ctx *make_ctx(uint64_t seed, allocations *a) {
+    genai_ctx_desc d;
+    memset(&d, 0, sizeof d);
+    d.seed = seed;
+    d.threads = 2;
+    d.log = check_quiet;
+    if (a) {
+        d.allocator.alloc = counted_alloc;
+        d.allocator.free = counted_free;
+        d.allocator.user = a;
+    }
+    d.io.open = disk_open;
+    d.io.read = disk_read;
+    d.io.write = disk_write;
+    d.io.append = disk_nothing;
+    d.io.sync = disk_nothing;
+    d.io.close = disk_nothing;
+    d.io.rename = disk_rename;
+    d.io.remove = disk_remove;
+    d.io.make_dir = disk_make_dir;
+    d.io.list = disk_list;
+    return genai_ctx_create(&d);
+}
+
+/* --- small models --- */
+static genai_model_desc desc_of(const char *preset, int width, int height, int channels) {
+    genai_model_desc d;
+    memset(&d, 0, sizeof d);
+    d.preset = preset;
+    d.width = width;
+    d.height = height;
+    d.channels = channels;
+    return d;
+}
+static genai_model *make(genai_ctx *g, const char *preset, int width, int height, int channels) {
+    genai_model_desc d = desc_of(preset, width, height, channels);
+    return genai_model_create(g, &d);
+}
+/* Dense nets on 4x4 grey images, for every family; with_norm adds batch norm to what makes images. */
+static genai_model_desc small_desc(const char *family, int with_norm) {
+    genai_model_desc d = desc_of(family, 4, 4, 1);
+    d.latent = 3;
+    d.lr = 0.01f;
+    if (!strcmp(family, "gan")) d.generator = with_norm ? "dense 8 | batchnorm | relu | dense $D | tanh" : "dense 8 | relu | dense $D | tanh";
+    else d.decoder = with_norm ? "dense 8 | batchnorm | relu | dense $D" : "dense 8 | relu | dense $D";
+    if (strcmp(family, "gan")) d.encoder = "dense 8 | relu | dense 2*$Z";
+    if (strcmp(family, "vae")) d.discriminator = with_norm ? "dense 8 | batchnorm | lrelu 0.2 | dense 1" : "dense 8 | lrelu 0.2 | dense 1";
+    if (!strcmp(family, "vaegan")) d.likelihood = "features";
+    return d;
+}
+static genai_model *make_small(genai_ctx *g, const char *family, int with_norm) {
+    genai_model_desc d = small_desc(family, with_norm);
+    return genai_model_create(g, &d);
+}
+
+static float images[16 * 64 * 64 * 4];
+static void fill_images(size_t n) {
+    size_t i;
+    for (i = 0; i < n; i++) images[i] = (float)((i * 2654435761u >> 8) % 1000) / 999.0f;
+}
+
+static size_t model_bytes(genai_model *m, float *to) { /* all parameters, statistics and averages; to NULL: the count */
+    size_t n = 0;
+    int    role, average;
+    for (role = 0; role < GENAI__ROLES; role++)
+        for (average = 0; average < 2; average++) {
+            genai_net *net = average ? m->average[role] : m->net[role];
+            if (!net) continue;
+            if (to) {
+                memcpy(to + n, net->values, net->size * sizeof(float));
+                memcpy(to + n + net->size, net->running, net->running_size * sizeof(float));
+            }
+            n += net->size + net->running_size;
+        }
+    return n;
+}
+static float *model_copy(genai_model *m) {
+    float *p = (float *)malloc((model_bytes(m, NULL) + 1) * sizeof(float));
+    model_bytes(m, p);
+    return p;
+}
+static int same_models(genai_model *a, genai_model *b) {
+    float *p = model_copy(a), *q = model_copy(b);
+    size_t n = model_bytes(a, NULL);
+    int    same = n == model_bytes(b, NULL) && !memcmp(p, q, n * sizeof(float));
+    free(p);
+    free(q);
+    return same;
+}
+
+static const char *const families[] = {"gan", "vae", "vaegan"};
+
+/* --- the default presets take any size, every preset runs without allocating --- */
+static void test_sizes(void) {
+    static const int size[][2] = {{8, 8}, {9, 13}, {16, 16}, {28, 28}, {33, 20}, {40, 24}, {24, 40}, {5, 7}, {1, 1}};
+    genai_ctx *g = make_ctx(1, NULL);
+    float     *out = (float *)malloc(2 * 40 * 40 * 4 * sizeof *out);
+    int        s, f;
+    for (s = 0; s < 9; s++)
+        for (f = 0; f < 3; f++) {
+            int          channels = 1 + (s + f) % 4, w = size[s][0], h = size[s][1], i, good = 1;
+            genai_losses losses;
+            genai_model *m = make(g, families[f], w, h, channels);
+            fill_images((size_t)(3 * w * h * channels));
+            CHECK(m && !genai_model_step(m, 3, images, &losses) && !losses.skipped, "%s %dx%dx%d: %s", families[f], w, h, channels, genai_ctx_error(g));
+            CHECK(m && !genai_model_sample(m, 1, 2, out), "%s", genai_ctx_error(g));
+            for (i = 0; i < 2 * w * h * channels; i++) good = good && out[i] >= 0 && out[i] <= 1;
+            CHECK(good, "%s %dx%dx%d: samples are not in [0,1]", families[f], w, h, channels);
+            genai_model_destroy(m);
+            genai_ctx_clear(g);
+        }
+    free(out);
+    genai_ctx_destroy(g);
+}
+
+static void test_presets(void) {
+    int p;
+    for (p = 0; p < genai_preset_count(); p++) {
+        const genai_preset *row = genai_preset_at(p);
+        allocations         a = {0, 0, -1};
+        genai_ctx          *g = make_ctx(1, &a);
+        int                 side = row->width ? row->width : 16;
+        genai_model        *m = make(g, row->name, side, side, row->width ? 0 : 1);
+        genai_losses        losses;
+        float              *out = (float *)malloc(5 * 64 * 64 * 3 * sizeof *out), *again = (float *)malloc(5 * 64 * 64 * 3 * sizeof *out);
+        long                calls;
+        CHECK(m && genai__family_of(row->family) == m->family, "%s: %s", row->name, genai_ctx_error(g));
+        if (m) {
+            fill_images(4 * genai__pixels(m));
+            CHECK(!genai_model_step(m, 4, images, &losses) && !genai_model_step(m, 3, images, &losses), "%s: %s", row->name, genai_ctx_error(g));
+            CHECK(!genai_model_sample(m, 1, 5, out), "%s: %s", row->name, genai_ctx_error(g));
+            calls = a.calls;
+            CHECK(!genai_model_step(m, 4, images, &losses) && !genai_model_step(m, 3, images, NULL) && !losses.skipped, "%s: %s", row->name, genai_ctx_error(g));
+            CHECK(!genai_model_sample(m, 2, 5, out), "%s", genai_ctx_error(g));
+            CHECK(a.calls == calls, "%s: %ld allocations after the first steps", row->name, a.calls - calls);
+            CHECK(!genai_model_sample(m, 2, 3, again) && !memcmp(out, again, 3 * genai__pixels(m) * sizeof *out), "%s: image i depends on n", row->name);
+            CHECK(losses.count >= 2 && losses.name[0] && losses.value[0] > 0, "%s: losses", row->name);
+        }
+        genai_ctx_destroy(g);
+        CHECK(a.live == 0, "%s: %ld blocks leaked", row->name, a.live);
+        free(out);
+        free(again);
+    }
+}
+
+/* --- who learns --- */
+static void test_gan_routing(void) { /* T01, T02: D's step leaves G alone, G's step leaves D alone */
+    genai_ctx    *g = make_ctx(3, NULL);
+    genai_model  *a = make_small(g, "gan", 1), *b = make_small(g, "gan", 1);
+    genai_net    *ga = a->net[GENAI__GENERATOR], *da = a->net[GENAI__DISCRIMINATOR], *db = b->net[GENAI__DISCRIMINATOR];
+    float        *before, value;
+    genai_tensor *x, *fake;
+    fill_images(5 * 16);
+    before = (float *)malloc((ga->size + 1) * sizeof *before);
+    memcpy(before, ga->values, ga->size * sizeof *before);
+    genai_random_at(g, GENAI__STREAM_STEP, 0);
+    x = genai__model_input(a, 5, images);
+    fake = genai__images(a, genai_net_forward(ga, genai__latents(a, 5), GENAI_TRAIN));
+    CHECK(!genai__learn_discriminator(a, x, fake, NULL, &value), "%s", genai_ctx_error(g));
+    genai_tape_release(g, 0);
+    CHECK(!memcmp(before, ga->values, ga->size * sizeof *before), "D's step changed G");
+    memset(before, 0, ga->size * sizeof *before);
+    CHECK(!memcmp(before, ga->gradients, ga->size * sizeof *before), "D's step made gradients for G");
+    CHECK(a->optimizer[GENAI__GENERATOR]->t == 0, "D's step counted for G's optimiser");
+    genai_model_step(b, 5, images, NULL);
+    CHECK(!memcmp(da->values, db->values, da->size * sizeof(float)) && !memcmp(da->gradients, db->gradients, da->size * sizeof(float)),
+          "G's step changed D or its gradients");
+    CHECK(da->trainable && db->trainable && db->running_size && !memcmp(da->running, db->running, da->running_size * sizeof(float)),
+          "D's statistics learnt from more than the real images"); /* T05 */
+    free(before);
+    genai_ctx_destroy(g);
+}
+
+static double worst_difference(const genai_net *a, const genai_net *b) { /* of gradients, relative to the largest */
+    double largest = 1e-12, worst = 0;
+    size_t i;
+    for (i = 0; i < a->size; i++) {
+        if (fabs((double)b->gradients[i]) > largest) largest = fabs((double)b->gradients[i]);
+        if (fabs((double)a->gradients[i] - (double)b->gradients[i]) > worst) worst = fabs((double)a->gradients[i] - (double)b->gradients[i]);
+    }
+    return worst / largest;
+}
+static void zero_gradients(genai_net *net) { memset(net->gradients, 0, net->size * sizeof(float)); }
+
+static void test_vaegan_routing(void) { /* T13: each net's gradient equals that of a graph built for it alone */
+    int with_features;
+    for (with_features = 0; with_features < 2; with_features++) {
+        genai_ctx       *g = make_ctx(4, NULL);
+        genai_model_desc d = small_desc("vaegan", 0);
+        genai_model     *a, *b;
+        genai_net       *enc, *dec, *dis;
+        genai_tensor    *x, *h, *mean, *log_var, *z, *y, *made, *other, *loss, *real, *features;
+        d.gamma = 0.7f;
+        d.beta = 1.5f;
+        if (!with_features) d.likelihood = "bernoulli";
+        a = genai_model_create(g, &d);
+        b = genai_model_create(g, &d);
+        CHECK(a && b, "%s", genai_ctx_error(g));
+        if (!a || !b) return;
+        enc = b->net[GENAI__ENCODER];
+        dec = b->net[GENAI__DECODER];
+        dis = b->net[GENAI__DISCRIMINATOR];
+        fill_images(5 * 16);
+        CHECK(!genai_model_step(a, 5, images, NULL), "%s", genai_ctx_error(g));
+        genai_random_at(g, GENAI__STREAM_STEP, 0);
+        x = genai__model_input(b, 5, images);
+        h = genai_net_forward(enc, x, GENAI_TRAIN);
+        mean = genai_slice(h, 1, 0, 3);
+        log_var = genai_slice(h, 1, 3, 3);
+        z = genai_random_normal(g, 2, mean->dim);
+        z = genai_add(mean, genai_mul(genai_exp(genai_scale(log_var, 0.5f, 0)), z));
+        y = genai__images(b, genai_net_forward(dec, z, GENAI_TRAIN));
+        other = genai__images(b, genai_net_forward(dec, genai_random_normal(g, 2, mean->dim), GENAI_TRAIN));
+        made = y;
+        if (!with_features) { made = genai_sigmoid(y); other = genai_sigmoid(other); }
+        loss = genai_bce_loss(genai_net_forward(dis, x, GENAI_TRAIN), NULL, 1);
+        loss = genai_add(loss, genai_bce_loss(genai_net_forward(dis, made, GENAI_TRAIN), NULL, 0));
+        loss = genai_add(loss, genai_bce_loss(genai_net_forward(dis, other, GENAI_TRAIN), NULL, 0));
+        CHECK(!genai_backward(loss), "%s", genai_ctx_error(g));
+        CHECK(worst_difference(a->net[GENAI__DISCRIMINATOR], dis) < 1e-5, "discriminator: %g", worst_difference(a->net[GENAI__DISCRIMINATOR], dis));
+
+        memcpy(dis->values, a->net[GENAI__DISCRIMINATOR]->values, dis->size * sizeof(float)); /* the updated one */
+        genai_net_forward_features(dis, x, GENAI_TRAIN, 1, &real);
+        genai_net_forward_features(dis, made, GENAI_TRAIN, 1, &features);
+        loss = with_features ? genai_add(genai_mse_loss(y, x), genai_mse_loss(features, genai_detach(real))) : genai_bce_loss(y, x, 0);
+        zero_gradients(enc);
+        CHECK(!genai_backward(genai_add(loss, genai_scale(genai_kl_loss(mean, log_var), 1.5f, 0))), "%s", genai_ctx_error(g));
+        CHECK(worst_difference(a->net[GENAI__ENCODER], enc) < 1e-5, "encoder: %g", worst_difference(a->net[GENAI__ENCODER], enc));
+
+        loss = genai_scale(loss, 0.7f, 0);
+        loss = genai_add(loss, genai_bce_loss(genai_net_forward(dis, made, GENAI_TRAIN), NULL, 1));
+        loss = genai_add(loss, genai_bce_loss(genai_net_forward(dis, other, GENAI_TRAIN), NULL, 1));
+        zero_gradients(dec);
+        CHECK(!genai_backward(loss), "%s", genai_ctx_error(g));
+        CHECK(worst_difference(a->net[GENAI__DECODER], dec) < 1e-5, "decoder: %g", worst_difference(a->net[GENAI__DECODER], dec));
+        genai_ctx_destroy(g);
+    }
+}
+
+static void test_statistics(void) { /* T05, T06 */
+    genai_ctx       *g = make_ctx(5, NULL);
+    genai_model_desc d = small_desc("gan", 1);
+    genai_model     *a, *b;
+    genai_net       *net, *average;
+    float            out[3 * 16], *before, *expected;
+    size_t           i, worst = 0;
+    int              step;
+    d.ema = 0.5f;
+    a = genai_model_create(g, &d);
+    b = genai_model_create(g, &d);
+    fill_images(5 * 16);
+    for (step = 0; step < 3; step++) {
+        genai_model_step(a, 5, images, NULL);
+        genai_model_step(b, 5, images, NULL);
+        genai_model_sample(b, 9, 3, out);
+    }
+    CHECK(same_models(a, b), "sampling between steps changed the training");
+    net = a->net[GENAI__GENERATOR];
+    average = a->average[GENAI__GENERATOR];
+    before = (float *)malloc(average->running_size * sizeof *before);
+    expected = (float *)malloc(average->running_size * sizeof *before);
+    memcpy(before, average->running, average->running_size * sizeof *before);
+    genai_model_step(a, 5, images, NULL);
+    for (i = 0; i < net->running_size; i++) { /* step 4: (1+4)/(10+4) is below 0.5 */
+        expected[i] = 5.0f / 14 * before[i] + 9.0f / 14 * net->running[i];
+        if (fabs((double)expected[i] - (double)average->running[i]) > 1e-5 * (1 + fabs((double)expected[i]))) worst++;
+    }
+    CHECK(!worst, "running statistics of the average are wrong in %d places", (int)worst);
+    CHECK(!genai_net_average(average, net, 0), "%s", genai_ctx_error(g));
+    CHECK(!memcmp(average->values, net->values, net->size * sizeof(float)) && !memcmp(average->running, net->running, net->running_size * sizeof(float)),
+          "decay 0 is no copy");
+    free(before);
+    free(expected);
+    genai_ctx_destroy(g);
+}
+
+/* --- values of losses --- */
+static void test_values(void) {
+    genai_ctx       *g = make_ctx(6, NULL);
+    genai_model_desc d = small_desc("vae", 0);
+    genai_model     *m;
+    genai_losses     one, two;
+    const char      *names[] = {"nonsaturating", "minimax"};
+    int              i;
+    fill_images(4 * 16);
+    m = genai_model_create(g, &d);
+    memset(m->net[GENAI__DECODER]->values, 0, m->net[GENAI__DECODER]->size * sizeof(float));
+    memset(m->net[GENAI__ENCODER]->values, 0, m->net[GENAI__ENCODER]->size * sizeof(float));
+    for (i = 0; i < 3; i++) m->net[GENAI__ENCODER]->layer[2].parameter[1]->data[i] = 2; /* mean 2, log-variance 0: KL = 3 * 2^2/2 */
+    genai_model_step(m, 4, images, &one);
+    CHECK(fabs((double)one.value[0] - 16 * log(2.0)) < 1e-4 && fabs((double)one.value[1] - 6) < 1e-5, "sums over pixels and latents: %g %g", /* T15 */
+          (double)one.value[0], (double)one.value[1]);
+    genai_model_destroy(m);
+
+    m = genai_model_create(g, &d); /* a batch given twice has the same KL */
+    genai_model_step(m, 2, images, &one);
+    genai_model_destroy(m);
+    m = genai_model_create(g, &d);
+    memcpy(images + 2 * 16, images, 2 * 16 * sizeof(float));
+    genai_model_step(m, 4, images, &two);
+    CHECK(fabs((double)one.value[1] - (double)two.value[1]) < 1e-5, "KL depends on the batch size: %g %g", (double)one.value[1], (double)two.value[1]);
+    genai_model_destroy(m);
+
+    for (i = 0; i < 2; i++) {
+        d = small_desc("gan", 0);
+        d.loss = names[i];
+        d.lr_discriminator = 1e-12f;
+        m = genai_model_create(g, &d);
+        memset(m->net[GENAI__DISCRIMINATOR]->values, 0, m->net[GENAI__DISCRIMINATOR]->size * sizeof(float));
+        genai_model_step(m, 4, images, &one);
+        CHECK(fabs((double)one.value[0] - 2 * log(2.0)) < 1e-5 && fabs((double)one.value[1] - (i ? -log(2.0) : log(2.0))) < 1e-5, "%s: %g %g", names[i],
+              (double)one.value[0], (double)one.value[1]);
+        genai_model_destroy(m);
+    }
+    d = small_desc("vae", 0); /* beta rises from 0: in step 0 the encoder's log-variance gets the reconstruction's gradient only */
+    d.beta_warmup = 4;
+    m = genai_model_create(g, &d);
+    CHECK(genai__beta(m) == 0, "beta at step 0");
+    m->steps = 2;
+    CHECK(genai__beta(m) == 0.5f, "beta at step 2 of 4");
+    m->steps = 4;
+    CHECK(genai__beta(m) == 1, "beta at step 4 of 4");
+    genai_ctx_destroy(g);
+}
+
+static double vae_loss(genai_ctx *g, size_t at, float change, float *gradient) { /* of a fresh model with one weight moved */
+    genai_model_desc d = small_desc("vae", 0);
+    genai_model     *m = genai_model_create(g, &d);
+    genai_losses     l;
+    m->net[GENAI__ENCODER]->values[at] += change;
+    genai_model_step(m, 4, images, &l);
+    if (gradient) *gradient = m->net[GENAI__ENCODER]->gradients[at];
+    genai_model_destroy(m);
+    return (double)l.value[0] + (double)l.value[1];
+}
+
+static void test_reparameterisation(void) { /* T17, T18 */
+    genai_ctx   *g = make_ctx(7, NULL);
+    genai_model *m;
+    float        gradient, a[4 * 16], b[4 * 16];
+    size_t       at;
+    fill_images(4 * 16);
+    for (at = 3; at < 120; at += 29) {
+        double numeric = (vae_loss(g, at, 4e-3f, NULL) - vae_loss(g, at, -4e-3f, NULL)) / 8e-3;
+        vae_loss(g, at, 0, &gradient);
+        CHECK(fabs(numeric - (double)gradient) < 0.02 * (fabs(numeric) + 0.05), "weight %d: gradient %g, by differences %g", (int)at, (double)gradient, numeric);
+    }
+    m = make_small(g, "vae", 1);
+    genai_model_step(m, 4, images, NULL);
+    CHECK(!genai_model_reconstruct(m, 4, images, a) && !genai_model_reconstruct(m, 4, images, b) && !memcmp(a, b, sizeof a), "reconstructions differ");
+    CHECK(!genai_model_reconstruct(m, 1, images, b) && !memcmp(a, b, 16 * sizeof *a), "a reconstruction depends on its neighbours");
+    genai_ctx_destroy(g);
+}
+
+/* --- resume --- */
+static int stop_at(void *user, const genai_progress *p) { return p->step >= *(long *)user; }
+
+static void test_resume(void) {
+    static const char *const presets[] = {"gan", "vae", "vaegan", "vaegan_mlp", "vae_400_20"};
+    int p;
+    for (p = 0; p < 6; p++) {
+        genai_ctx         *g = make_ctx(8, NULL), *h = make_ctx(8, NULL), *other = make_ctx(9, NULL);
+        genai_dataset_desc dd;
+        genai_dataset     *data, *again;
+        genai_model_desc   d;
+        genai_model       *a, *b;
+        genai_fit_desc     fit;
+        memory_file       *file;
+        unsigned char     *straight;
+        size_t             n;
+        long               stop = 4;
+        memset(&dd, 0, sizeof dd);
+        memset(&fit, 0, sizeof fit);
+        dd.width = 9;
+        dd.height = 8;
+        dd.channels = 1;
+        data = genai_dataset_sprites(g, 10, &dd);
+        again = genai_dataset_sprites(h, 10, &dd);
+        d = desc_of(p < 5 ? presets[p] : "gan", 0, 0, 0);
+        d.data = data;
+        if (p == 5) d.discriminator = "conv 8 k4 s2 | lrelu 0.2 | dropout 0.3 | flatten | dense 1";
+        if (p == 3) d.vae_steps = 3;
+        if (p == 4) { d.schedule = GENAI_SCHEDULE_COSINE; d.schedule_steps = 8; d.warmup = 2; d.clip_norm = 1; d.beta_warmup = 6; }
+        fit.epochs = 3;
+        fit.batch = 4;
+        fit.out = "straight";
+        a = genai_model_create(g, &d);
+        CHECK(!genai_model_fit(a, data, &fit) && genai_model_steps(a) == 9, "%s: %s", d.preset, genai_ctx_error(g));
+        file = disk_find("straight/checkpoint.safetensors");
+        n = file ? file->n : 0;
+        straight = (unsigned char *)malloc(n + 1);
+        if (file) memcpy(straight, file->p, n);
+        d.data = again;
+        b = genai_model_create(h, &d);
+        fit.out = "resumed";
+        fit.on_step = stop_at;
+        fit.user = &stop;
+        CHECK(genai_model_fit(b, again, &fit) == GENAI_STOPPED && genai_model_steps(b) == 4, "%s: %s", d.preset, genai_ctx_error(h));
+        genai_model_destroy(b);
+        fit.on_step = NULL;
+        b = genai_model_load(h, "resumed/checkpoint.safetensors");
+        CHECK(b && genai_model_steps(b) == 4, "%s", genai_ctx_error(h));
+        CHECK(b && !genai_model_fit(b, again, &fit) && genai_model_steps(b) == 9, "%s", genai_ctx_error(h));
+        file = disk_find("resumed/checkpoint.safetensors");
+        CHECK(n && file && file->n == n && !memcmp(straight, file->p, n), "%s: a resumed training ends elsewhere", d.preset);
+        file = disk_find("resumed/metrics.csv");
+        if (file) {
+            size_t i, lines = 0;
+            for (i = 0; i < file->n; i++) lines += file->p[i] == '\n';
+            CHECK(lines == 10, "metrics.csv has %d lines", (int)lines);
+            CHECK(!memcmp(file->p, "step,epoch,seconds,", 19), "metrics.csv has no header");
+        } else CHECK(0, "no metrics.csv");
+        CHECK(disk_find("resumed/model.safetensors") && disk_find("resumed/samples/step-000009" GENAI__PICTURE), "no model or no samples");
+        CHECK(!strcmp(families[0], genai_model_family(a)) || disk_find("resumed/samples/reconstruction-000009" GENAI__PICTURE), "no reconstructions");
+        b = genai_model_load(other, "resumed/checkpoint.safetensors");
+        CHECK_RESULT(other, GENAI_ERROR_ARGUMENT, genai_model_fit(b, genai_dataset_sprites(other, 10, &dd), &fit)); /* another seed */
+        b = genai_model_load(other, "resumed/model.safetensors");
+        fit.steps = 10;
+        fit.epochs = 0;
+        CHECK(b && !genai_model_fit(b, genai_dataset_sprites(other, 10, &dd), &fit) && genai_model_steps(b) == 10, "%s", genai_ctx_error(other));
+        free(straight);
+        genai_ctx_destroy(g);
+        genai_ctx_destroy(h);
+        genai_ctx_destroy(other);
+        disk_clear();
+    }
+}
+
+/* --- guards --- */
+static void test_nonfinite(void) {
+    int f;
+    for (f = 0; f < 3; f++) {
+        genai_ctx         *g = make_ctx(10, NULL);
+        genai_model       *m = make_small(g, families[f], 1);
+        genai_losses       losses;
+        genai_dataset_desc dd;
+        genai_fit_desc     fit;
+        float             *before, infinity = 1e30f;
+        fill_images(5 * 16);
+        genai_model_step(m, 5, images, &losses);
+        before = model_copy(m);
+        images[7] = infinity * infinity;
+        CHECK(!genai_model_step(m, 5, images, &losses) && losses.skipped && m->skipped == 1, "%s: an infinite pixel: %s", families[f], genai_ctx_error(g));
+        images[7] = images[7] - images[7];
+        CHECK(!genai_model_step(m, 5, images, &losses) && losses.skipped && m->skipped == 2, "%s: a pixel that is no number: %s", families[f], genai_ctx_error(g));
+        {
+            float *after = model_copy(m);
+            CHECK(!memcmp(before, after, model_bytes(m, NULL) * sizeof(float)), "%s: a skipped step changed the model", families[f]);
+            free(after);
+        }
+        free(before);
+        images[7] = 0.5f;
+        CHECK(!genai_model_step(m, 5, images, &losses) && !losses.skipped && m->skipped_in_row == 0, "%s: %s", families[f], genai_ctx_error(g));
+        m->net[m->family->painter]->values[0] = infinity * infinity;
+        memset(&dd, 0, sizeof dd);
+        memset(&fit, 0, sizeof fit);
+        dd.width = dd.height = 4;
+        dd.channels = 1;
+        fit.epochs = 100;
+        fit.batch = 4;
+        CHECK_RESULT(g, GENAI_ERROR_NONFINITE, genai_model_fit(m, genai_dataset_sprites(g, 12, &dd), &fit));
+        CHECK(m->skipped_in_row == 100, "stopped after %ld steps", m->skipped_in_row);
+        genai_ctx_destroy(g);
+    }
+}
+
+static void test_batch_of_one(void) { /* T42 */
+    genai_ctx   *g = make_ctx(11, NULL);
+    genai_model *m = make(g, "dcgan_k4", 0, 0, 0);
+    float       *before = model_copy(m);
+    fill_images(32 * 32 * 3);
+    CHECK_RESULT(g, GENAI_ERROR_SHAPE, genai_model_step(m, 1, images, NULL));
+    {
+        float *after = model_copy(m);
+        CHECK(!memcmp(before, after, model_bytes(m, NULL) * sizeof(float)), "a failed step changed the model");
+        free(after);
+    }
+    free(before);
+    CHECK_RESULT(g, GENAI_ERROR_ARGUMENT, genai_model_step(m, 0, images, NULL));
+    CHECK_RESULT(g, GENAI_ERROR_ARGUMENT, genai_model_step(m, 2, NULL, NULL));
+    genai_model_destroy(m);
+    m = make(g, "gan", 28, 28, 1);
+    CHECK(!genai_model_step(m, 1, images, NULL), "batch norm over 7x7 values: %s", genai_ctx_error(g));
+    genai_ctx_destroy(g);
+}
+
+static genai_result whole_life(genai_ctx *g, const char *family) {
+    genai_dataset_desc dd;
+    genai_fit_desc     fit;
+    genai_dataset     *data;
+    genai_model_desc   d = small_desc(family, 1);
+    genai_model       *m;
+    genai_result       result;
+    float              out[2 * 16];
+    memset(&dd, 0, sizeof dd);
+    memset(&fit, 0, sizeof fit);
+    dd.width = dd.height = 4;
+    dd.channels = 1;
+    fit.steps = 2;
+    fit.batch = 4;
+    fit.out = "life";
+    data = genai_dataset_sprites(g, 12, &dd);
+    if (!data) return GENAI_ERROR_MEMORY;
+    d.data = data;
+    m = genai_model_create(g, &d);
+    if (!m) return GENAI_ERROR_MEMORY;
+    result = genai_model_fit(m, data, &fit);
+    if (!result) result = genai_model_save_checkpoint(m, "life/again");
+    genai_model_destroy(m);
+    if (result) return result;
+    m = genai_model_load(g, "life/again");
+    if (!m) return GENAI_ERROR_MEMORY;
+    return genai_model_sample(m, 1, 2, out);
+}
+
+static void test_no_memory(void) {
+    int f;
+    for (f = 0; f < 3; f++) {
+        long at;
+        for (at = 0; at < 3000; at++) {
+            allocations  a = {0, 0, 0};
+            genai_ctx   *g;
+            genai_result result = GENAI_ERROR_MEMORY, kept = GENAI_ERROR_MEMORY;
+            a.fail_at = at;
+            g = make_ctx(12, &a);
+            if (g) {
+                result = whole_life(g, families[f]);
+                kept = genai_ctx_result(g);
+                genai_ctx_destroy(g);
+            }
+            if (a.live) CHECK(0, "%s: allocation %ld failed: %ld blocks leaked", families[f], at, a.live);
+            if (a.calls <= at) {
+                CHECK(result == GENAI_OK, "%s: result %d", families[f], (int)result);
+                break;
+            }
+            if (result != GENAI_ERROR_MEMORY || (g && kept != GENAI_ERROR_MEMORY))
+                CHECK(0, "%s: allocation %ld failed: result %d, kept %d", families[f], at, (int)result, (int)kept);
+        }
+        CHECK(at > 50 && at < 3000, "%s: %ld allocations", families[f], at);
+        disk_clear();
+    }
+}
+
+/* --- settings --- */
+static void fails(genai_ctx *g, genai_result code, const char *word, const genai_model_desc *d) {
+    genai_model *m = genai_model_create(g, d);
+    CHECK(!m && genai_ctx_result(g) == code && strstr(genai_ctx_error(g), word), "'%s' gives %d: %s", word, (int)genai_ctx_result(g), genai_ctx_error(g));
+    genai_ctx_clear(g);
+}
+static void sets(genai_ctx *g, genai_result code, const char *word, const char *key, const char *value) {
+    genai_model_desc d;
+    genai_result     result;
+    memset(&d, 0, sizeof d);
+    result = genai_model_set(g, &d, key, value);
+    CHECK(result == code && (code == GENAI_OK || strstr(genai_ctx_error(g), word)), "%s=%s gives %d: %s", key, value, (int)result, genai_ctx_error(g));
+    genai_ctx_clear(g);
+}
+
+static void test_settings(void) {
+    genai_ctx         *g = make_ctx(13, NULL);
+    genai_model_desc   d;
+    genai_dataset_desc dd;
+    genai_model       *m;
+    float              zero = 0;
+    double             value;
+    char               text[4000];
+    memset(&dd, 0, sizeof dd);
+    dd.width = 20;
+    dd.height = 16;
+    d = desc_of("vaegam", 0, 0, 0); fails(g, GENAI_ERROR_ARGUMENT, "vaegan", &d);
+    d = desc_of("gan", 0, 0, 0); d.loss = "nonsatrating"; fails(g, GENAI_ERROR_ARGUMENT, "nonsaturating", &d);
+    d = desc_of("vae", 0, 0, 0); d.likelihood = "msa"; fails(g, GENAI_ERROR_ARGUMENT, "mse", &d);
+    d = desc_of("vae", 0, 0, 0); d.likelihood = "features"; fails(g, GENAI_ERROR_UNSUPPORTED, "discriminator", &d);
+    d = desc_of("gan", 0, 0, 0); d.beta = 2; fails(g, GENAI_ERROR_UNSUPPORTED, "beta", &d);
+    d = desc_of("vae", 0, 0, 0); d.discriminator = "dense 1"; fails(g, GENAI_ERROR_UNSUPPORTED, "discriminator", &d);
+    d = desc_of("vaegan", 0, 0, 0); d.beta = GENAI_ZERO; fails(g, GENAI_ERROR_UNSUPPORTED, "prior", &d);
+    d = desc_of("dcgan_k4", 28, 28, 1); fails(g, GENAI_ERROR_SHAPE, "--size 32x32", &d);
+    d = desc_of("gan", 5000, 8, 1); fails(g, GENAI_ERROR_ARGUMENT, "4096", &d);
+    d = desc_of("gan", 8, 8, 5); fails(g, GENAI_ERROR_ARGUMENT, "channels", &d);
+    d = desc_of("gan", 8, 8, 1); d.latent = -3; fails(g, GENAI_ERROR_ARGUMENT, "latent", &d);
+    d = desc_of("gan", 8, 8, 1); d.lr = zero / zero; fails(g, GENAI_ERROR_ARGUMENT, "lr", &d);
+    d = desc_of("gan", 8, 8, 1); d.beta1 = 1; fails(g, GENAI_ERROR_ARGUMENT, "beta1", &d);
+    d = desc_of("gan", 8, 8, 1); d.schedule = GENAI_SCHEDULE_LINEAR; fails(g, GENAI_ERROR_ARGUMENT, "schedule_steps", &d);
+    d = desc_of("gan", 8, 8, 1); d.generator = "dense 64 | tanh | reshape 8x4x2"; fails(g, GENAI_ERROR_SHAPE, "8x8x1", &d);
+    d = desc_of("gan", 8, 8, 1); d.generator = "dense $Q"; fails(g, GENAI_ERROR_SYNTAX, "$", &d);
+    d = desc_of("gan", 8, 8, 1); d.generator = "dens 64"; fails(g, GENAI_ERROR_SYNTAX, "dense", &d);
+    d = desc_of("gan", 8, 8, 1); d.discriminator = "dense 2"; fails(g, GENAI_ERROR_SHAPE, "dense 1", &d);
+    d = desc_of("vae", 8, 8, 1); d.encoder = "dense $Z"; fails(g, GENAI_ERROR_SHAPE, "2*$Z", &d);
+    d = desc_of("ae_32", 8, 8, 1); d.encoder = "dense 2*$Z"; fails(g, GENAI_ERROR_SHAPE, "32", &d);
+    d = desc_of("vae_400_20", 8, 8, 1); d.decoder = "dense $D | sigmoid"; fails(g, GENAI_ERROR_ARGUMENT, "logits", &d);
+    d = desc_of("gan", 8, 8, 1); d.data = genai_dataset_sprites(g, 10, &dd); fails(g, GENAI_ERROR_SHAPE, "20x16", &d);
+    d = desc_of("dcgan64", 0, 0, 0); d.data = genai_dataset_sprites(g, 10, &dd); fails(g, GENAI_ERROR_SHAPE, "64x64", &d);
+
+    sets(g, GENAI_ERROR_SYNTAX, "gamma", "gama", "1");
+    sets(g, GENAI_ERROR_SYNTAX, "number", "lr", "fast");
+    sets(g, GENAI_ERROR_SYNTAX, "number", "lr", "1e-3x");
+    sets(g, GENAI_ERROR_SYNTAX, "whole", "latent", "2.5");
+    sets(g, GENAI_ERROR_ARGUMENT, "latent", "latent", "0");
+    sets(g, GENAI_ERROR_ARGUMENT, "latent", "latent", "1e30");
+    sets(g, GENAI_ERROR_SYNTAX, "cosine", "schedule", "cosin");
+    sets(g, GENAI_OK, "", "schedule", "cosine");
+    memset(&d, 0, sizeof d);
+    d.preset = "vae";
+    d.width = 12;
+    d.height = 8;
+    CHECK(!genai_model_set(g, &d, "beta", "0") && d.beta < 0 && !genai_model_set(g, &d, "latent", "7") && !genai_model_set(g, &d, "rule", "sgd"), "%s",
+          genai_ctx_error(g));
+    m = genai_model_create(g, &d);
+    CHECK(m && genai_model_resolved(m).latent == 7 && genai_model_resolved(m).rule == GENAI_RULE_SGD && genai_model_resolved(m).channels == 3 &&
+          genai_model_resolved(m).width == 12 && strstr(genai_model_resolved(m).encoder, "dense 7"), "%s", genai_ctx_error(g));
+    CHECK(m && genai_model_describe(m, text, sizeof text) < sizeof text && strstr(text, "decoder") && strstr(text, "beta             0") && strstr(text, "rule             sgd"),
+          "describe: %s", text);
+    CHECK(m && genai_model_describe(m, text, 20) > 500 && strlen(text) == 19, "describe cut short");
+    fill_images(2 * 12 * 8 * 3);
+    CHECK(m && !genai_model_step(m, 2, images, NULL), "%s", genai_ctx_error(g));
+    genai_model_destroy(m);
+    m = make(g, "gan", 8, 8, 1);
+    CHECK_RESULT(g, GENAI_ERROR_UNSUPPORTED, genai_model_encode(m, 1, images, images + 1000));
+    CHECK_RESULT(g, GENAI_ERROR_UNSUPPORTED, genai_model_reconstruct(m, 1, images, images + 1000));
+    CHECK_RESULT(g, GENAI_ERROR_UNSUPPORTED, genai_model_evaluate(m, genai_dataset_sprites(g, 10, &dd), NULL, &value));
+    CHECK_RESULT(g, GENAI_ERROR_ARGUMENT, genai_model_sample(m, 0, 0, images));
+    CHECK_RESULT(g, GENAI_ERROR_SHAPE, genai_model_fit(m, genai_dataset_sprites(g, 10, &dd), NULL));
+    CHECK(genai_model_step(NULL, 1, images, NULL) == GENAI_ERROR_ARGUMENT && !genai_model_create(NULL, NULL), "NULL");
+    genai_model_destroy(NULL);
+    genai_ctx_destroy(g);
+}
+
+/* --- files --- */
+static int rewrite(genai_ctx *g, const char *from, const char *to, const char *key, const char *value, const char *drop, int extra, const char *reshape) {
+    genai__safetensors file; /* copies a model file with one thing changed and the digest right */
+    genai__entry      *entry;
+    genai__pair       *pair;
+    size_t             i, n = 0, pairs = 0;
+    float              one = 1;
+    genai_result       result;
+    if (genai__safetensors_read(g, from, &file)) return 0;
+    entry = (genai__entry *)malloc((file.n + 1) * sizeof *entry);
+    pair = (genai__pair *)malloc((file.pairs + 1) * sizeof *pair);
+    for (i = 0; i < file.n; i++)
+        if (!drop || strcmp(drop, file.entries[i].name)) {
+            entry[n] = file.entries[i];
+            if (reshape && !strcmp(reshape, entry[n].name)) {
+                entry[n].ndim = 1;
+                entry[n].dim[0] = (int)entry[n].count;
+                entry[n].dim[1] = 1;
+            }
+            n++;
+        }
+    if (extra) {
+        memset(&entry[n], 0, sizeof entry[n]);
+        entry[n].name = "stowaway";
+        entry[n].data = &one;
+        entry[n].count = 1;
+        entry[n].ndim = 1;
+        entry[n].dim[0] = entry[n].dim[1] = entry[n].dim[2] = entry[n].dim[3] = 1;
+        n++;
+    }
+    for (i = 0; i < file.pairs; i++) {
+        if (!strcmp(file.metadata[i].key, "genai.digest") || !strcmp(file.metadata[i].key, "genai.format")) continue;
+        if (key && !strcmp(key, file.metadata[i].key)) {
+            if (!value) continue;
+            pair[pairs].key = key;
+            pair[pairs++].value = value;
+        } else pair[pairs++] = file.metadata[i];
+    }
+    result = genai__safetensors_write(g, to, n, entry, pairs, pair);
+    free(entry);
+    free(pair);
+    genai__safetensors_free(g, &file);
+    return !result;
+}
+static void edited(genai_ctx *g, genai_result code, const char *word, const char *key, const char *value) {
+    genai_model *m;
+    CHECK(rewrite(g, "model", "edited", key, value, NULL, 0, NULL), "%s", genai_ctx_error(g));
+    m = genai_model_load(g, "edited");
+    CHECK((m != NULL) == (code == GENAI_OK) && genai_ctx_result(g) == code && strstr(genai_ctx_error(g), word), "%s=%s gives %d: %s", key,
+          value ? value : "(none)", (int)genai_ctx_result(g), genai_ctx_error(g));
+    genai_model_destroy(m);
+    genai_ctx_clear(g);
+}
+
+static void test_files(void) {
+    allocations  a = {0, 0, -1};
+    genai_ctx   *g = make_ctx(14, &a);
+    int          f;
+    long         live = a.live;
+    float        x[3 * 16], y[3 * 16];
+    genai_model *m, *b;
+    fill_images(5 * 16);
+    for (f = 0; f < 3; f++) {
+        genai_model_desc one, two;
+        size_t           i;
+        m = make_small(g, families[f], 1);
+        genai_model_step(m, 5, images, NULL);
+        CHECK(!genai_model_save(m, "model"), "%s", genai_ctx_error(g));
+        b = genai_model_load(g, "model");
+        CHECK(b && same_models(m, b), "%s: %s", families[f], genai_ctx_error(g));
+        CHECK(b && !genai_model_sample(m, 5, 3, x) && !genai_model_sample(b, 5, 3, y) && !memcmp(x, y, sizeof x), "%s: samples differ after loading", families[f]);
+        one = genai_model_resolved(m);
+        two = genai_model_resolved(b);
+        for (i = 0; i < GENAI__COUNT(genai__fields); i++) {
+            char        p[32], q[32];
+            const char *s = genai__field_text(&genai__fields[i], &one, p), *t = genai__field_text(&genai__fields[i], &two, q);
+            CHECK((!s && !t) || (s && t && !strcmp(s, t)), "%s: %s was %s, is %s", families[f], genai__fields[i].key, s ? s : "NULL", t ? t : "NULL");
+        }
+        genai_model_destroy(b);
+        genai_model_destroy(m);
+    }
+    edited(g, GENAI_OK, "", NULL, NULL);
+    edited(g, GENAI_ERROR_FORMAT, "genai.version", "genai.version", NULL);
+    edited(g, GENAI_ERROR_UNSUPPORTED, "newer", "genai.version", "7.0.0");
+    edited(g, GENAI_ERROR_UNSUPPORTED, "flow", "genai.family", "flow");
+    edited(g, GENAI_ERROR_FORMAT, "genai.width", "genai.width", NULL);
+    edited(g, GENAI_ERROR_SYNTAX, "width", "genai.width", "wide");
+    edited(g, GENAI_ERROR_ARGUMENT, "width", "genai.width", "999999999");
+    edited(g, GENAI_ERROR_ARGUMENT, "latent", "genai.latent", "0");
+    edited(g, GENAI_ERROR_ARGUMENT, "channels", "genai.channels", "-1");
+    edited(g, GENAI_ERROR_SYNTAX, "rule", "genai.rule", "magic");
+    edited(g, GENAI_ERROR_FORMAT, "genai.steps", "genai.steps", "-4");
+    edited(g, GENAI_ERROR_FORMAT, "genai.steps", "genai.steps", "99999999999999999999999");
+    edited(g, GENAI_ERROR_FORMAT, "genai.steps", "genai.steps", "");
+    edited(g, GENAI_ERROR_FORMAT, "weights", "genai.decoder", "dense 16000000 | dense 16");
+    edited(g, GENAI_ERROR_SYNTAX, "decoder", "genai.decoder", "dance 16");
+    edited(g, GENAI_ERROR_FORMAT, "missing", "genai.decoder", "dense 8 | relu | dense 16");
+    edited(g, GENAI_ERROR_FORMAT, "should be", "genai.decoder", "dense 7 | batchnorm | relu | dense 16");
+    edited(g, GENAI_OK, "", "genai.preset", "something_newer");
+    CHECK(rewrite(g, "model", "edited", NULL, NULL, NULL, 1, NULL), "%s", genai_ctx_error(g));
+    CHECK(!genai_model_load(g, "edited") && strstr(genai_ctx_error(g), "stowaway"), "%s", genai_ctx_error(g));
+    genai_ctx_clear(g);
+    CHECK(rewrite(g, "model", "edited", NULL, NULL, "decoder.0.dense.weight", 0, NULL), "%s", genai_ctx_error(g));
+    CHECK(!genai_model_load(g, "edited") && strstr(genai_ctx_error(g), "decoder.0.dense.weight"), "%s", genai_ctx_error(g));
+    genai_ctx_clear(g);
+    CHECK(rewrite(g, "model", "edited", NULL, NULL, NULL, 0, "decoder.0.dense.weight"), "%s", genai_ctx_error(g));
+    CHECK(!genai_model_load(g, "edited") && strstr(genai_ctx_error(g), "should be [3,8]"), "%s", genai_ctx_error(g));
+    genai_ctx_clear(g);
+    CHECK(!genai_model_load(g, "nothing") && genai_ctx_result(g) == GENAI_ERROR_IO, "%s", genai_ctx_error(g));
+    genai_ctx_clear(g);
+    m = make_small(g, "gan", 0);
+    CHECK(!genai_model_save_checkpoint(m, "model"), "%s", genai_ctx_error(g));
+    genai_model_destroy(m);
+    edited(g, GENAI_ERROR_FORMAT, "optimizer.generator.t", "genai.optimizer.generator.t", "x");
+    edited(g, GENAI_ERROR_FORMAT, "optimizer.generator.t", "genai.optimizer.generator.t", NULL);
+    edited(g, GENAI_ERROR_FORMAT, "genai.position", "genai.position", "18446744073709551616");
+    edited(g, GENAI_ERROR_FORMAT, "optimizer.discriminator.m", "genai.checkpoint", NULL); /* then they are strangers */
+    genai_ctx_destroy(g);
+    CHECK(a.live == 0 && live >= 0, "%ld blocks leaked", a.live);
+    disk_clear();
+}
+
+/* --- latents --- */
+static void test_latents(void) {
+    genai_ctx   *g = make_ctx(15, NULL);
+    genai_model *m = make(g, "vae_mlp", 4, 4, 1);
+    float        z[5 * 20], w[3 * 20], out[5 * 16], ends[2 * 16];
+    double       wa, wb, norm, t;
+    int          i, k;
+    CHECK(!genai_model_latents(m, 3, 5, z) && !genai_model_latents(m, 3, 3, w) && !memcmp(z, w, sizeof w), "latents depend on n");
+    CHECK(!genai_model_latents(m, 4, 3, w) && memcmp(z, w, sizeof w), "latents don't depend on the seed");
+    CHECK(!genai_model_interpolate(m, z, z + 20, 5, out) && !genai_model_decode(m, 2, z, ends) && !memcmp(out, ends, 16 * sizeof *out) &&
+          !memcmp(out + 4 * 16, ends + 16, 16 * sizeof *out), "interpolation doesn't begin and end at a and b");
+    for (i = 0; i <= 10; i++) { /* unit vectors 0.3 radians apart, then 3 */
+        double apart = i % 2 ? 3 : 0.3;
+        float  a[2] = {1, 0}, b[2];
+        b[0] = (float)cos(apart);
+        b[1] = (float)sin(apart);
+        t = i / 10.0;
+        genai__slerp_weights(a, b, 2, t, &wa, &wb);
+        CHECK(fabs(wa - sin((1 - t) * apart) / sin(apart)) < 1e-5 && fabs(wb - sin(t * apart) / sin(apart)) < 1e-5, "slerp at %g: %g %g", t, wa, wb);
+        norm = 0;
+        for (k = 0; k < 2; k++) norm += (wa * (double)a[k] + wb * (double)b[k]) * (wa * (double)a[k] + wb * (double)b[k]);
+        CHECK(fabs(norm - 1) < 1e-6, "slerp leaves the sphere: %g", norm);
+    }
+    {
+        float zero[2] = {0, 0}, one[2] = {1, 2}, minus[2] = {-1, -2};
+        genai__slerp_weights(zero, one, 2, 0.25, &wa, &wb);
+        CHECK(wa == 0.75 && wb == 0.25, "from 0: %g %g", wa, wb);
+        genai__slerp_weights(one, one, 2, 0.25, &wa, &wb);
+        CHECK(wa == 0.75 && wb == 0.25, "to itself: %g %g", wa, wb);
+        genai__slerp_weights(one, minus, 2, 0.25, &wa, &wb);
+        CHECK(genai__finite((float)wa) && genai__finite((float)wb), "to its opposite: %g %g", wa, wb);
+    }
+    genai_ctx_destroy(g);
+}
+
+static void test_evaluate(void) {
+    genai_ctx         *g = make_ctx(16, NULL);
+    genai_dataset_desc dd;
+    genai_dataset     *data, *part;
+    genai_model       *m;
+    const char        *name;
+    double             value, again, sum = 0;
+    float             *x = (float *)malloc(70 * 16 * sizeof *x), *y = (float *)malloc(70 * 16 * sizeof *x);
+    int                i;
+    memset(&dd, 0, sizeof dd);
+    dd.width = dd.height = 4;
+    dd.channels = 1;
+    data = genai_dataset_sprites(g, 70, &dd);
+    part = genai_dataset_sprites(g, 64, &dd);
+    m = make(g, "ae_32", 4, 4, 1);
+    CHECK(!genai_model_evaluate(m, data, &name, &value) && !strcmp(name, "test error"), "%s", genai_ctx_error(g));
+    genai_dataset_batch(data, -1, 0, 70, x, NULL);
+    genai_model_reconstruct(m, 70, x, y);
+    for (i = 0; i < 70 * 16; i++) sum += ((double)x[i] - (double)y[i]) * ((double)x[i] - (double)y[i]);
+    CHECK(fabs(value - sum / 70) < 1e-4 * (1 + value), "squared error %g, by hand %g", value, sum / 70);
+    m = make_small(g, "vae", 1);
+    CHECK(!genai_model_evaluate(m, data, &name, &value) && !strcmp(name, "test -ELBO"), "%s", genai_ctx_error(g));
+    genai_random_normal(g, 0, NULL);
+    CHECK(!genai_model_evaluate(m, data, &name, &again) && value == again, "two measures differ: %g %g", value, again);
+    CHECK(!genai_model_evaluate(m, part, &name, &again) && value != again && again > 0, "%s", genai_ctx_error(g));
+    free(x);
+    free(y);
+    genai_ctx_destroy(g);
+}
+
+int main(void) {
+    test_sizes();
+    test_presets();
+    test_gan_routing();
+    test_vaegan_routing();
+    test_statistics();
+    test_values();
+    test_reparameterisation();
+    test_resume();
+    test_nonfinite();
+    test_batch_of_one();
+    test_no_memory();
+    test_settings();
+    test_files();
+    test_latents();
+    test_evaluate();
+    return CHECK_DONE("test_models");
+}

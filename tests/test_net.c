@@ -1,0 +1,604 @@
+/* Networks as text: every layer's shape and sentence, syntax errors with their position and the nearest word, forward
+ * passes against the same ops by hand, initial weights, averaging, freezing, the layer table, learning, allocation
+ * failures, and texts changed at random. */
+#define GENAI_IMPLEMENTATION
+#include "../genai.h"
+#include "check.h"
+
+static long live, calls, fail_at;
+static void *counted_alloc(void *user, size_t bytes) {
+    (void)user;
+    if (++calls == fail_at || bytes > (size_t)1 << 26) return NULL;
+    live++;
+    return malloc(bytes);
+}
+static void counted_free(void *user, void *p) {
+    (void)user;
+    live--;
+    free(p);
+}
+
+static genai_ctx *context(int threads, genai_isa isa) {
+    genai_ctx_desc d;
+    memset(&d, 0, sizeof d);
+    d.seed = 11;
+    d.threads = threads;
+    d.isa = isa;
+    d.log = check_quiet;
+    d.allocator.alloc = counted_alloc;
+    d.allocator.free = counted_free;
+    return genai_ctx_create(&d);
+}
+
+/* h 0: [w]; otherwise [h,w,c]. */
+static genai_net *net_named(genai_ctx *ctx, const char *name, const char *text, int h, int w, int c, genai_init init) {
+    genai_net_desc d;
+    memset(&d, 0, sizeof d);
+    d.text = text;
+    d.name = name;
+    d.ndim = h ? 3 : 1;
+    d.dim[0] = h ? h : w;
+    d.dim[1] = w;
+    d.dim[2] = c;
+    d.init = init;
+    return genai_net_create(ctx, &d);
+}
+static genai_net *net_of(genai_ctx *ctx, const char *text, int h, int w, int c) { return net_named(ctx, NULL, text, h, w, c, GENAI_INIT_DEFAULT); }
+
+static genai_tensor *input_of(genai_ctx *ctx, const genai_net *net, int n) {
+    int dim[4], i;
+    dim[0] = n;
+    for (i = 0; i < net->ndim; i++) dim[i + 1] = net->dim[i];
+    return genai_random_normal(ctx, net->ndim + 1, dim);
+}
+
+/* --- shapes: what comes out, and that the ops agree --- */
+typedef struct shape_case {
+    const char *text;
+    int         h, w, c, ndim, out[3];
+    size_t      parameters;
+} shape_case;
+
+static const shape_case shape_cases[] = {
+    {"dense 10", 0, 7, 0, 1, {10, 1, 1}, 80},
+    {"dense 10 nobias", 0, 7, 0, 1, {10, 1, 1}, 70},
+    {"dense 5", 3, 4, 2, 1, {5, 1, 1}, 125},
+    {"dense 2*3*4", 0, 1, 0, 1, {24, 1, 1}, 48},
+    {"dense 28/4*28/4*2", 0, 1, 0, 1, {98, 1, 1}, 196},
+    {"conv 4", 9, 7, 2, 3, {9, 7, 4}, 76},
+    {"conv 4 k5", 9, 7, 2, 3, {9, 7, 4}, 204},
+    {"conv 4 k4 s2", 9, 7, 2, 3, {5, 4, 4}, 132},
+    {"conv 4 k4 s2 same", 8, 6, 1, 3, {4, 3, 4}, 68},
+    {"conv 4 k4 s2 valid", 9, 7, 2, 3, {3, 2, 4}, 132},
+    {"conv 4 k4 s2 p1", 8, 7, 2, 3, {4, 3, 4}, 132},
+    {"conv 3 k3x5 s2x1 p1x2 nobias", 8, 7, 2, 3, {4, 7, 3}, 90},
+    {"conv 3 k3x5 s2x3", 8, 7, 2, 3, {4, 3, 3}, 93},
+    {"conv 3 k5 s2", 2, 2, 1, 3, {1, 1, 3}, 78},
+    {"conv 1 k1 s3", 7, 8, 3, 3, {3, 3, 1}, 4},
+    {"conv 2 s1*2", 6, 6, 1, 3, {3, 3, 2}, 20},
+    {"convt 4", 5, 3, 2, 3, {5, 3, 4}, 76},
+    {"convt 4 k4 s2", 5, 3, 2, 3, {10, 6, 4}, 132},
+    {"convt 4 k5 s2 nobias", 5, 3, 2, 3, {10, 6, 4}, 200},
+    {"convt 4 k2 s3", 5, 3, 2, 3, {15, 9, 4}, 36},
+    {"convt 4 k4 s2 p1", 5, 3, 2, 3, {10, 6, 4}, 132},
+    {"convt 4 k3 s2 p1", 5, 3, 2, 3, {9, 5, 4}, 76},
+    {"convt 4 k3 s2 p1 o1", 5, 3, 2, 3, {10, 6, 4}, 76},
+    {"convt 4 k4 valid", 1, 1, 6, 3, {4, 4, 4}, 388},
+    {"convt 4 k4 s2 valid", 5, 3, 2, 3, {12, 8, 4}, 132},
+    {"convt 2 k3x4 s1x2", 5, 3, 2, 3, {5, 6, 2}, 50},
+    {"batchnorm", 4, 4, 3, 3, {4, 4, 3}, 6},
+    {"batchnorm momentum 0.8 eps 0.001", 0, 9, 0, 1, {9, 1, 1}, 18},
+    {"layernorm", 4, 4, 3, 3, {4, 4, 3}, 6},
+    {"layernorm eps 1e-3", 0, 9, 0, 1, {9, 1, 1}, 18},
+    {"instancenorm", 4, 4, 3, 3, {4, 4, 3}, 6},
+    {"groupnorm 2", 4, 4, 6, 3, {4, 4, 6}, 12},
+    {"relu", 2, 3, 4, 3, {2, 3, 4}, 0},
+    {"lrelu 0.2", 0, 5, 0, 1, {5, 1, 1}, 0},
+    {"elu", 0, 5, 0, 1, {5, 1, 1}, 0},
+    {"elu 0.5", 0, 5, 0, 1, {5, 1, 1}, 0},
+    {"gelu | silu | tanh | sigmoid | softplus", 0, 5, 0, 1, {5, 1, 1}, 0},
+    {"dropout 0.3", 2, 3, 4, 3, {2, 3, 4}, 0},
+    {"flatten", 2, 3, 4, 1, {24, 1, 1}, 0},
+    {"flatten", 0, 4, 0, 1, {4, 1, 1}, 0},
+    {"reshape 2x3x4", 0, 24, 0, 3, {2, 3, 4}, 0},
+    {"reshape 8/4x12/4x2*2", 0, 24, 0, 3, {2, 3, 4}, 0},
+    {"reshape 24", 2, 3, 4, 1, {24, 1, 1}, 0},
+    {"upsample 3", 2, 3, 4, 3, {6, 9, 4}, 0},
+    {"avgpool 2", 5, 4, 3, 3, {2, 2, 3}, 0},
+    {"avgpool 3 s1", 5, 4, 3, 3, {3, 2, 3}, 0},
+    {"maxpool 2", 5, 4, 3, 3, {2, 2, 3}, 0},
+    {"maxpool 2 s3", 5, 4, 3, 3, {2, 1, 3}, 0},
+    {"globalavgpool", 5, 4, 3, 1, {3, 1, 1}, 0},
+    {"globalmaxpool", 5, 4, 3, 1, {3, 1, 1}, 0},
+    {"softmax", 0, 6, 0, 1, {6, 1, 1}, 0},
+    {"logsoftmax", 0, 6, 0, 1, {6, 1, 1}, 0},
+    {"crop 3x2", 6, 5, 2, 3, {3, 2, 2}, 0},
+    {"crop 4", 6, 5, 2, 3, {4, 4, 2}, 0},
+    {"pad 2", 6, 5, 2, 3, {10, 9, 2}, 0},
+    {"  dense\t2*2*3 |\n reshape 2x2x3|convt 1 k4 s2 init normal |tanh\n", 0, 4, 0, 3, {4, 4, 1}, 109},
+    {"conv 8 k4 s2 | lrelu 0.3 | conv 16 k4 s2 | lrelu 0.3 | flatten | dense 1", 28, 28, 1, 1, {1, 1, 1}, 2985},
+};
+
+static void test_shapes(genai_ctx *ctx) {
+    size_t k;
+    for (k = 0; k < sizeof shape_cases / sizeof *shape_cases; k++) {
+        const shape_case *c = &shape_cases[k];
+        genai_net        *net = net_of(ctx, c->text, c->h, c->w, c->c);
+        genai_tensor     *y;
+        int               out[3] = {0, 0, 0}, ndim = genai_net_output(net, out), mode, n, i;
+        CHECK(net && ndim == c->ndim && !memcmp(out, c->out, sizeof out), "%s: %d dims %dx%dx%d (%s)", c->text, ndim, out[0], out[1], out[2],
+              genai_ctx_error(ctx));
+        CHECK(genai_net_parameters(net) == c->parameters, "%s: %lu parameters", c->text, (unsigned long)genai_net_parameters(net));
+        for (mode = 0; net && mode < 3; mode++)
+            for (n = 2; n < 5; n += 2) {
+                int as_told;
+                y = genai_net_forward(net, input_of(ctx, net, n), (genai_mode)mode);
+                as_told = y && y->ndim == ndim + 1 && y->dim[0] == n;
+                for (i = 0; as_told && i < ndim; i++) as_told = y->dim[i + 1] == out[i];
+                CHECK(as_told, "%s: the ops give another shape: %s", c->text, y ? "" : genai_ctx_error(ctx));
+                for (i = 0; y && i < (int)y->count; i++) as_told = as_told && genai__finite(y->data[i]);
+                CHECK(as_told, "%s: not finite", c->text);
+                genai_tape_release(ctx, 0);
+            }
+        genai_net_destroy(net);
+        genai_ctx_clear(ctx);
+    }
+}
+
+/* --- sentences --- */
+typedef struct error_case {
+    const char  *text;
+    int          h, w, c;
+    genai_result code;
+    const char  *words[3]; /* that the sentence holds */
+} error_case;
+
+static const error_case error_cases[] = {
+    {"dense 64 | batchnrom", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 12", "unknown layer 'batchnrom'", "'batchnorm'"}},
+    {"denze 64", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 1:", "'denze'", "'dense'"}},
+    {"leakyrelu 0.2", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 1:", "'leakyrelu'", "did you mean"}},
+    {"relu |\n  rlu", 0, 4, 0, GENAI_ERROR_SYNTAX, {"line 2, column 3", "'rlu'", "'relu'"}},
+    {"", 0, 4, 0, GENAI_ERROR_SYNTAX, {"empty", NULL, NULL}},
+    {"  \n ", 0, 4, 0, GENAI_ERROR_SYNTAX, {"empty", NULL, NULL}},
+    {"relu | ", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 8", "a layer is missing", NULL}},
+    {"relu || tanh", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 7", "a layer is missing", NULL}},
+    {"| relu", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 1", "a layer is missing", NULL}},
+    {"dense", 0, 4, 0, GENAI_ERROR_SYNTAX, {"'dense' needs a number", "dense N", NULL}},
+    {"lrelu", 0, 4, 0, GENAI_ERROR_SYNTAX, {"'lrelu' needs a number", "lrelu SLOPE", NULL}},
+    {"reshape", 0, 4, 0, GENAI_ERROR_SYNTAX, {"'reshape' needs a number", "HxWxC", NULL}},
+    {"dense 10 nobais", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 10", "'nobais'", "'nobias'"}},
+    {"dense 10 relu", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 10", "'relu'", "'|' is missing"}},
+    {"dense 10 20", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 10", "'20'", "before"}},
+    {"dense 10 k3", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 10", "'k3'", "nobias"}},
+    {"relu 3", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 6", "'3' should not be here", "'relu'"}},
+    {"dense 0", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 7", "at least 1", NULL}},
+    {"dense -3", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 7", "whole number", NULL}},
+    {"dense 3.5", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 8", "'3.5'", "end here"}},
+    {"dense 4*", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 9", "missing", NULL}},
+    {"dense 30/4*2", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 7", "30 can't be divided by 4", NULL}},
+    {"dense 4/0", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 7", "can't be divided", NULL}},
+    {"dense 16777217", 0, 4, 0, GENAI_ERROR_SYNTAX, {"larger than 16777216", NULL, NULL}},
+    {"dense 99999999999999999999999999", 0, 4, 0, GENAI_ERROR_SYNTAX, {"larger than 16777216", NULL, NULL}},
+    {"dense 65536*65536*65536*65536*65536", 0, 4, 0, GENAI_ERROR_SYNTAX, {"larger than 16777216", NULL, NULL}},
+    {"conv 4 kK", 8, 8, 1, GENAI_ERROR_SYNTAX, {"column 8", "'kK'", NULL}},
+    {"conv 4 k3x", 8, 8, 1, GENAI_ERROR_SYNTAX, {"column 11", "missing", NULL}},
+    {"conv 4 k3x3x3", 8, 8, 1, GENAI_ERROR_SYNTAX, {"should end here", NULL, NULL}},
+    {"conv 4 k0", 8, 8, 1, GENAI_ERROR_SYNTAX, {"at least 1", NULL, NULL}},
+    {"conv 4 k3 k5", 8, 8, 1, GENAI_ERROR_SYNTAX, {"column 11", "'k5'", "before"}},
+    {"conv 4 same p1", 8, 8, 1, GENAI_ERROR_SYNTAX, {"'p1'", "before", NULL}},
+    {"conv 4 vaild", 8, 8, 1, GENAI_ERROR_SYNTAX, {"column 8", "'vaild'", "'valid'"}},
+    {"conv 4 o1", 8, 8, 1, GENAI_ERROR_SYNTAX, {"column 8", "'o1'", NULL}},
+    {"conv 4 init hee", 8, 8, 1, GENAI_ERROR_SYNTAX, {"column 13", "'hee'", "'he'"}},
+    {"conv 4 init", 8, 8, 1, GENAI_ERROR_SYNTAX, {"column 12", "unknown init ''", NULL}},
+    {"conv 4 init | relu", 8, 8, 1, GENAI_ERROR_SYNTAX, {"unknown init ''", NULL, NULL}},
+    {"lrelu 1.5", 0, 4, 0, GENAI_ERROR_SYNTAX, {"lrelu must be from 0 to 1", "1.5", NULL}},
+    {"lrelu 0.2x", 0, 4, 0, GENAI_ERROR_SYNTAX, {"lrelu needs a number", "'0.2x'", NULL}},
+    {"lrelu -", 0, 4, 0, GENAI_ERROR_SYNTAX, {"lrelu needs a number", NULL, NULL}},
+    {"dropout 1", 0, 4, 0, GENAI_ERROR_SYNTAX, {"dropout must be from 0 to 0.999", NULL, NULL}},
+    {"batchnorm momentum", 0, 4, 0, GENAI_ERROR_SYNTAX, {"momentum needs a number", NULL, NULL}},
+    {"batchnorm momentum 2", 0, 4, 0, GENAI_ERROR_SYNTAX, {"momentum must be", NULL, NULL}},
+    {"batchnorm eps x", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 15", "eps needs a number, not 'x'", NULL}},
+    {"batchnorm momentun 0.8", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 11", "'momentun'", "'momentum'"}},
+    {"reshape 2x2x2x2", 0, 16, 0, GENAI_ERROR_SYNTAX, {"should end here", NULL, NULL}},
+    {"conv 4", 0, 100, 0, GENAI_ERROR_SHAPE, {"layer 0 (conv 4)", "needs an image", "100 values"}},
+    {"flatten | convt 4 k4", 4, 4, 1, GENAI_ERROR_SHAPE, {"layer 1 (convt 4 k4)", "needs an image", "16 values"}},
+    {"conv 4 k4 s2 | conv 8 k5 valid", 8, 6, 1, GENAI_ERROR_SHAPE, {"layer 1 (conv 8 k5 valid)", "4x3", "kernel 5x5"}},
+    {"conv 4 k3x9 p1", 8, 6, 1, GENAI_ERROR_SHAPE, {"layer 0", "10x8", "3x9"}},
+    {"convt 4 k3 s2 o1", 4, 4, 1, GENAI_ERROR_SHAPE, {"layer 0", "same", NULL}},
+    {"convt 4 k3 s2 p1 o2", 4, 4, 1, GENAI_ERROR_SHAPE, {"output padding 2", "stride 2", NULL}},
+    {"convt 4 k2 p3", 4, 4, 1, GENAI_ERROR_SHAPE, {"-1x-1", NULL, NULL}},
+    {"reshape 4x4x2", 0, 30, 0, GENAI_ERROR_SHAPE, {"4x4x2 is 32 values", "there are 30", NULL}},
+    {"reshape 4x8", 0, 32, 0, GENAI_ERROR_SHAPE, {"HxWxC", NULL, NULL}},
+    {"reshape 16777216x16777216x16777216", 0, 32, 0, GENAI_ERROR_SHAPE, {"there are 32", NULL, NULL}},
+    {"upsample 2", 0, 32, 0, GENAI_ERROR_SHAPE, {"needs an image", NULL, NULL}},
+    {"upsample 16777216", 32, 32, 1, GENAI_ERROR_SHAPE, {"536870912x536870912", NULL, NULL}},
+    {"upsample 65536", 8, 8, 1, GENAI_ERROR_SHAPE, {"more than 268435456 values", NULL, NULL}},
+    {"pad 16777216", 8, 8, 1, GENAI_ERROR_SHAPE, {"33554440", NULL, NULL}},
+    {"avgpool 9", 8, 12, 1, GENAI_ERROR_SHAPE, {"8x12", "window 9x9", NULL}},
+    {"maxpool 2 s1x2", 8, 12, 1, GENAI_ERROR_SHAPE, {"same in both", NULL, NULL}},
+    {"globalavgpool", 0, 12, 0, GENAI_ERROR_SHAPE, {"needs an image", NULL, NULL}},
+    {"globalmaxpool", 0, 12, 0, GENAI_ERROR_SHAPE, {"needs an image", NULL, NULL}},
+    {"crop 9x2", 8, 12, 1, GENAI_ERROR_SHAPE, {"only 8x12", NULL, NULL}},
+    {"crop 2x2x2", 8, 12, 1, GENAI_ERROR_SHAPE, {"HxW", NULL, NULL}},
+    {"crop 2", 0, 12, 0, GENAI_ERROR_SHAPE, {"needs an image", NULL, NULL}},
+    {"pad 2", 0, 12, 0, GENAI_ERROR_SHAPE, {"needs an image", NULL, NULL}},
+    {"groupnorm 4", 4, 4, 6, GENAI_ERROR_SHAPE, {"6 channels", "4 groups", NULL}},
+    {"groupnorm 6", 0, 6, 0, GENAI_ERROR_SHAPE, {"only 1 value", NULL, NULL}},
+    {"instancenorm", 0, 6, 0, GENAI_ERROR_SHAPE, {"needs an image", NULL, NULL}},
+    {"instancenorm", 1, 1, 6, GENAI_ERROR_SHAPE, {"only 1 value", NULL, NULL}},
+    {"layernorm", 0, 1, 0, GENAI_ERROR_SHAPE, {"only 1 value", NULL, NULL}},
+    {"dense 16777216 | dense 16777216", 0, 1, 0, GENAI_ERROR_SHAPE, {"layer 1", "weights", NULL}},
+};
+
+static void test_sentences(genai_ctx *ctx) {
+    static char    text[70000];
+    genai_net_desc d;
+    size_t         k;
+    int            i;
+    long           before = live;
+    for (k = 0; k < sizeof error_cases / sizeof *error_cases; k++) {
+        const error_case *c = &error_cases[k];
+        genai_net        *net = net_named(ctx, "critic", c->text, c->h, c->w, c->c, GENAI_INIT_DEFAULT);
+        int               told = strstr(genai_ctx_error(ctx), "critic") != NULL;
+        for (i = 0; i < 3 && c->words[i]; i++) told = told && strstr(genai_ctx_error(ctx), c->words[i]);
+        CHECK(!net && genai_ctx_result(ctx) == c->code && told, "%s: %d %s", c->text, (int)genai_ctx_result(ctx), genai_ctx_error(ctx));
+        genai_ctx_clear(ctx);
+    }
+    CHECK_RESULT(ctx, GENAI_ERROR_ARGUMENT, genai_net_create(ctx, NULL));
+    CHECK_RESULT(ctx, GENAI_ERROR_ARGUMENT, net_of(ctx, NULL, 0, 4, 0));
+    CHECK_RESULT(ctx, GENAI_ERROR_SHAPE, net_of(ctx, "relu", 0, 0, 0));
+    CHECK_RESULT(ctx, GENAI_ERROR_SHAPE, net_of(ctx, "relu", 4, -1, 1));
+    CHECK_RESULT(ctx, GENAI_ERROR_SHAPE, net_of(ctx, "relu", 1 << 20, 1 << 20, 1 << 20));
+    CHECK_RESULT(ctx, GENAI_ERROR_ARGUMENT, net_named(ctx, NULL, "relu", 0, 4, 0, (genai_init)9));
+    memset(&d, 0, sizeof d);
+    d.text = "relu";
+    d.ndim = 2;
+    CHECK_RESULT(ctx, GENAI_ERROR_SHAPE, genai_net_create(ctx, &d));
+    memset(text, ' ', sizeof text - 1);
+    memcpy(text, "relu", 4);
+    CHECK_RESULT(ctx, GENAI_ERROR_ARGUMENT, net_of(ctx, text, 0, 4, 0));
+    for (i = 0; i < 257; i++) memcpy(text + 5 * i, "relu|", 5);
+    text[5 * 257 - 1] = 0;
+    CHECK_RESULT(ctx, GENAI_ERROR_SYNTAX, net_of(ctx, text, 0, 4, 0));
+    text[5 * 256 - 1] = 0;
+    genai_net_destroy(net_of(ctx, text, 0, 4, 0));
+    CHECK(!genai_ctx_result(ctx), "256 layers: %s", genai_ctx_error(ctx));
+    memset(text, 'x', 60000);
+    text[60000] = 0;
+    CHECK_RESULT(ctx, GENAI_ERROR_SYNTAX, net_of(ctx, text, 0, 4, 0));
+    CHECK(live == before, "%ld blocks are left", live - before);
+}
+
+/* --- forward --- */
+static int equal(const genai_tensor *a, const genai_tensor *b) {
+    return a && b && a->count == b->count && !memcmp(a->data, b->data, a->count * sizeof(float));
+}
+
+static void test_forward(genai_ctx *ctx) {
+    static const char *const names[] = {"g.0.dense.weight", "g.0.dense.bias", "g.1.batchnorm.gamma", "g.1.batchnorm.beta", "g.4.convt.weight",
+                                        "g.6.conv.weight", "g.6.conv.bias", "g.1.batchnorm.mean", "g.1.batchnorm.var"};
+    genai_net       *net = net_named(ctx, "g", "dense 2*3*4 | batchnorm momentum 0.8 | lrelu 0.2 | reshape 2x3x4 | convt 3 k4 s2 nobias | elu | "
+                                               "conv 2 k3x2 s2 p1 | maxpool 2 | crop 1x1 | pad 1 | tanh", 0, 5, 0, GENAI_INIT_DEFAULT);
+    genai_tensor    *x, *y, *z, *feature, *p[9], *twin_mean, *twin_var;
+    genai_conv_desc  c;
+    int              dim[4], i, out[3];
+    size_t           n;
+    CHECK(net && genai__net_tensor_count(net) == 9, "%s", genai_ctx_error(ctx));
+    if (!net) return;
+    for (i = 0; i < 9; i++) {
+        p[i] = genai__net_tensor(net, i);
+        CHECK(!strcmp(p[i]->name, names[i]), "tensor %d is %s", i, p[i]->name);
+        CHECK((uintptr_t)p[i]->data % 64 == 0, "%s isn't aligned", names[i]);
+        for (n = 0; n < p[i]->count; n++) p[i]->data[n] += i == 8 ? 0 : 0.01f * (float)(n % 7); /* so that biases count */
+    }
+    CHECK(net->size >= genai_net_parameters(net) && net->size % 16 == 0, "block of %lu", (unsigned long)net->size);
+    x = input_of(ctx, net, 3);
+    twin_mean = genai_tensor_create(ctx, 1, p[7]->dim);
+    twin_var = genai_tensor_create(ctx, 1, p[8]->dim);
+    memcpy(twin_mean->data, p[7]->data, p[7]->count * sizeof(float));
+    memcpy(twin_var->data, p[8]->data, p[8]->count * sizeof(float));
+    y = genai_net_forward_features(net, x, GENAI_TRAIN, 3, &feature);
+    z = genai_dense(x, p[0], p[1]);
+    z = genai_leaky_relu(genai_batch_norm(z, p[2], p[3], twin_mean, twin_var, GENAI_TRAIN, 0.8f, 1e-5f), 0.2f);
+    dim[0] = 3;
+    dim[1] = 2;
+    dim[2] = 3;
+    dim[3] = 4;
+    z = genai_reshape(z, 4, dim);
+    CHECK(equal(feature, z), "the features of layer 3 differ");
+    memset(&c, 0, sizeof c);
+    c.stride_h = c.stride_w = 2;
+    c.pad_h = c.pad_w = GENAI_SAME;
+    z = genai_elu(genai_conv2d_transpose(z, p[4], NULL, &c), 1);
+    c.pad_h = c.pad_w = 1;
+    z = genai_max_pool(genai_conv2d(z, p[5], p[6], &c), 2, 2);
+    z = genai_slice(genai_slice(z, 1, (z->dim[1] - 1) / 2, 1), 2, (z->dim[2] - 1) / 2, 1);
+    z = genai_tanh(genai_pad(genai_pad(z, 1, 1, 1), 2, 1, 1));
+    CHECK(equal(y, z), "the net and the ops by hand differ: %s", genai_ctx_error(ctx));
+    CHECK(equal(twin_mean, p[7]) && equal(twin_var, p[8]) && p[7]->data[0] != 0, "the running statistics differ");
+    CHECK(genai_net_output(net, out) == 3 && out[0] == 3 && out[1] == 3 && out[2] == 2, "output %dx%dx%d", out[0], out[1], out[2]);
+
+    CHECK_RESULT(ctx, GENAI_ERROR_ARGUMENT, genai_net_forward_features(net, x, GENAI_EVAL, 11, &feature));
+    CHECK_RESULT(ctx, GENAI_ERROR_SHAPE, genai_net_forward(net, z, GENAI_EVAL));
+    CHECK(!genai_net_forward(net, NULL, GENAI_EVAL) && !genai_net_forward(NULL, x, GENAI_EVAL) && !genai_ctx_result(ctx), "NULL passes");
+    genai_tape_release(ctx, 0);
+    genai_net_destroy(net);
+
+    /* pools over the whole image, against plain loops */
+    net = net_of(ctx, "globalmaxpool", 3, 5, 2);
+    x = input_of(ctx, net, 2);
+    x->requires_grad = 1;
+    y = genai_net_forward(net, x, GENAI_TRAIN);
+    for (n = 0; n < 4; n++) {
+        float most = -1e30f;
+        for (i = 0; i < 15; i++) most = fmaxf(most, x->data[(n / 2 * 15 + (size_t)i) * 2 + n % 2]);
+        CHECK(y && y->data[n] == most, "globalmaxpool: value %lu", (unsigned long)n);
+    }
+    CHECK(genai_grad(genai_sum(y, 0), 1, &x, &z, 0) == GENAI_OK, "%s", genai_ctx_error(ctx));
+    for (n = 0, i = 0; i < 60; i++) n += z && z->data[i] == 1 && x->data[i] == y->data[i / 30 * 2 + i % 2] ? 1 : z && z->data[i] == 0 ? 0 : 100;
+    CHECK(n == 4, "globalmaxpool: the gradient goes to the 4 largest, %lu", (unsigned long)n);
+    genai_tape_release(ctx, 0);
+    genai_net_destroy(net);
+    net = net_of(ctx, "globalavgpool", 3, 5, 2);
+    x = input_of(ctx, net, 2);
+    y = genai_net_forward(net, x, GENAI_TRAIN);
+    for (n = 0; n < 4; n++) {
+        double sum = 0;
+        for (i = 0; i < 15; i++) sum += (double)x->data[(n / 2 * 15 + (size_t)i) * 2 + n % 2];
+        CHECK(y && fabs((double)y->data[n] - sum / 15) < 1e-6, "globalavgpool: value %lu", (unsigned long)n);
+    }
+    genai_tape_release(ctx, 0);
+    genai_net_destroy(net);
+    net = net_of(ctx, "dropout 0.5", 0, 5, 0);
+    x = input_of(ctx, net, 2);
+    CHECK(equal(x, genai_net_forward(net, x, GENAI_EVAL)), "dropout does something in EVAL");
+    genai_tape_release(ctx, 0);
+    genai_net_destroy(net);
+}
+
+/* --- initial weights --- */
+static double variance(const genai_tensor *t, double mean) {
+    double sum = 0;
+    size_t i;
+    for (i = 0; i < t->count; i++) sum += ((double)t->data[i] - mean) * ((double)t->data[i] - mean);
+    return sum / (double)t->count;
+}
+
+typedef struct init_case {
+    const char *text;
+    int         h, w, c;
+    genai_init  init;
+    double      variance; /* of the first layer's weights */
+} init_case;
+
+static const init_case init_cases[] = {
+    {"dense 400 | relu", 0, 300, 0, GENAI_INIT_DEFAULT, 2.0 / 300},
+    {"dense 400 | batchnorm | dropout 0.3 | lrelu 0.5", 0, 300, 0, GENAI_INIT_DEFAULT, 2.0 / 1.25 / 300},
+    {"dense 400 | gelu", 0, 300, 0, GENAI_INIT_DEFAULT, 2.0 / 300},
+    {"dense 400", 0, 300, 0, GENAI_INIT_DEFAULT, 2.0 / 700},
+    {"dense 400 | tanh | relu", 0, 300, 0, GENAI_INIT_DEFAULT, 2.0 / 700},
+    {"dense 400 | dense 2 | relu", 0, 300, 0, GENAI_INIT_DEFAULT, 2.0 / 700},
+    {"dense 400 init normal | relu", 0, 300, 0, GENAI_INIT_DEFAULT, 0.0004},
+    {"dense 400 | relu", 0, 300, 0, GENAI_INIT_GLOROT, 2.0 / 700},
+    {"dense 400 init he | tanh", 0, 300, 0, GENAI_INIT_GLOROT, 2.0 / 300},
+    {"conv 64 k5 | relu", 8, 8, 32, GENAI_INIT_DEFAULT, 2.0 / (25 * 32)},
+    {"conv 64 k5", 8, 8, 32, GENAI_INIT_DEFAULT, 2.0 / (25 * 96)},
+    {"convt 64 k4 s2 | relu", 8, 8, 32, GENAI_INIT_DEFAULT, 2.0 / (4 * 32)},
+    {"convt 64 k4 s2 | tanh", 8, 8, 32, GENAI_INIT_DEFAULT, 2.0 / (16 * 96)},
+    {"convt 64 k4 s2 | tanh", 8, 8, 32, GENAI_INIT_NORMAL, 0.0004},
+};
+
+static void orthogonal(genai_ctx *ctx, const char *text, int h, int w, int c) {
+    genai_net    *net = net_of(ctx, text, h, w, c);
+    genai_tensor *t = net ? genai__net_tensor(net, 0) : NULL;
+    size_t        columns, rows, i, j, k;
+    double        worst = 0;
+    CHECK(t != NULL, "%s", genai_ctx_error(ctx));
+    if (!t) return;
+    columns = (size_t)t->dim[t->ndim - 1];
+    rows = t->count / columns;
+    for (i = 0; i < (rows < columns ? rows : columns); i++)
+        for (j = 0; j <= i; j++) {
+            double dot = 0;
+            if (rows < columns) for (k = 0; k < columns; k++) dot += (double)t->data[i * columns + k] * (double)t->data[j * columns + k];
+            else for (k = 0; k < rows; k++) dot += (double)t->data[k * columns + i] * (double)t->data[k * columns + j];
+            worst = fmax(worst, fabs(dot - (i == j ? 1.0 : 0.0)));
+        }
+    CHECK(worst < 1e-6, "%s: off by %g", text, worst);
+    genai_net_destroy(net);
+}
+
+static void test_init(genai_ctx *ctx) {
+    genai_net *net, *again, *other;
+    size_t     k;
+    for (k = 0; k < sizeof init_cases / sizeof *init_cases; k++) {
+        const init_case *c = &init_cases[k];
+        genai_tensor    *t;
+        double           v;
+        net = net_named(ctx, NULL, c->text, c->h, c->w, c->c, c->init);
+        CHECK(net != NULL, "%s: %s", c->text, genai_ctx_error(ctx));
+        if (!net) continue;
+        t = genai__net_tensor(net, 0);
+        v = variance(t, 0);
+        CHECK(fabs(v / c->variance - 1) < 0.03, "%s: variance %g, should be %g", c->text, v, c->variance);
+        CHECK(variance(genai__net_tensor(net, 1), 0) == 0, "%s: biases aren't 0", c->text);
+        genai_net_destroy(net);
+    }
+    orthogonal(ctx, "dense 30 init orthogonal", 0, 90, 0);
+    orthogonal(ctx, "dense 90 init orthogonal", 0, 30, 0);
+    orthogonal(ctx, "dense 40 init orthogonal", 0, 40, 0);
+    orthogonal(ctx, "conv 16 k3 init orthogonal", 8, 8, 4);
+    orthogonal(ctx, "dense 1 init orthogonal", 0, 1, 0);
+    net = net_named(ctx, NULL, "batchnorm", 8, 8, 4000, GENAI_INIT_NORMAL);
+    CHECK(fabs(variance(genai__net_tensor(net, 0), 1) / 0.0004 - 1) < 0.1 && genai__net_tensor(net, 3)->data[5] == 1, "gamma from normal(1, 0.02)");
+    genai_net_destroy(net);
+    net = net_named(ctx, "a", "dense 9 | relu | dense 9", 0, 9, 0, GENAI_INIT_NORMAL);
+    again = net_named(ctx, "a", "dense 9 | relu | dense 9", 0, 9, 0, GENAI_INIT_NORMAL);
+    other = net_named(ctx, "b", "dense 9 | relu | dense 9", 0, 9, 0, GENAI_INIT_NORMAL);
+    CHECK(equal(genai__net_tensor(net, 0), genai__net_tensor(again, 0)), "the same name and seed give the same weights");
+    CHECK(!equal(genai__net_tensor(net, 0), genai__net_tensor(other, 0)) && !equal(genai__net_tensor(net, 0), genai__net_tensor(net, 2)),
+          "other nets and layers have weights of their own");
+    genai_net_destroy(net);
+    genai_net_destroy(again);
+    genai_net_destroy(other);
+}
+
+/* --- averaging, freezing, the table --- */
+static void test_average(genai_ctx *ctx) {
+    const char *text = "dense 6 | batchnorm | relu | dense 2";
+    genai_net  *a = net_named(ctx, "a", text, 0, 3, 0, GENAI_INIT_DEFAULT), *b = net_named(ctx, "b", text, 0, 3, 0, GENAI_INIT_DEFAULT);
+    genai_net  *c = net_of(ctx, "dense 6 | relu | dense 2", 0, 3, 0), *d = net_of(ctx, text, 0, 4, 0);
+    int         i, n = genai__net_tensor_count(a);
+    size_t      k;
+    genai__net_tensor(b, n - 2)->data[3] = 8;
+    CHECK(genai_net_average(a, b, 0) == GENAI_OK, "%s", genai_ctx_error(ctx));
+    for (i = 0; i < n; i++) CHECK(equal(genai__net_tensor(a, i), genai__net_tensor(b, i)), "decay 0 doesn't copy tensor %d", i);
+    for (i = 0; i < n; i++)
+        for (k = 0; k < genai__net_tensor(b, i)->count; k++) genai__net_tensor(b, i)->data[k] += 1;
+    CHECK(genai_net_average(a, b, 0.75f) == GENAI_OK, "%s", genai_ctx_error(ctx));
+    for (i = 0; i < n; i++) {
+        double want = (double)genai__net_tensor(b, i)->data[1] - 0.75, got = (double)genai__net_tensor(a, i)->data[1];
+        CHECK(fabs(got - want) < 1e-6, "tensor %d: %g, not %g", i, got, want);
+    }
+    CHECK_RESULT(ctx, GENAI_ERROR_SHAPE, genai_net_average(a, c, 0.5f));
+    CHECK_RESULT(ctx, GENAI_ERROR_SHAPE, genai_net_average(a, d, 0.5f));
+    CHECK_RESULT(ctx, GENAI_ERROR_ARGUMENT, genai_net_average(a, b, 1.5f));
+    CHECK_RESULT(ctx, GENAI_ERROR_ARGUMENT, genai_net_average(a, b, NAN));
+    genai_net_destroy(a);
+    genai_net_destroy(b);
+    genai_net_destroy(c);
+    genai_net_destroy(d);
+}
+
+static void test_frozen(genai_ctx *ctx) {
+    genai_net    *net = net_of(ctx, "dense 4 | relu | dense 1", 0, 3, 0);
+    genai_tensor *x = input_of(ctx, net, 2), *w = genai__net_tensor(net, 2);
+    size_t        mark;
+    CHECK(genai_net_trainable(net, 0) == 1 && genai_net_trainable(net, 0) == 0, "former state");
+    x->requires_grad = 1;
+    mark = genai_tape_mark(ctx);
+    CHECK(genai_backward(genai_sum(genai_net_forward(net, x, GENAI_TRAIN), 0)) == GENAI_OK, "%s", genai_ctx_error(ctx));
+    CHECK(w->grad->data[0] == 0 && w->grad->data[3] == 0, "a frozen net gets gradients");
+    genai_tape_release(ctx, mark);
+    genai_net_trainable(net, 1);
+    CHECK(genai_backward(genai_sum(genai_net_forward(net, x, GENAI_TRAIN), 0)) == GENAI_OK, "%s", genai_ctx_error(ctx));
+    CHECK(genai__net_tensor(net, 3)->grad->data[0] == 2, "the last bias's gradient is %g", (double)genai__net_tensor(net, 3)->grad->data[0]);
+    genai_tape_release(ctx, 0);
+    genai_net_destroy(net);
+}
+
+static void test_describe(genai_ctx *ctx) {
+    const char *want = "      input                   8x8x3           \n"
+                       "   0  conv 4 k4 s2 nobias     4x4x4                    192\n"
+                       "   1  batchnorm momentum 0.8  4x4x4                      8\n"
+                       "   2  dense 10                10                       650\n"
+                       "      total                                            850\n";
+    char        text[1024], little[20];
+    genai_net  *net = net_of(ctx, " conv 4\tk4  s2\n nobias | batchnorm momentum 0.8|dense 10 ", 8, 8, 3);
+    size_t      n = genai_net_describe(net, text, sizeof text);
+    CHECK(!strcmp(text, want) && n == strlen(want), "%lu characters:\n%s", (unsigned long)n, text);
+    CHECK(genai_net_describe(net, NULL, 0) == n && genai_net_describe(net, little, sizeof little) == n && strlen(little) == 19 &&
+              !memcmp(little, want, 19), "a buffer that is too small");
+    CHECK(genai_net_layers(net) == 3, "%d layers", genai_net_layers(net));
+    CHECK(genai_net_describe(NULL, text, sizeof text) == 0 && !text[0] && !genai_net_parameters(NULL) && !genai_net_layers(NULL) &&
+              !genai_net_output(NULL, NULL) && !genai_net_trainable(NULL, 1), "NULL");
+    genai_net_destroy(net);
+    genai_net_destroy(NULL);
+}
+
+/* --- learning --- */
+static double learn_xor(genai_ctx *ctx, float *weights, size_t size) {
+    static const float xs[8] = {0, 0, 0, 1, 1, 0, 1, 1}, ys[4] = {0, 1, 1, 0};
+    static const int   x_dim[2] = {4, 2}, y_dim[2] = {4, 1};
+    genai_net         *net = net_of(ctx, "dense 8 | tanh | dense 1", 0, 2, 0);
+    genai_optimizer_desc d;
+    genai_optimizer   *o;
+    double             last = 1e9;
+    int                step;
+    memset(&d, 0, sizeof d);
+    d.lr = 0.05f;
+    o = genai_optimizer_create(ctx, &d);
+    genai_optimizer_add(o, net, 0);
+    for (step = 0; step < 300; step++) {
+        genai_tensor *loss;
+        genai_optimizer_zero(o);
+        loss = genai_bce_loss(genai_net_forward(net, genai_tensor_of(ctx, 2, x_dim, xs), GENAI_TRAIN), genai_tensor_of(ctx, 2, y_dim, ys), 0);
+        genai_backward(loss);
+        last = (double)genai_value(loss);
+        genai_optimizer_step(o);
+        genai_tape_release(ctx, 0);
+    }
+    memcpy(weights, net->values, size);
+    genai_optimizer_destroy(o);
+    genai_net_destroy(net);
+    return last;
+}
+
+static void test_learning(void) {
+    float      a[64], b[64]; /* the whole block */
+    genai_ctx *ctx = context(1, GENAI_ISA_SCALAR), *other = context(2, GENAI_ISA_BEST);
+    double     loss = learn_xor(ctx, a, sizeof a);
+    CHECK(loss < 0.05, "XOR isn't learnt: loss %g (%s)", loss, genai_ctx_error(ctx));
+    learn_xor(other, b, sizeof b);
+    CHECK(!memcmp(a, b, sizeof a), "scalar and %s learn different weights", genai_isa_name(genai_ctx_isa(other)));
+    genai_ctx_destroy(ctx);
+    genai_ctx_destroy(other);
+}
+
+/* --- memory and fuzz --- */
+static void test_memory(genai_ctx *ctx) {
+    long       before = live;
+    int        done = 0;
+    genai_net *net;
+    for (fail_at = 1; !done && fail_at < 100; fail_at++) {
+        calls = 0;
+        net = net_of(ctx, "dense 2*2*3 init orthogonal | batchnorm | relu | reshape 2x2x3 | convt 1", 0, 4, 0);
+        done = net != NULL;
+        CHECK(done || genai_ctx_result(ctx) == GENAI_ERROR_MEMORY, "allocation %ld: %s", fail_at, genai_ctx_error(ctx));
+        genai_net_destroy(net);
+        genai_ctx_clear(ctx);
+        CHECK(live == before, "allocation %ld leaves %ld blocks", fail_at, live - before);
+    }
+    CHECK(done && fail_at > 10, "%ld allocations", fail_at);
+    fail_at = 0;
+}
+
+static void test_fuzz(genai_ctx *ctx) {
+    static const char alphabet[] = " |xkspo0123456789*/.-+eabcdefghijlmnqrtuvwyz\n\t";
+    uint32_t          state = 12345;
+    long              before = live, made = 0, i;
+    for (i = 0; i < 20000; i++) {
+        char              text[128];
+        const shape_case *c = &shape_cases[(size_t)i % (sizeof shape_cases / sizeof *shape_cases)];
+        size_t            n = strlen(c->text), k;
+        genai_net        *net;
+        memcpy(text, c->text, n + 1);
+        for (k = 0; k < (size_t)(i % 3) + 1; k++) {
+            state = state * 1664525u + 1013904223u;
+            text[(state >> 8) % n] = (state >> 5 & 7) == 0 ? (char)(state >> 24 | 1) : alphabet[(state >> 16) % (sizeof alphabet - 1)];
+        }
+        net = net_of(ctx, text, c->h, c->w, c->c);
+        made += net != NULL;
+        CHECK(net || (genai_ctx_result(ctx) && genai_ctx_error(ctx)[0]), "'%s' fails without a sentence", text);
+        genai_net_destroy(net);
+        genai_ctx_clear(ctx);
+    }
+    CHECK(live == before && made > 100, "%ld blocks are left; %ld were nets", live - before, made);
+}
+
+int main(void) {
+    genai_ctx *ctx = context(1, GENAI_ISA_BEST);
+    test_shapes(ctx);
+    test_sentences(ctx);
+    test_forward(ctx);
+    test_init(ctx);
+    test_average(ctx);
+    test_frozen(ctx);
+    test_describe(ctx);
+    test_memory(ctx);
+    test_fuzz(ctx);
+    genai_ctx_destroy(ctx);
+    test_learning();
+    CHECK(live == 0, "%ld blocks are left at the end", live);
+    return CHECK_DONE("test_net");
+}

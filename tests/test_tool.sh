@@ -1,0 +1,221 @@
+#!/bin/sh
+# The command line as a user meets it: every command, every kind of bad input with its sentence and exit status, stopping and
+# resuming. Run in the project's root after make. GENAI_TOOL: the binary. Last line: "test_tool: N passed, N failed".
+case ${GENAI_TOOL:=build/genai} in /*) ;; *) GENAI_TOOL=$(pwd)/$GENAI_TOOL ;; esac
+work=$(mktemp -d) || exit 1
+trap 'umount "$work/small" 2>/dev/null; chmod -R u+w "$work"; rm -rf "$work"' EXIT
+cd "$work" || exit 1
+passed=0 failed=0
+
+genai() { "$GENAI_TOOL" "$@"; }
+tell() { # tell OK NAME [WHY]: counts one check
+    if [ "$1" = yes ]; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "test_tool: FAILED $2: $3"
+        sed 's/^/    /' err | head -n 6
+    fi
+}
+# check STATUS PATTERN ARGUMENTS...: genai ends with this status. 0: PATTERN (or "") is found in what it prints. 1 and 2: it says
+# exactly one sentence on stderr, "genai: ...", in which PATTERN is found.
+check() {
+    want=$1 pattern=$2
+    shift 2
+    genai "$@" >out 2>err </dev/null
+    status=$?
+    if [ $status -ne "$want" ]; then
+        tell no "genai $*" "status $status, not $want"
+    elif [ "$want" -eq 0 ]; then
+        if grep -q -- "$pattern" out err; then tell yes; else tell no "genai $*" "doesn't say '$pattern'"; fi
+    elif [ "$(grep -vc '^genai: warning: \|^step ' err)" -ne 1 ] || ! grep -q '^genai: ' err; then
+        tell no "genai $*" "not one sentence on stderr"
+    elif ! grep -v '^genai: warning: \|^step ' err | grep -q -- "$pattern"; then
+        tell no "genai $*" "doesn't say '$pattern'"
+    else
+        tell yes
+    fi
+}
+is() { # is NAME COMMAND...: the command succeeds
+    name=$1
+    shift
+    if "$@" >/dev/null 2>&1; then tell yes; else tell no "$name" "$*"; fi
+}
+small="--preset vae_mlp --size 28 --channels 1 --limit 24 --batch 8 --threads 1" # some milliseconds a step
+
+# --- usage: status 2 and the nearest word ---
+check 2 'Say train, sample'
+check 2 "did you mean train?" trian
+check 2 "did you mean --epochs?" train --epoch 3
+check 2 "did you mean vaegan?" train --preset vaegann --out run
+check 2 "did you mean dcgan_k4?" bench train dcgan_k
+check 2 "did you mean nearest?" train --filter neerest --out run
+check 2 "did you mean avx2?" train --isa avx --out run
+check 2 "did you mean 'beta'" train $small --set betta=1 --out run
+check 2 "whole number from 1 to" train --steps 0 --out run
+check 2 "whole number from 1 to" train --steps 12x --out run
+check 2 "number from" train --lr nan --out run
+check 2 "WIDTHxHEIGHT" train --size 32y32 --out run
+check 2 "wants a value" train --preset
+check 2 "KEY=VALUE" train --set beta --out run
+check 2 "takes no value" train --flip=yes --out run
+check 2 "wants --out" train --preset gan
+check 2 "wants -o FILE" sample model
+check 2 "wants --data" reconstruct model -o x.png
+check 2 "short of a word" info
+check 2 "doesn't take 'b'" info a b
+check 2 "it has gemm, conv, train and sample" bench speed
+check 2 "no shape" bench gemm 12x
+check 2 "from 0 to 18446744073709551615" train --seed -1 --out run
+is "nothing was made by wrong usage" [ ! -e run ]
+
+# --- help, presets, version ---
+check 0 "usage: genai train" train --help
+check 0 "genai reconstruct MODEL" --help
+check 0 "genai [0-9]*\.[0-9]*\.[0-9]*" version
+check 0 "vaegan_mlp" presets
+for command in presets sample reconstruct interpolate info bench; do check 0 "usage: genai $command" $command -h; done
+
+# --- a training and what can be done with it ---
+check 0 "24 images 28x28x1" train $small --steps 6 --out 'a run' --seed 3
+for file in model.safetensors checkpoint.safetensors metrics.csv samples; do is "a run/$file is there" [ -e "a run/$file" ]; done
+model="a run/model.safetensors"
+check 0 "one.png: 9 images 28x28x1" sample "$model" -n 9 -o one.png
+check 0 "" sample "$model" -n 9 -o two.png --threads 2
+is "sampling twice gives the same picture" cmp one.png two.png
+check 0 "" sample "$model" -n 9 -o two.png --seed 5
+is "another seed gives another picture" sh -c '! cmp one.png two.png'
+check 0 "rec.png: 3 images" reconstruct "$model" --data sprites -n 3 -o rec.png
+check 0 "rec.png: 20 images" reconstruct "$model" --data sprites -n 20 -o rec.png
+check 0 "12 images" interpolate "$model" -o way.png --rows 3 -n 4
+check 0 "decoder.*\|total" info "$model"
+check 1 "holds a run already" train $small --steps 6 --out 'a run'
+cp "a run/checkpoint.safetensors" before
+check 1 "preset vae_mlp, so --preset gan can't" train --preset gan --resume --out 'a run'
+check 1 "which --size and --channels can't change" train --resume --size 16 --out 'a run'
+check 1 "which --seed can't change" train --resume --seed 4 --out 'a run'
+check 1 "which --lr can't change" train --resume --lr 0.5 --out 'a run'
+is "a refused resume changes nothing" cmp before "a run/checkpoint.safetensors"
+check 1 "no nowhere/checkpoint.safetensors to resume from" train --resume --out nowhere
+check 0 "at step 6" train $small --steps 8 --resume --out 'a run' # with the seed of the checkpoint
+is "metrics.csv has one header and grew" sh -c '[ "$(grep -c step "a run/metrics.csv")" = 1 ]'
+check 0 "img/s" bench train vae_mlp --batch 4 --seconds 0.01 --threads 1
+check 0 "vae_mlp .*batch 1 " bench sample vae_mlp --seconds 0.01 --threads 1
+check 0 "GFLOP/s .*%" bench gemm 32x32x32 --seconds 0.01 --threads 1
+
+# --- bad data ---
+check 1 "nothing/here" train $small --steps 1 --data nothing/here --out bad
+mkdir empty
+check 1 "no pictures" train $small --steps 1 --data empty --out bad
+mkdir mixed
+for i in 1 2 3 4; do { printf 'P5 28 28 255\n'; head -c 784 /dev/urandom; } >mixed/$i.pgm; done
+head -c 400 mixed/1.pgm >mixed/short.pgm
+printf 'no picture' >mixed/broken.png
+: >mixed/empty.png
+check 0 "3 files skipped" train $small --steps 1 --data mixed --out mixed_run
+is "the files skipped are named" sh -c 'grep -q short.pgm err && grep -q broken.png err && grep -q empty.png err'
+rm mixed/[1-4].pgm
+check 1 "none of its 3 pictures can be used" train $small --steps 1 --data mixed --out bad
+printf 'hello' >note.txt
+check 1 "note.txt" train $small --steps 1 --data note.txt --out bad
+printf '\0\0\15\3\0\0\0\2\0\0\0\2\0\0\0\2' >magic-idx3-ubyte
+check 1 "begins with 00 00 0d 03" train $small --steps 1 --data magic-idx3-ubyte --out bad
+printf '\0\0\10\3\0\0\0\2\0\0\0\2\0\0\0\2abc' >short-idx3-ubyte
+check 1 "8 bytes follow, but 3 do" train $small --steps 1 --data short-idx3-ubyte --out bad
+printf '\0\0\10\3\377\377\377\377\377\377\377\377\377\377\377\377abc' >huge-idx3-ubyte
+check 1 "overflows" train $small --steps 1 --data huge-idx3-ubyte --out bad
+printf '\0\0\10\3\0\0' >head-idx3-ubyte
+check 1 "truncated" train $small --steps 1 --data head-idx3-ubyte --out bad
+is "bad data left no run behind" [ ! -e bad/checkpoint.safetensors ]
+
+# --- bad models ---
+check 1 "missing.safetensors" info missing.safetensors
+check 1 "a folder" info .
+check 1 "safetensors" info note.txt
+size=$(wc -c <"$model")
+for n in 0 7 8 100 1000 $((size / 2)) $((size - 1)); do
+    head -c "$n" "$model" >cut.safetensors
+    check 1 "cut.safetensors" sample cut.safetensors -o cut.png
+done
+# One bit changed, at places in the length, the header and the tensors.
+for at in 0 3 8 9 40 200 700 1500 $((size / 3)) $((size / 2)) $((size - 1)); do
+    cp "$model" flip.safetensors
+    byte=$(od -An -tu1 -j"$at" -N1 flip.safetensors | tr -d ' ')
+    printf "$(printf '\\%03o' $((byte ^ 4)))" | dd of=flip.safetensors bs=1 seek="$at" conv=notrunc 2>/dev/null
+    check 1 "flip.safetensors" sample flip.safetensors -o flip.png
+done
+# A network text changed in the metadata, at the same length.
+LC_ALL=C sed 's/dense 64/dense 65/' "$model" >edited.safetensors
+is "the text was there to edit" sh -c '! cmp "a run/model.safetensors" edited.safetensors'
+check 1 "edited.safetensors" sample edited.safetensors -o edited.png
+is "a bad model makes no picture" sh -c '! ls cut.png flip.png edited.png 2>/dev/null'
+
+# --- output that can't be written ---
+check 1 "no/such/folder" sample "$model" -o no/such/folder/x.png
+check 1 "written as .png" sample "$model" -o picture.xyz
+if [ -c /dev/full ]; then
+    check 1 "/dev/full" sample "$model" -o /dev/full
+    is "/dev/full is still a device" [ -c /dev/full ]
+    genai presets >/dev/full 2>err
+    is "a full standard output is a failure" [ $? -eq 1 ]
+else echo "test_tool: skipped: there is no /dev/full"; fi
+: >plain
+check 1 "plain" train $small --steps 1 --out plain/run
+check 1 "plain" train $small --steps 1 --out plain
+if [ "$(id -u)" = 0 ]; then echo "test_tool: skipped: root may write into any folder"
+else
+    mkdir locked
+    chmod a-w locked
+    check 1 "locked" train $small --steps 1 --out locked/run
+    check 1 "locked" sample "$model" -o locked/x.png
+fi
+mkdir small
+if mount -t tmpfs -o size=256k tmpfs small 2>/dev/null; then
+    cp one.png small/old.png
+    head -c 1000000 /dev/zero >small/filler 2>/dev/null
+    check 1 "No space left" sample "$model" -o small/old.png
+    is "the old picture is whole" cmp one.png small/old.png
+    check 1 "No space left" train $small --steps 1 --out small/run
+    is "nothing half is left" sh -c '! ls small/*.tmp small/run/*.tmp 2>/dev/null'
+    umount small
+else echo "test_tool: skipped full disk: no tmpfs can be mounted here"; fi
+
+# --- models that can't be ---
+check 2 "dense" train $small --steps 1 --decoder 'dence 5' --out bad
+check 1 "conv" train --preset gan --size 4x4 --limit 8 --steps 1 --discriminator 'conv 8 k7 valid | flatten | dense 1' --out bad
+check 1 "batch" train --preset vae_mlp --limit 4 --batch 1 --steps 1 --out bad1 --encoder 'dense 32 | batchnorm | relu | dense 40' \
+    --threads 1
+check 1 "finite" train $small --steps 400 --lr 100 --set rule=sgd --sample-every 1000 --out bad2
+check 2 "number from" train $small --lr 1e50 --out bad
+
+# --- stopped and resumed: the same bits as without a stop ---
+check 0 "" train $small --steps 60 --holdout 0.25 --out whole --seed 9
+# The program itself, not the function above: the signal must reach it.
+"$GENAI_TOOL" train $small --steps 60 --holdout 0.25 --out 'in two' --seed 9 --sample-every 1 >out 2>err &
+pid=$!
+for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    [ -e 'in two/metrics.csv' ] && break
+    sleep 0.05
+done
+kill -INT $pid
+wait $pid
+status=$?
+if [ $status -eq 130 ]; then
+    tell yes
+    command=$(sed -n '/this goes on:/{n;p;}' out)
+    is "the command that resumes is printed" test -n "$command"
+    is "it runs" sh -c "$command"
+else tell no "a stopped training" "status $status"; fi
+is "resumed training equals the whole one" cmp whole/model.safetensors 'in two/model.safetensors'
+is "its samples too" sh -c 'cmp "$(ls whole/samples/* | tail -n 1)" "in two/samples/$(basename "$(ls whole/samples/* | tail -n 1)")"'
+
+# --- terminal and pipe ---
+genai train $small --steps 3 --out piped >out 2>err
+is "piped output has no control characters" sh -c '! cat out err | tr -d "\n\t" | LC_ALL=C grep -q "[[:cntrl:]]"'
+if command -v script >/dev/null; then
+    script -qec "'$GENAI_TOOL' train $small --steps 3 --out terminal" /dev/null >out 2>err </dev/null
+    is "on a terminal the progress line is rewritten" sh -c 'LC_ALL=C grep -q "$(printf "\r")." out'
+else echo "test_tool: skipped terminal: there is no script(1)"; fi
+
+echo "test_tool: $passed passed, $failed failed"
+[ "$failed" -eq 0 ]

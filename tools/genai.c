@@ -1,0 +1,692 @@
+/* genai: the command line of genai.h. Trains models on a folder of images, samples from them, and measures speed.
+ *   cc -O2 tools/genai.c tools/bench.c -o build/genai -lm
+ * In order: failing, options (one table), commands (one table, one function each), main. It uses the public interface
+ * of genai.h only. Exit status: 0 done, 1 failed (one sentence on stderr), 2 wrong usage, 130 stopped by a signal with
+ * everything saved. */
+#if defined(__GNUC__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wconversion"
+#pragma GCC diagnostic ignored "-Wsign-conversion"
+#pragma GCC diagnostic ignored "-Wdouble-promotion"
+#pragma GCC diagnostic ignored "-Wcast-qual"
+#pragma GCC diagnostic ignored "-Wshadow"
+#pragma GCC diagnostic ignored "-Wmissing-prototypes"
+#pragma GCC diagnostic ignored "-Wunused-function"
+#endif
+#define STB_IMAGE_IMPLEMENTATION
+#include <stb/stb_image.h>
+#define STB_IMAGE_WRITE_IMPLEMENTATION
+#include <stb/stb_image_write.h>
+#if defined(__GNUC__)
+#pragma GCC diagnostic pop
+#endif
+
+#define GENAI_IMPLEMENTATION
+#include "tool.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- failing --- */
+
+static void say(const char *format, va_list args, const char *end) {
+    fputs("genai: ", stderr);
+    vfprintf(stderr, format, args);
+    fputs(end, stderr);
+}
+
+int tool_fail(const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    say(format, args, "\n");
+    va_end(args);
+    return TOOL_FAILED;
+}
+
+int tool_usage(const tool_args *a, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    say(format, args, a->command ? " (see genai " : " (see genai --help)\n");
+    va_end(args);
+    if (a->command) fprintf(stderr, "%s --help)\n", a->command);
+    return TOOL_USAGE;
+}
+
+/* What the library has to say. It logs the first error only, so a command that fails in the library just returns. */
+void tool_log(void *user, genai_log_level level, const char *text) {
+    (void)user;
+    if (level == GENAI_LOG_INFO) printf("%s\n", text);
+    else fprintf(stderr, "genai: %s%s\n", level == GENAI_LOG_WARNING ? "warning: " : "", text);
+}
+
+/* Least number of letters to insert, delete or replace (Levenshtein 1966). */
+static size_t distance(const char *a, const char *b) {
+    size_t row[64], i, j, n = strlen(b);
+    if (n > 62) n = 62;
+    for (j = 0; j <= n; j++) row[j] = j;
+    for (i = 0; a[i]; i++) {
+        size_t diagonal = row[0];
+        row[0] = i + 1;
+        for (j = 0; j < n; j++) {
+            size_t replaced = diagonal + (a[i] != b[j]), other = 1 + (row[j] < row[j + 1] ? row[j] : row[j + 1]);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced < other ? replaced : other;
+        }
+    }
+    return row[n];
+}
+
+/* Keeps the nearer of two words; start with *best NULL. */
+static void nearer(const char *word, const char *candidate, const char **best) {
+    if (!*best || distance(word, candidate) < distance(word, *best)) *best = candidate;
+}
+
+const genai_preset *tool_preset(const char *name) {
+    for (int i = 0; i < genai_preset_count(); i++) {
+        const genai_preset *p = genai_preset_at(i);
+        if (p && !strcmp(p->name, name)) return p;
+    }
+    return NULL;
+}
+
+const char *tool_nearest_preset(const char *name) {
+    const char *best = NULL;
+    for (int i = 0; i < genai_preset_count(); i++) {
+        const genai_preset *p = genai_preset_at(i);
+        if (p) nearer(name, p->name, &best);
+    }
+    return best ? best : "";
+}
+
+/* --- options --- */
+
+enum { PRESETS = 1, TRAIN = 2, SAMPLE = 4, RECONSTRUCT = 8, INTERPOLATE = 16, INFO = 32, BENCH = 64 };
+#define PICTURES (SAMPLE | RECONSTRUCT | INTERPOLATE)
+#define ANY (PRESETS | TRAIN | PICTURES | INFO | BENCH)
+
+typedef enum option_kind { FLAG, TEXT, SETTING, WHOLE, NUMBER, SEED, SIZE, ISA, FILTER } option_kind;
+
+typedef struct option {
+    const char *name, *value;   /* value: how help calls it; NULL for a flag                    */
+    option_kind kind;
+    int         commands;       /* that take it                                                 */
+    size_t      at;             /* offset in tool_args                                          */
+    double      least, most;    /* WHOLE and NUMBER                                             */
+    const char *about;          /* for help, with the default                                   */
+} option;
+
+#define AT(field) offsetof(tool_args, field)
+static const option options[] = {
+    {"--preset", "NAME", TEXT, TRAIN, AT(preset), 0, 0, "what to train; genai presets lists them (gan)"},
+    {"--data", "PATH", TEXT, TRAIN | RECONSTRUCT, AT(data), 0, 0,
+     "images: IDX file or folder, CIFAR-10 folder, image, folder of images (sprites: the built-in ones)"},
+    {"--out", "DIR", TEXT, TRAIN, AT(out), 0, 0, "folder for the model, the checkpoint, metrics.csv and samples/ (must be given)"},
+    {"--epochs", "N", WHOLE, TRAIN, AT(epochs), 1, 1e9, "stop after N passes over the data (10 if nothing else stops it)"},
+    {"--steps", "N", WHOLE, TRAIN, AT(steps), 1, 1e9, "stop after N steps"},
+    {"--minutes", "X", NUMBER, TRAIN, AT(minutes), 1e-3, 1e6, "stop after X minutes"},
+    {"--batch", "N", WHOLE, TRAIN | BENCH, AT(batch), 1, 65536, "images a step (train: the preset's; bench: 64, bench sample: 1 and 64)"},
+    {"--size", "WxH", SIZE, TRAIN | BENCH, AT(size), 0, 0, "resize every image to W x H, or N for N x N (the preset's, else what most images have)"},
+    {"--channels", "C", WHOLE, TRAIN | BENCH, AT(channels), 1, 4, "1 grey, 2 grey + alpha, 3 RGB, 4 RGBA (the least that loses nothing)"},
+    {"--filter", "NAME", FILTER, TRAIN | RECONSTRUCT, AT(filter), 0, 0, "smooth, or nearest for pixel art, when resizing (smooth)"},
+    {"--flip", NULL, FLAG, TRAIN, AT(flip), 0, 0, "mirror images left to right at random"},
+    {"--holdout", "F", NUMBER, TRAIN, AT(holdout), 0, 0.9, "set this share of the images aside and measure on it after each epoch (0)"},
+    {"--limit", "N", WHOLE, TRAIN | RECONSTRUCT, AT(limit), 1, 1e9, "use at most N images (all; 4096 sprites an epoch)"},
+    {"--lr", "X", NUMBER, TRAIN, AT(lr), 1e-30, 1e38, "learning rate (the preset's)"},
+    {"--generator", "TEXT", TEXT, TRAIN, AT(generator), 0, 0, "network text instead of the preset's"},
+    {"--discriminator", "TEXT", TEXT, TRAIN, AT(discriminator), 0, 0, "likewise"},
+    {"--encoder", "TEXT", TEXT, TRAIN, AT(encoder), 0, 0, "likewise"},
+    {"--decoder", "TEXT", TEXT, TRAIN, AT(decoder), 0, 0, "likewise"},
+    {"--set", "KEY=VALUE", SETTING, TRAIN, AT(setting), 0, 0, "any other field of genai_model_desc, as beta=4; may be repeated"},
+    {"--sample-every", "N", WHOLE, TRAIN, AT(sample_every), 1, 1e9, "steps between sample grids (at 1, 2, 5, 10, 20, 50, ...)"},
+    {"--checkpoint-every", "N", WHOLE, TRAIN, AT(checkpoint_every), 1, 1e9, "steps between checkpoints (every 60 seconds)"},
+    {"--resume", NULL, FLAG, TRAIN, AT(resume), 0, 0, "go on from DIR/checkpoint.safetensors"},
+    {"-o", "FILE.png", TEXT, PICTURES, AT(picture), 0, 0, "the picture to write (must be given)"},
+    {"-n", "N", WHOLE, PICTURES, AT(count), 1, 65536, "images (sample: 64, reconstruct: 16); steps from end to end (interpolate: 10)"},
+    {"--rows", "N", WHOLE, INTERPOLATE, AT(rows), 1, 4096, "pairs of ends, one a row (8)"},
+    {"--seed", "N", SEED, TRAIN | PICTURES, AT(seed), 0, 0, "of everything random (0)"},
+    {"--seconds", "X", NUMBER, BENCH, AT(seconds), 1e-3, 3600, "measure each line for X seconds (gemm, conv: 0.3; train, sample: 3)"},
+    {"--threads", "N", WHOLE, TRAIN | PICTURES | BENCH, AT(threads), 1, 256, "threads (one per core)"},
+    {"--isa", "NAME", ISA, TRAIN | PICTURES | BENCH, AT(isa), 0, 0, "scalar, avx2, avx512 or neon (the best this processor has)"},
+    {"--help", NULL, FLAG, ANY, AT(help), 0, 0, "this text"},
+};
+#define OPTIONS (sizeof options / sizeof options[0])
+
+static int parse_size(const char *text, long size[2]) {
+    char *end;
+    size[0] = size[1] = strtol(text, &end, 10);
+    if (end == text) return 0;
+    if (*end == 'x' || *end == 'X') {
+        const char *second = end + 1;
+        size[1] = strtol(second, &end, 10);
+        if (end == second) return 0;
+    }
+    return !*end && size[0] >= 1 && size[0] <= 16384 && size[1] >= 1 && size[1] <= 16384;
+}
+
+static int parse_isa(const tool_args *a, const char *text, genai_isa *isa) {
+    const char *best = NULL;
+    for (int i = GENAI_ISA_BEST; i <= GENAI_ISA_NEON; i++) {
+        const char *name = genai_isa_name((genai_isa)i);
+        if (!strcmp(name, text)) {
+            *isa = (genai_isa)i;
+            return TOOL_DONE;
+        }
+        nearer(text, name, &best);
+    }
+    return tool_usage(a, "there is no instruction set '%s'; did you mean %s?", text, best);
+}
+
+static int parse_filter(const tool_args *a, const char *text, genai_filter *filter) {
+    const char *best = "smooth";
+    *filter = GENAI_FILTER_SMOOTH;
+    if (!strcmp(text, "smooth")) return TOOL_DONE;
+    *filter = GENAI_FILTER_NEAREST;
+    if (!strcmp(text, "nearest")) return TOOL_DONE;
+    nearer(text, "nearest", &best);
+    return tool_usage(a, "--filter has no '%s'; did you mean %s?", text, best);
+}
+
+/* Puts the text of one option into its field. */
+static int parse_value(tool_args *a, const option *o, const char *text) {
+    unsigned char *field = (unsigned char *)a + o->at;
+    char          *end = NULL;
+    errno = 0;
+    switch (o->kind) {
+    case FLAG: *(int *)(void *)field = 1; return TOOL_DONE;
+    case TEXT: *(const char **)(void *)field = text; return TOOL_DONE;
+    case SETTING:
+        if (!strchr(text, '=')) return tool_usage(a, "--set wants KEY=VALUE, not '%s'", text);
+        if (a->settings == TOOL_MAX_SETTINGS) return tool_usage(a, "--set can be given %d times at most", TOOL_MAX_SETTINGS);
+        a->setting[a->settings++] = text;
+        return TOOL_DONE;
+    case WHOLE: {
+        long value = strtol(text, &end, 10);
+        if (end == text || *end || errno || (double)value < o->least || (double)value > o->most)
+            return tool_usage(a, "%s wants a whole number from %.0f to %.0f, not '%s'", o->name, o->least, o->most, text);
+        *(long *)(void *)field = value;
+        return TOOL_DONE;
+    }
+    case NUMBER: {
+        double value = strtod(text, &end);
+        if (end == text || *end || !(value >= o->least && value <= o->most))
+            return tool_usage(a, "%s wants a number from %g to %g, not '%s'", o->name, o->least, o->most, text);
+        *(double *)(void *)field = value;
+        return TOOL_DONE;
+    }
+    case SEED: {
+        unsigned long long value = strtoull(text, &end, 10);
+        if (!isdigit((unsigned char)text[0]) || *end || errno)
+            return tool_usage(a, "--seed wants a whole number from 0 to 18446744073709551615, not '%s'", text);
+        a->seed = value;
+        a->seed_given = 1;
+        return TOOL_DONE;
+    }
+    case SIZE:
+        if (parse_size(text, a->size)) return TOOL_DONE;
+        return tool_usage(a, "--size wants WIDTHxHEIGHT or one number, 1 to 16384, not '%s'", text);
+    case ISA: return parse_isa(a, text, &a->isa);
+    case FILTER: return parse_filter(a, text, &a->filter);
+    }
+    return TOOL_USAGE;
+}
+
+static int unknown_option(const tool_args *a, int command, const char *word) {
+    const char *best = NULL;
+    for (size_t i = 0; i < OPTIONS; i++)
+        if (options[i].commands & command) nearer(word, options[i].name, &best);
+    return tool_usage(a, "%s has no option '%s'; did you mean %s?", a->command, word, best);
+}
+
+/* --name value, --name=value, flags, operands; after -- operands only. */
+static int parse_options(tool_args *a, int command, int argc, char **argv) {
+    int operands_only = 0;
+    for (int i = 0; i < argc; i++) {
+        const char   *word = argv[i], *value = NULL;
+        const option *o = NULL;
+        char          name[40];
+        size_t        length = strcspn(word, "=");
+        int           status;
+        if (operands_only || word[0] != '-' || !word[1]) {
+            if (a->operands == TOOL_MAX_OPERANDS) return tool_usage(a, "more than %d words", TOOL_MAX_OPERANDS);
+            a->operand[a->operands++] = word;
+            continue;
+        }
+        if (!strcmp(word, "--")) {
+            operands_only = 1;
+            continue;
+        }
+        if (!strcmp(word, "-h")) word = "--help", length = 6;
+        if (word[1] == '-' && word[length] == '=') value = word + length + 1;
+        else length = strlen(word);
+        if (length >= sizeof name) length = sizeof name - 1;
+        memcpy(name, word, length);
+        name[length] = 0;
+        for (size_t j = 0; j < OPTIONS && !o; j++)
+            if ((options[j].commands & command) && !strcmp(options[j].name, name)) o = &options[j];
+        if (!o) return unknown_option(a, command, name);
+        if (o->kind == FLAG && value) return tool_usage(a, "%s takes no value", o->name);
+        if (o->kind != FLAG && !value) {
+            if (i + 1 == argc) return tool_usage(a, "%s wants a value (%s)", o->name, o->value);
+            value = argv[++i];
+        }
+        status = parse_value(a, o, value);
+        if (status) return status;
+    }
+    return TOOL_DONE;
+}
+
+/* --- what several commands do --- */
+
+static genai_ctx *make_ctx(const tool_args *a, uint64_t seed) {
+    genai_ctx_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.seed = seed;
+    desc.threads = (int)a->threads;
+    desc.isa = a->isa;
+    desc.log = tool_log;
+    return genai_ctx_create(&desc);
+}
+
+static genai_dataset *open_data(genai_ctx *ctx, const tool_args *a, int width, int height, int channels) {
+    genai_dataset_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.width = width;
+    desc.height = height;
+    desc.channels = channels;
+    desc.filter = a->filter;
+    desc.flip = a->flip;
+    desc.holdout = (float)a->holdout;
+    desc.limit = (size_t)a->limit;
+    if (a->data && strcmp(a->data, "sprites")) return genai_dataset_open(ctx, a->data, &desc);
+    return genai_dataset_sprites(ctx, a->limit ? (size_t)a->limit : 4096, &desc);
+}
+
+/* count floats, or NULL with the reason said. */
+static float *make_floats(size_t a, size_t b) {
+    float *p = b && a > SIZE_MAX / sizeof(float) / b ? NULL : (float *)malloc(a * b * sizeof(float));
+    if (!p) tool_fail("there is no memory for %zu x %zu numbers", a, b);
+    return p;
+}
+
+static genai_model *load_model(const tool_args *a, genai_ctx **ctx, genai_model_desc *desc) {
+    genai_model *model;
+    *ctx = make_ctx(a, a->seed);
+    if (!*ctx) return NULL;
+    model = genai_model_load(*ctx, a->operand[0]);
+    if (model) *desc = genai_model_resolved(model);
+    return model;
+}
+
+static int exists(const char *path) {
+    FILE *f = fopen(path, "rb");
+    if (f) fclose(f);
+    return f != NULL;
+}
+
+/* --- presets --- */
+
+static int run_presets(const tool_args *a) {
+    (void)a;
+    printf("%-16s %-7s %-11s %5s  %s\n", "preset", "family", "images", "batch", "about");
+    for (int i = 0; i < genai_preset_count(); i++) {
+        const genai_preset *p = genai_preset_at(i);
+        char                size[40];
+        if (!p) continue;
+        if (p->width && p->channels) snprintf(size, sizeof size, "%dx%dx%d", p->width, p->height, p->channels);
+        else if (p->width) snprintf(size, sizeof size, "%dx%d", p->width, p->height);
+        else snprintf(size, sizeof size, "any size");
+        printf("%-16s %-7s %-11s %5d  %s\n", p->name, p->family, size, p->batch, p->about);
+    }
+    return TOOL_DONE;
+}
+
+/* --- train --- */
+
+static volatile sig_atomic_t stop_signal;
+
+/* The first signal asks for a stop after the current step; the second one ends the program at once. */
+static void on_signal(int number) {
+    stop_signal = 1;
+    signal(number, SIG_DFL);
+}
+
+static int on_step(void *user, const genai_progress *progress) {
+    genai_progress_bar(user, progress);
+    return stop_signal != 0;
+}
+
+/* One word as a shell reads it. */
+static void print_quoted(const char *word) {
+    if (word[0] && word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./,:@%")] == 0) {
+        fputs(word, stdout);
+        return;
+    }
+    putchar('\'');
+    for (; *word; word++)
+        if (*word == '\'') fputs("'\\''", stdout);
+        else putchar(*word);
+    putchar('\'');
+}
+
+/* The command that goes on with this run: the one that was given, and --resume. */
+static void print_resume(const tool_args *a, int argc, char **argv) {
+    for (int i = 0; i < argc; i++) {
+        if (i) putchar(' ');
+        print_quoted(argv[i]);
+    }
+    puts(a->resume ? "" : " --resume");
+}
+
+/* Fills desc from the options; the texts stay where they are. TOOL_USAGE for what the user wrote wrongly. */
+static int describe_model(genai_ctx *ctx, const tool_args *a, genai_model_desc *desc, char (*keys)[64]) {
+    memset(desc, 0, sizeof *desc);
+    desc->preset = a->preset;
+    desc->generator = a->generator;
+    desc->discriminator = a->discriminator;
+    desc->encoder = a->encoder;
+    desc->decoder = a->decoder;
+    desc->lr = (float)a->lr;
+    for (int i = 0; i < a->settings; i++) {
+        const char *value = strchr(a->setting[i], '=') + 1;
+        snprintf(keys[i], sizeof keys[i], "%.*s", (int)(value - 1 - a->setting[i]), a->setting[i]);
+        if (genai_model_set(ctx, desc, keys[i], value)) return TOOL_USAGE;
+    }
+    return TOOL_DONE;
+}
+
+/* A resumed run keeps what its checkpoint says; options that say otherwise are refused rather than ignored. */
+static int check_resumed(const tool_args *a, genai_model *model, const genai_model_desc *has) {
+    if (a->seed_given && a->seed != genai_model_seed(model))
+        return tool_fail("%s holds a run with seed %llu, which --seed can't change", a->out, (unsigned long long)genai_model_seed(model));
+    if (a->preset && has->preset && strcmp(a->preset, has->preset))
+        return tool_fail("%s holds a run of preset %s, so --preset %s can't go on with it", a->out, has->preset, a->preset);
+    if ((a->size[0] && (a->size[0] != has->width || a->size[1] != has->height)) || (a->channels && a->channels != has->channels))
+        return tool_fail("%s holds a run on images %dx%dx%d, which --size and --channels can't change", a->out, has->width, has->height,
+                         has->channels);
+    if (a->lr > 0 && (float)a->lr != has->lr) /* the very number was stored */
+        return tool_fail("%s holds a run with learning rate %g, which --lr can't change", a->out, (double)has->lr);
+    return TOOL_DONE;
+}
+
+static void print_started(const tool_args *a, genai_ctx *ctx, genai_model *model, genai_dataset *data) {
+    genai_model_desc   desc = genai_model_resolved(model);
+    genai_dataset_info info = genai_dataset_describe(data);
+    genai_dataset     *test = genai_dataset_test(data);
+    printf("%s: %s on %zu images %dx%dx%d", desc.preset, genai_model_family(model), info.count, info.width, info.height, info.channels);
+    printf(" (%s)", a->data ? a->data : "built-in sprites");
+    if (info.skipped) printf(", %zu files skipped", info.skipped);
+    if (test) printf(", %zu images to test", genai_dataset_describe(test).count);
+    printf("; seed %llu, %s, %d %s\n", (unsigned long long)genai_model_seed(model), genai_isa_name(genai_ctx_isa(ctx)), genai_ctx_threads(ctx), genai_ctx_threads(ctx) == 1 ? "thread" : "threads");
+    if (a->resume) printf("resumed from %s/checkpoint.safetensors at step %ld\n", a->out, genai_model_steps(model));
+    fflush(stdout);
+}
+
+static void print_written(const tool_args *a, genai_model *model) {
+    printf("%ld steps done; in %s:\n", genai_model_steps(model), a->out);
+    printf("  model.safetensors       the model; for pictures: %s sample %s/model.safetensors -o samples.png\n", a->program, a->out);
+    printf("  checkpoint.safetensors  to train it further: the same command with more to do and --resume\n");
+    printf("  metrics.csv             losses and measures\n");
+    printf("  samples/                pictures on the way, from the same latents each time\n");
+}
+
+static int fit(const tool_args *a, genai_model *model, genai_dataset *data, int argc, char **argv) {
+    genai_fit_desc desc;
+    genai_result   result;
+    memset(&desc, 0, sizeof desc);
+    desc.epochs = a->epochs;
+    desc.steps = a->steps;
+    desc.minutes = a->minutes;
+    desc.batch = (int)a->batch;
+    desc.on_step = on_step;
+    desc.out = a->out;
+    desc.sample_every = a->sample_every;
+    desc.checkpoint_every = a->checkpoint_every;
+    signal(SIGINT, on_signal);
+    signal(SIGTERM, on_signal);
+    result = genai_model_fit(model, data, &desc);
+    if (result < 0) return TOOL_FAILED;
+    if (result == GENAI_STOPPED) {
+        printf("stopped at step %ld with everything saved in %s; this goes on:\n  ", genai_model_steps(model), a->out);
+        print_resume(a, argc, argv);
+        return TOOL_STOPPED;
+    }
+    print_written(a, model);
+    return TOOL_DONE;
+}
+
+/* Loads the checkpoint, in a context of its seed: which that is, only the file knows. */
+static genai_model *load_checkpoint(const tool_args *a, genai_ctx **ctx, const char *path) {
+    genai_model *model = genai_model_load(*ctx, path);
+    uint64_t     seed = model ? genai_model_seed(model) : a->seed;
+    if (seed == a->seed || a->seed_given) return model;
+    genai_ctx_destroy(*ctx);
+    *ctx = make_ctx(a, seed);
+    return *ctx ? genai_model_load(*ctx, path) : NULL;
+}
+
+static int train(const tool_args *a, genai_ctx **ctx, const char *checkpoint, int argc, char **argv) {
+    const genai_preset *preset = tool_preset(a->preset ? a->preset : "gan");
+    char                keys[TOOL_MAX_SETTINGS][64];
+    genai_model_desc    desc;
+    genai_model        *model = NULL;
+    genai_dataset      *data;
+    int                 width, height, channels, status = describe_model(*ctx, a, &desc, keys);
+    if (status) return status;
+    if (a->resume) {
+        genai_model_desc has;
+        model = load_checkpoint(a, ctx, checkpoint);
+        if (!model) return TOOL_FAILED;
+        has = genai_model_resolved(model);
+        status = check_resumed(a, model, &has);
+        if (status) return status;
+        width = has.width;
+        height = has.height;
+        channels = has.channels;
+    } else {
+        width = a->size[0] ? (int)a->size[0] : preset->width;
+        height = a->size[0] ? (int)a->size[1] : preset->height;
+        channels = a->channels ? (int)a->channels : preset->channels;
+    }
+    data = open_data(*ctx, a, width, height, channels);
+    if (!data) return TOOL_FAILED;
+    if (!model) {
+        desc.data = data;
+        model = genai_model_create(*ctx, &desc);
+        if (!model) return genai_ctx_result(*ctx) == GENAI_ERROR_SYNTAX ? TOOL_USAGE : TOOL_FAILED;
+    }
+    print_started(a, *ctx, model, data);
+    return fit(a, model, data, argc, argv);
+}
+
+static int run_train(const tool_args *a, int argc, char **argv) {
+    char       checkpoint[4096], model[4096];
+    genai_ctx *ctx;
+    int        status;
+    if (a->preset && !tool_preset(a->preset))
+        return tool_usage(a, "there is no preset '%s'; did you mean %s?", a->preset, tool_nearest_preset(a->preset));
+    if (!a->out) return tool_usage(a, "train wants --out DIR, the folder for what it makes");
+    if ((size_t)snprintf(checkpoint, sizeof checkpoint, "%s/checkpoint.safetensors", a->out) >= sizeof checkpoint)
+        return tool_fail("the path given with --out is longer than %zu bytes", sizeof checkpoint - 24);
+    snprintf(model, sizeof model, "%s/model.safetensors", a->out);
+    if (!a->resume && (exists(checkpoint) || exists(model)))
+        return tool_fail("%s holds a run already; go on with it by --resume, or choose another --out", a->out);
+    if (a->resume && !exists(checkpoint)) return tool_fail("there is no %s to resume from", checkpoint);
+    ctx = make_ctx(a, a->seed);
+    if (!ctx) return TOOL_FAILED;
+    status = train(a, &ctx, checkpoint, argc, argv);
+    genai_ctx_destroy(ctx);
+    return status;
+}
+
+/* --- sample, reconstruct, interpolate, info --- */
+
+/* Writes n images as a grid and says so, in words of the caller's. */
+static int save(const tool_args *a, genai_ctx *ctx, const genai_model_desc *desc, int n, int columns, const float *images, int many,
+                const char *what) {
+    if (genai_image_save_grid(ctx, a->picture, n, columns, desc->width, desc->height, desc->channels, images)) return TOOL_FAILED;
+    printf("%s: %d %s %dx%dx%d\n", a->picture, many, what, desc->width, desc->height, desc->channels);
+    return TOOL_DONE;
+}
+
+static size_t pixels(const genai_model_desc *desc) {
+    return (size_t)desc->width * (size_t)desc->height * (size_t)desc->channels;
+}
+
+static int sample(const tool_args *a, genai_ctx *ctx, genai_model *model, const genai_model_desc *desc) {
+    int    n = a->count ? (int)a->count : 64, columns = 1, status = TOOL_FAILED;
+    float *images = make_floats((size_t)n, pixels(desc));
+    while (columns * columns < n) columns++;
+    if (images && !genai_model_sample(model, a->seed, n, images)) status = save(a, ctx, desc, n, columns, images, n, "images");
+    free(images);
+    return status;
+}
+
+/* Rows of originals, each above the row of their reconstructions: of images the model hasn't seen if there are some. */
+static int reconstruct(const tool_args *a, genai_ctx *ctx, genai_model *model, const genai_model_desc *desc) {
+    genai_dataset     *data = open_data(ctx, a, desc->width, desc->height, desc->channels), *test = genai_dataset_test(data);
+    genai_dataset_info info;
+    int                n = a->count ? (int)a->count : 16, columns, rows, status = TOOL_FAILED;
+    float             *grid;
+    if (!data) return TOOL_FAILED;
+    if (test) data = test;
+    info = genai_dataset_describe(data);
+    if ((size_t)n > info.count) n = (int)info.count;
+    rows = (n + 15) / 16;
+    columns = (n + rows - 1) / rows;
+    grid = make_floats(2 * (size_t)rows * (size_t)columns, pixels(desc));
+    if (!grid) return TOOL_FAILED;
+    memset(grid, 0, 2 * (size_t)rows * (size_t)columns * pixels(desc) * sizeof *grid);
+    for (int row = 0; row < rows; row++) {
+        int    first = row * columns, m = n - first < columns ? n - first : columns;
+        float *original = grid + 2 * (size_t)first * pixels(desc), *made = original + (size_t)columns * pixels(desc);
+        if (genai_dataset_batch(data, 0, (size_t)first, m, original, NULL) || genai_model_reconstruct(model, m, original, made)) goto done;
+    }
+    status = save(a, ctx, desc, 2 * rows * columns, columns, grid, n, "images above their reconstructions,");
+done:
+    free(grid);
+    return status;
+}
+
+static int interpolate(const tool_args *a, genai_ctx *ctx, genai_model *model, const genai_model_desc *desc) {
+    int    rows = a->rows ? (int)a->rows : 8, n = a->count ? (int)a->count : 10, status = TOOL_FAILED;
+    size_t latent = (size_t)desc->latent;
+    float *z = make_floats(2 * (size_t)rows, latent), *grid = make_floats((size_t)rows * (size_t)n, pixels(desc));
+    if (!z || !grid || genai_model_latents(model, a->seed, 2 * rows, z)) goto done;
+    for (int row = 0; row < rows; row++) {
+        const float *from = z + 2 * (size_t)row * latent;
+        if (genai_model_interpolate(model, from, from + latent, n, grid + (size_t)row * (size_t)n * pixels(desc))) goto done;
+    }
+    status = save(a, ctx, desc, rows * n, n, grid, rows * n, "images");
+done:
+    free(z);
+    free(grid);
+    return status;
+}
+
+static int info(const tool_args *a, genai_ctx *ctx, genai_model *model, const genai_model_desc *desc) {
+    size_t size = genai_model_describe(model, NULL, 0) + 1;
+    char  *text = (char *)malloc(size);
+    (void)a, (void)ctx, (void)desc;
+    if (!text) return tool_fail("there is no memory for %zu bytes of text", size);
+    genai_model_describe(model, text, size);
+    fputs(text, stdout);
+    if (size > 1 && text[size - 2] != '\n') putchar('\n');
+    free(text);
+    return TOOL_DONE;
+}
+
+/* Loads the model, runs one of the above on it, frees everything. */
+static int with_model(const tool_args *a, int (*run)(const tool_args *, genai_ctx *, genai_model *, const genai_model_desc *)) {
+    genai_ctx       *ctx;
+    genai_model_desc desc;
+    genai_model     *model = load_model(a, &ctx, &desc);
+    int              status = model ? run(a, ctx, model, &desc) : TOOL_FAILED;
+    genai_ctx_destroy(ctx);
+    return status;
+}
+
+static int needs_picture(const tool_args *a) {
+    return a->picture ? TOOL_DONE : tool_usage(a, "%s wants -o FILE.png, the picture to write", a->command);
+}
+
+static int run_sample(const tool_args *a) { return needs_picture(a) ? TOOL_USAGE : with_model(a, sample); }
+static int run_interpolate(const tool_args *a) { return needs_picture(a) ? TOOL_USAGE : with_model(a, interpolate); }
+static int run_info(const tool_args *a) { return with_model(a, info); }
+static int run_reconstruct(const tool_args *a) {
+    if (!a->data) return tool_usage(a, "reconstruct wants --data PATH, the images to reconstruct");
+    return needs_picture(a) ? TOOL_USAGE : with_model(a, reconstruct);
+}
+
+/* --- the commands --- */
+
+typedef struct command {
+    const char *name, *synopsis, *about;
+    int         bit, least, most; /* operands */
+    int (*run)(const tool_args *a);
+} command;
+
+static const command commands[] = {
+    {"presets", "presets", "what can be trained, one line each", PRESETS, 0, 0, run_presets},
+    {"train", "train --preset NAME --data PATH --out DIR", "trains a model on images", TRAIN, 0, 0, NULL},
+    {"sample", "sample MODEL -o FILE.png", "draws images from a trained model", SAMPLE, 1, 1, run_sample},
+    {"reconstruct", "reconstruct MODEL --data PATH -o FILE.png", "images above what the model makes of them", RECONSTRUCT, 1, 1, run_reconstruct},
+    {"interpolate", "interpolate MODEL -o FILE.png", "rows of images on the way from one latent to another", INTERPOLATE, 1, 1, run_interpolate},
+    {"info", "info MODEL", "what is in a model file: settings, layers, shapes, parameters", INFO, 1, 1, run_info},
+    {"bench", "bench gemm|conv|train|sample [NAME ...]", "measures speed; NAME: presets (all), or shapes as 512x512x512 for gemm", BENCH, 1,
+     TOOL_MAX_OPERANDS, tool_bench},
+};
+#define COMMANDS (sizeof commands / sizeof commands[0])
+
+static void print_help(const command *c) {
+    if (c) {
+        printf("usage: genai %s [options]\n%s\n\n", c->synopsis, c->about);
+        for (size_t i = 0; i < OPTIONS; i++) {
+            char left[40];
+            if (!(options[i].commands & c->bit)) continue;
+            snprintf(left, sizeof left, "%s %s", options[i].name, options[i].value ? options[i].value : "");
+            printf("  %-22s %s\n", left, options[i].about);
+        }
+        return;
+    }
+    printf("genai %s: generative image models in C\n\n", genai_version());
+    for (size_t i = 0; i < COMMANDS; i++) printf("  genai %-44s %s\n", commands[i].synopsis, commands[i].about);
+    printf("  genai %-44s %s\n", "version", "the version");
+    printf("\nA command's options: genai COMMAND --help\n");
+}
+
+static int run(tool_args *a, int argc, char **argv) {
+    const command *c = NULL;
+    const char    *word = argc > 1 ? argv[1] : NULL, *best = NULL;
+    int            status;
+    a->program = argv[0];
+    if (!word) return tool_usage(a, "what shall be done? Say train, sample, reconstruct, interpolate, info, presets or bench");
+    if (!strcmp(word, "--help") || !strcmp(word, "-h") || !strcmp(word, "help")) return print_help(NULL), TOOL_DONE;
+    if (!strcmp(word, "--version") || !strcmp(word, "version")) return printf("genai %s\n", genai_version()), TOOL_DONE;
+    for (size_t i = 0; i < COMMANDS; i++) {
+        if (!strcmp(commands[i].name, word)) c = &commands[i];
+        nearer(word, commands[i].name, &best);
+    }
+    if (!c) return tool_usage(a, "there is no command '%s'; did you mean %s?", word, best);
+    a->command = c->name;
+    status = parse_options(a, c->bit, argc - 2, argv + 2);
+    if (status) return status;
+    if (a->help) return print_help(c), TOOL_DONE;
+    if (a->operands > c->most) return tool_usage(a, "%s doesn't take '%s'", c->name, a->operand[c->most]);
+    if (a->operands < c->least) return tool_usage(a, "%s is short of a word: genai %s", c->name, c->synopsis);
+    return c->run ? c->run(a) : run_train(a, argc, argv);
+}
+
+int main(int argc, char **argv) {
+    tool_args a;
+    int       status;
+    memset(&a, 0, sizeof a);
+    status = run(&a, argc, argv);
+    if ((fflush(stdout) || ferror(stdout)) && status == TOOL_DONE) return tool_fail("standard output could not be written");
+    return status;
+}

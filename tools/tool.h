@@ -1,0 +1,37 @@
+/* What the files of the command line share: the options as parsed, and how to end. */
+#ifndef GENAI_TOOL_H
+#define GENAI_TOOL_H
+#include "../genai.h"
+
+#define TOOL_MAX_OPERANDS 64
+#define TOOL_MAX_SETTINGS 64
+
+/* All options of all commands; 0 or NULL: not given. */
+typedef struct tool_args {
+    const char  *program, *command;            /* argv[0]; the command's name                                        */
+    const char  *operand[TOOL_MAX_OPERANDS];   /* what isn't an option                                               */
+    int          operands;
+    const char  *preset, *data, *out;          /* --preset --data --out                                              */
+    const char  *picture;                      /* -o                                                                 */
+    const char  *generator, *discriminator, *encoder, *decoder;
+    const char  *setting[TOOL_MAX_SETTINGS];   /* --set key=value                                                    */
+    int          settings;
+    long         epochs, steps, batch, channels, threads, sample_every, checkpoint_every, limit, count, rows;
+    double       minutes, lr, holdout, seconds;
+    long         size[2];                      /* width, height                                                      */
+    uint64_t     seed;
+    int          seed_given;
+    genai_isa    isa;
+    genai_filter filter;
+    int          flip, resume, help;
+} tool_args;
+
+enum { TOOL_DONE = 0, TOOL_FAILED = 1, TOOL_USAGE = 2, TOOL_STOPPED = 130 };
+
+int  tool_fail(const char *format, ...) GENAI__PRINTF(1, 2);                         /* says why; returns TOOL_FAILED      */
+int  tool_usage(const tool_args *a, const char *format, ...) GENAI__PRINTF(2, 3);    /* the same for TOOL_USAGE            */
+void tool_log(void *user, genai_log_level level, const char *text);                  /* for genai_ctx_desc.log             */
+const genai_preset *tool_preset(const char *name);                                   /* NULL if there is none              */
+const char *tool_nearest_preset(const char *name);
+int  tool_bench(const tool_args *a);                                                 /* bench.c                            */
+#endif
