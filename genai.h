@@ -419,11 +419,11 @@ typedef enum genai_filter { GENAI_FILTER_SMOOTH, GENAI_FILTER_NEAREST } genai_fi
 
 typedef struct genai_dataset_desc {
     int          width, height; /* every image is resized to this; 0: the size most images have                      */
-    int          channels;      /* 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA; 0: the least that loses nothing            */
+    int          channels;      /* 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA (dropped alpha: on black); 0: the least that loses nothing */
     genai_filter filter;        /* 0: area average to shrink, bilinear to enlarge; NEAREST for pixel art             */
     int          flip;          /* 1: batches are mirrored left to right at random; 0: never                         */
-    float        holdout;       /* share of the images set aside as test set; 0: none                                */
-    size_t       limit;         /* use at most so many images; 0: all                                                */
+    float        holdout;       /* share of the images set aside as test set, where the files hold none; 0: none        */
+    size_t       limit;         /* use at most so many images (of a folder: spread evenly over it); 0: all              */
     int          test;          /* 1: of an IDX folder or CIFAR-10 open the test part; 0: the training part, with the test part behind genai_dataset_test */
 } genai_dataset_desc;
 
@@ -1452,7 +1452,7 @@ static int genai__cpu_has(genai_isa isa) {
       GENAI__V_MUL(q, GENAI__V_MUL(GENAI__V_MUL(GENAI__V_SET(-2.0f), y), GENAI__V_FNMA(y, y, GENAI__V_SET(1.0f)))))                                              \
     X(sigmoid, GENAI__V_SIGMOID(x), GENAI__V_MUL(g, GENAI__V_FNMA(y, y, y)), GENAI__V_MUL(GENAI__V_MUL(q, GENAI__V_FNMA(y, y, y)), GENAI__V_FNMA(GENAI__V_SET(2.0f), y, GENAI__V_SET(1.0f)))) \
     X(softplus, GENAI__V_SOFTPLUS(x), GENAI__V_MUL(g, GENAI__V_SIGMOID(x)), GENAI__V_MUL(q, GENAI__V_FNMA(GENAI__V_SIGMOID(x), GENAI__V_SIGMOID(x), GENAI__V_SIGMOID(x))))     \
-    X(relu, GENAI__V_IF_GT(x, GENAI__V_SET(0.0f), x, GENAI__V_SET(0.0f)), GENAI__V_IF_GT(x, GENAI__V_SET(0.0f), g, GENAI__V_SET(0.0f)), GENAI__V_SET(0.0f))             \
+    X(relu, GENAI__V_IF_GT(GENAI__V_SET(0.0f), x, GENAI__V_SET(0.0f), x), GENAI__V_IF_GT(x, GENAI__V_SET(0.0f), g, GENAI__V_SET(0.0f)), GENAI__V_SET(0.0f))             \
     X(leaky_relu, GENAI__V_IF_GT(x, GENAI__V_SET(0.0f), x, GENAI__V_MUL(x, P)), GENAI__V_IF_GT(x, GENAI__V_SET(0.0f), g, GENAI__V_MUL(g, P)), GENAI__V_SET(0.0f))       \
     X(elu, GENAI__V_IF_GT(x, GENAI__V_SET(0.0f), x, GENAI__V_MUL(P, GENAI__V_EXPM1(x))), GENAI__V_IF_GT(x, GENAI__V_SET(0.0f), g, GENAI__V_MUL(g, GENAI__V_ADD(y, P))),        \
       GENAI__V_IF_GT(x, GENAI__V_SET(0.0f), GENAI__V_SET(0.0f), GENAI__V_MUL(q, GENAI__V_ADD(y, P))))                                                     \
@@ -3746,7 +3746,11 @@ static genai_tensor *genai__shift_by_maximum(genai_tensor *x) {
     genai_tensor *m;
     size_t        n, r;
     int           dim[4];
-    if (!x || !x->ndim) return NULL;
+    if (!x) return NULL;
+    if (!x->ndim) {
+        genai__fail(x->ctx, GENAI_ERROR_SHAPE, "softmax: x is a scalar, but has to have a last dim");
+        return NULL;
+    }
     memcpy(dim, x->dim, sizeof dim);
     n = (size_t)dim[x->ndim - 1];
     dim[x->ndim - 1] = 1;
@@ -9760,7 +9764,17 @@ GENAI__LANES(div, (GENAI__V a, GENAI__V b), a.v[i] / b.v[i])
 GENAI__LANES(fma, (GENAI__V a, GENAI__V b, GENAI__V c), fmaf(a.v[i], b.v[i], c.v[i]))
 GENAI__LANES(fnma, (GENAI__V a, GENAI__V b, GENAI__V c), fmaf(-a.v[i], b.v[i], c.v[i]))
 GENAI__LANES(sqrt, (GENAI__V a), sqrtf(a.v[i]))
-GENAI__LANES(if_gt, (GENAI__V a, GENAI__V b, GENAI__V x, GENAI__V y), a.v[i] > b.v[i] ? x.v[i] : y.v[i])
+GENAI__INLINE GENAI__V GENAI__K(if_gt)(GENAI__V a, GENAI__V b, GENAI__V x, GENAI__V y) { /* by bits: minss would flush denormals */
+    GENAI__V r; int i; uint32_t u, w, mask;
+    for (i = 0; i < 16; i++) {
+        memcpy(&u, &x.v[i], 4);
+        memcpy(&w, &y.v[i], 4);
+        mask = 0u - (uint32_t)(a.v[i] > b.v[i]);
+        u = (u & mask) | (w & ~mask);
+        memcpy(&r.v[i], &u, 4);
+    }
+    return r;
+}
 GENAI__WORD GENAI__V GENAI__K(bits)(GENAI__V a, uint32_t keep, uint32_t flip) { /* (a & keep) ^ flip, on the bit patterns */
     GENAI__V r; int i; uint32_t u;
     for (i = 0; i < 16; i++) { memcpy(&u, &a.v[i], 4); u = (u & keep) ^ flip; memcpy(&r.v[i], &u, 4); }
@@ -9852,12 +9866,12 @@ GENAI__INLINE GENAI__V GENAI__K(bits)(GENAI__V a, uint32_t keep, uint32_t flip) 
     return _mm512_castsi512_ps(_mm512_xor_si512(u, _mm512_set1_epi32((int)flip)));
 }
 GENAI__INLINE GENAI__V GENAI__K(shift_add)(GENAI__V a, uint32_t add) {
-    return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_slli_epi32(_mm512_castps_si512(a), 23), _mm512_set1_epi32((int)add)));
+    return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_maskz_slli_epi32((__mmask16)-1, _mm512_castps_si512(a), 23), _mm512_set1_epi32((int)add)));
 }
 GENAI__INLINE GENAI__V GENAI__K(split)(GENAI__V a, GENAI__V *exponent) {
-    __m512i u = _mm512_castps_si512(a), e = _mm512_srai_epi32(_mm512_sub_epi32(u, _mm512_set1_epi32(0x3f3504f3)), 23);
+    __m512i u = _mm512_castps_si512(a), e = _mm512_maskz_srai_epi32((__mmask16)-1, _mm512_sub_epi32(u, _mm512_set1_epi32(0x3f3504f3)), 23);
     *exponent = _mm512_maskz_cvtepi32_ps((__mmask16)-1, e);
-    return _mm512_castsi512_ps(_mm512_sub_epi32(u, _mm512_slli_epi32(e, 23)));
+    return _mm512_castsi512_ps(_mm512_sub_epi32(u, _mm512_maskz_slli_epi32((__mmask16)-1, e, 23)));
 }
 
 #elif GENAI__PASS == 4 /* --- NEON: four 4-lane registers --- */
@@ -9971,7 +9985,8 @@ GENAI__FUNCTION float GENAI__K(across)(GENAI__V a) {
 
 /* --- functions; polynomials after Cephes (Moshier 1992), evaluated in fma --- */
 
-/* exp(x) = 2^n exp(r), n = round(x / ln 2) by adding 1.5*2^23; 2^n is applied as 2^(n-1) * 2 so that it reaches infinity. */
+/* exp(x) = 2^n exp(r), n = round(x / ln 2) by adding 1.5*2^23; 2^n is applied as 2^(n-1) * 2, so that it reaches
+ * infinity, or for negative x as 2^(n+1) / 2, so that it reaches 0. */
 GENAI__FUNCTION GENAI__V GENAI__K(vexp)(GENAI__V x) {
     GENAI__V t, n, r, p;
     x = GENAI__V_IF_GT(GENAI__V_SET(-88.0f), x, GENAI__V_SET(-88.0f), x);
@@ -9987,7 +10002,8 @@ GENAI__FUNCTION GENAI__V GENAI__K(vexp)(GENAI__V x) {
     p = GENAI__V_FMA(p, r, GENAI__V_SET(5.0000001201e-1f));
     p = GENAI__V_FMA(GENAI__V_MUL(r, r), p, r);
     p = GENAI__V_ADD(p, GENAI__V_SET(1.0f));
-    return GENAI__V_MUL(GENAI__V_MUL(p, GENAI__K(shift_add)(t, 126u << 23)), GENAI__V_SET(2.0f));
+    t = GENAI__V_SUB(t, GENAI__V_IF_GT(x, GENAI__V_SET(0.0f), GENAI__V_SET(1.0f), GENAI__V_SET(-1.0f)));
+    return GENAI__V_MUL(GENAI__V_MUL(p, GENAI__K(shift_add)(t, 127u << 23)), GENAI__V_IF_GT(x, GENAI__V_SET(0.0f), GENAI__V_SET(2.0f), GENAI__V_SET(0.5f)));
 }
 
 GENAI__FUNCTION GENAI__V GENAI__K(vexpm1)(GENAI__V x) { /* near 0 the series, elsewhere exp(x)-1 */

@@ -4,8 +4,9 @@
  *
  *   test_determinism [isa=NAME] [threads=N] [preset=NAME] [small] [straight] [print]
  *
- * Without arguments: the best instruction set with 1 and 3 threads, and the scalar pass for the small presets. small:
- * leaves out those that take the scalar pass more than seconds. straight: without the resume. print: shows the hashes.
+ * Without arguments: the best instruction set with 3 threads and a resume; small presets also with 1 thread, and in the
+ * scalar pass. small: leaves out those that take the scalar pass seconds. straight: without the resume. print: shows the
+ * hashes.
  * determinism.sh runs it through compilers, levels and machines. When the arithmetic is changed on purpose: `print`. */
 #define GENAI_IMPLEMENTATION
 #include "../genai.h"
@@ -22,13 +23,13 @@ typedef struct golden {
 static const golden goldens[] = {
     { "gan", 12, 16, 3, 4, 0, "0f6ecc0a05f822b8" },
     { "vae", 12, 16, 4, 4, 0, "5400148279874395" },
-    { "vaegan", 12, 16, 3, 4, 0, "1b520d8bb24c64aa" },
+    { "vaegan", 12, 16, 3, 4, 0, "403d4c85af07849b" },
     { "dcgan_k4", 32, 32, 1, 2, 1, "0ccfc307ac743457" },
     { "dcgan_k5", 32, 32, 1, 2, 1, "484e4b75883372f1" },
     { "dcgan64", 64, 64, 1, 2, 1, "8afb0a7325f26b87" },
     { "gan_dense_conv", 32, 32, 1, 2, 1, "b77c4621fb16adbd" },
     { "vae_mlp", 9, 7, 3, 4, 0, "20d9d4d0e6ba2cb2" },
-    { "vae_400_20", 9, 7, 1, 4, 0, "d539c9007d45ae01" },
+    { "vae_400_20", 9, 7, 1, 4, 0, "24580414eed21e35" },
     { "vae_conv_k5", 32, 32, 1, 2, 1, "63bbd18d30bd33a1" },
     { "ae_32", 9, 7, 2, 4, 0, "c293d8ebddf57c28" },
     { "vaegan_mlp", 9, 7, 1, 4, 0, "cba95de09286294f" },
@@ -241,8 +242,8 @@ int main(int argc, char **argv) {
             check_one(g, isa, threads, 0);
             if (!straight) check_one(g, isa, threads, 1);
         } else {
-            check_one(g, GENAI_ISA_BEST, 1, 0);
             check_one(g, GENAI_ISA_BEST, 3, 1);
+            if (!g->large) check_one(g, GENAI_ISA_BEST, 1, 0);
             if (!g->large) check_one(g, GENAI_ISA_SCALAR, 2, 0);
         }
     }

@@ -36,7 +36,7 @@ none "two rooms of one name" "$(echo "$headings" | sort | uniq -d)"
 none "tags of no room" "$(grep -oE '>>[a-z_]+' genai.h | sort -u | while read -r tag; do echo "$headings" | grep -qx "${tag#>>}" || echo "$tag"; done)"
 
 # --- genai.h: names, calls, size ---
-none "macros without GENAI_" "$(grep -nE '^ *# *define +' genai.h | grep -vE 'define +(GENAI_|genai__)')"
+none "macros without GENAI_" "$(awk '/^#ifndef GENAI_H$/ { code = 1 } code && /^ *# *define +/ && !/define +(GENAI_|genai__)/ { print FILENAME ":" FNR ": " $0 }' genai.h)"
 # Definitions and prototypes at file scope begin in the first column; the name is the last word before "(", "[", "=", "{" or ";".
 none "names at file scope without genai_" "$(awk '
     /^(GENAI_API|GENAI__INLINE|GENAI__NOINLINE|static|const|unsigned|int|void|float|double|size_t|char|struct|enum|union) / {
