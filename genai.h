@@ -139,7 +139,7 @@
  *     - training bounded by minutes: the number of steps is then the machine's;
  *     - one rounding at the edge of the denormals: a result within half a unit below 2^-126 becomes 2^-126 on x86, zero
  *       on Arm;
- *     - builds whose floating-point mode we don't set (GENAI_NO_SIMD, other processors, other compilers than gcc and
+ *     - builds whose floating-point mode we don't set (other processors, other compilers than gcc and
  *       clang), if denormals occur; 32-bit x86, whose x87 rounds in its own way; -ffast-math with clang before 14;
  *     - JPEG files: the decoder of your stb_image.h may differ from another's;
  *     - seconds, rates and estimates in callbacks and metrics.csv.
@@ -150,7 +150,7 @@
  *   2. genai_model_create with a preset ("gan", "vae" and "vaegan" fit any size) and .data = data.
  *   3. genai_model_fit. With .out = "run" it leaves samples, metrics.csv, model.safetensors and checkpoint.safetensors
  *      there. To go on later: genai_model_load(g, "run/checkpoint.safetensors") in a context of the same seed, then fit
- *      with more epochs; both limits count from the beginning.
+ *      with more epochs or steps (both count from the model's beginning, minutes from the call).
  *   4. genai_model_sample, or encode, change and decode; genai_model_save. A saved model needs its file only:
  *      genai_model_load(g, "model.safetensors") and genai_model_sample.
  *
@@ -159,8 +159,8 @@
  *   learns to be taken for real. Losses: "discriminator", 2 log 2 = 1.39 when it can't tell; "generator", log 2 = 0.69
  *   then. Neither says how good the images are: look at them. A discriminator loss near 0 for long means that it has won
  *   and the generator learns little: lower lr_discriminator, or give more data. All samples alike: the generator has
- *   collapsed; begin again with another seed or a lower lr. Samples come from an average of the weights (ema), which lags
- *   some hundred steps behind. A GAN can't encode.
+ *   collapsed; begin again with another seed or a lower lr. Samples come from an average of the weights over some 1000
+ *   steps (ema 0.999), which lags behind them. A GAN can't encode.
  *
  * VAE (Kingma and Welling 2014)
  *   An encoder gives for each image a normal distribution over Z latents, a decoder the image back. Losses:
@@ -197,7 +197,7 @@
  *     crop HxW                                         the middle
  *     pad P                                            zeros around
  *   init: he, glorot, normal (0.02) or orthogonal; by itself he before relu, lrelu, elu, gelu and silu, glorot elsewhere.
- *   K, S, P and O may differ by direction, height first: k3x5. A number may be a product of whole numbers:
+ *   K, S, P and O may differ by direction, height first: k3x5. A number may be several, joined by * and / (without rest):
  *     "dense $H/4*$W/4*64 | reshape $H/4x$W/4x64 | convt 32 k4 s2 | relu | convt $C k4 s2 | tanh"
  *   A wrong text is refused before anything is allocated, with the column and the nearest valid word. `genai info MODEL`
  *   and genai_net_describe print the table of layers, shapes and parameters.
@@ -706,6 +706,8 @@ GENAI_API const genai_preset *genai_preset_at(int index);          /* NULL out o
 /* Sets one field of desc by its name ("beta", "lr", "loss", ...) from text; value must outlive desc's use. SYNTAX with the
  * nearest name. */
 GENAI_API genai_result   genai_model_set(genai_ctx *ctx, genai_model_desc *desc, const char *key, const char *value);
+/* A model with fresh weights. NULL also while the context holds an error, so that a data set that failed to open isn't
+ * replaced by the preset's usual size. Errors: ARGUMENT, SYNTAX, SHAPE, UNSUPPORTED, MEMORY. */
 GENAI_API genai_model   *genai_model_create(genai_ctx *ctx, const genai_model_desc *desc);
 GENAI_API void           genai_model_destroy(genai_model *model);
 GENAI_API genai_model_desc genai_model_resolved(const genai_model *model); /* with every default filled in                */
@@ -792,13 +794,24 @@ GENAI_API genai_model   *genai_model_load(genai_ctx *ctx, const char *path);
 #include <unistd.h>
 #endif
 
-#if !defined(GENAI_NO_SIMD) && defined(__GNUC__) && defined(__x86_64__)
-#define GENAI__X86 1
+#if defined(__GNUC__) && defined(__x86_64__)
+#define GENAI__X86_MODE 1 /* it has a control register for denormals ...  */
+#include <xmmintrin.h>
+#else
+#define GENAI__X86_MODE 0
+#endif
+#if defined(__GNUC__) && defined(__aarch64__)
+#define GENAI__ARM_MODE 1
+#else
+#define GENAI__ARM_MODE 0
+#endif
+#if GENAI__X86_MODE && !defined(GENAI_NO_SIMD)
+#define GENAI__X86 1 /* ... and vector kernels are wanted */
 #include <immintrin.h>
 #else
 #define GENAI__X86 0
 #endif
-#if !defined(GENAI_NO_SIMD) && defined(__GNUC__) && defined(__aarch64__)
+#if GENAI__ARM_MODE && !defined(GENAI_NO_SIMD)
 #define GENAI__ARM 1
 #include <arm_neon.h>
 #else
@@ -861,11 +874,11 @@ GENAI__INLINE int genai__finite(float x) {
  * traps. Each entry saves the caller's mode and puts it back. x86 and Arm differ in one case only: a result within half
  * a unit below 2^-126, which x86 rounds up to 2^-126 and Arm flushes. */
 GENAI__INLINE uint64_t genai__fp_enter(void) {
-#if GENAI__X86
+#if GENAI__X86_MODE
     uint64_t old = _mm_getcsr();
     _mm_setcsr(0x9fc0u);
     return old;
-#elif GENAI__ARM
+#elif GENAI__ARM_MODE
     uint64_t old, mode = (uint64_t)1 << 24;
     __asm__ __volatile__("mrs %0, fpcr" : "=r"(old));
     __asm__ __volatile__("msr fpcr, %0" : : "r"(mode));
@@ -875,9 +888,9 @@ GENAI__INLINE uint64_t genai__fp_enter(void) {
 #endif
 }
 GENAI__INLINE void genai__fp_leave(uint64_t old) {
-#if GENAI__X86
+#if GENAI__X86_MODE
     _mm_setcsr((unsigned)old);
-#elif GENAI__ARM
+#elif GENAI__ARM_MODE
     __asm__ __volatile__("msr fpcr, %0" : : "r"(old));
 #else
     (void)old;
@@ -1282,9 +1295,9 @@ static void genai__host_task(void *arg, int index) { /* on a thread of the host:
 
 #ifndef GENAI_NO_THREADS
 GENAI__INLINE void genai__pause(void) {
-#if GENAI__X86
+#if GENAI__X86_MODE
     _mm_pause();
-#elif GENAI__ARM
+#elif GENAI__ARM_MODE
     __asm__ __volatile__("isb");
 #endif
 }
@@ -7742,7 +7755,7 @@ typedef struct genai__preset {
     int          latent;
     const char  *text[GENAI__ROLES];
     const char  *loss, *likelihood;
-    float        beta, gamma, lr, beta1, ema;
+    float        beta, gamma, lr, lr_discriminator /* 0: lr */, beta1, ema;
     genai_init   init;
 } genai__preset;
 
@@ -8193,7 +8206,7 @@ static void genai__vae_text(const genai_model *m, int role, genai__text *t) {
 
 /* --- create --- */
 static genai_result genai__vae_check(genai_model *m) { /* for all families with an encoder */
-    int          dim[3], outputs, latents = m->desc.latent * (m->desc.beta < 0 ? 1 : 2);
+    int          dim[3] = {1, 1, 1}, outputs, latents = m->desc.latent * (m->desc.beta < 0 ? 1 : 2);
     const char  *text = m->desc.decoder + strlen(m->desc.decoder);
     genai_result result = genai__find_likelihood(m);
     if (result) return result;
@@ -8323,7 +8336,7 @@ static const genai__family genai__vae = {
 /* --- text --- */
 static void genai__vaegan_text(const genai_model *m, int role, genai__text *t) {
     if (role == GENAI__DISCRIMINATOR) genai__text_down(m, t, 32, "lrelu 0.2", "dense 1");
-    else if (role == GENAI__DECODER && !strcmp(m->desc.likelihood, "features")) genai__gan_text(m, GENAI__GENERATOR, t);
+    else if (role == GENAI__DECODER && !strcmp(m->desc.likelihood, "features")) genai__text_up(m, t, 16, "batchnorm | relu", " | tanh");
     else genai__vae_text(m, role, t);
 }
 
@@ -8416,45 +8429,45 @@ static const genai__family *const genai__families[] = {&genai__gan, &genai__vae,
 
 static const genai__preset genai__presets[] = {
     {{"gan", "gan", "convolutional GAN for any image size", 0, 0, 0, 64}, {32, 32, 3}, 100, {NULL, NULL, NULL, NULL},
-     "nonsaturating", NULL, 0, 0, 2e-4f, 0.5f, 0.999f, GENAI_INIT_DEFAULT},
+     "nonsaturating", NULL, 0, 0, 2e-4f, 0, 0.5f, 0.999f, GENAI_INIT_DEFAULT},
     {{"vae", "vae", "convolutional variational autoencoder for any image size", 0, 0, 0, 64}, {32, 32, 3}, 64, {NULL, NULL, NULL, NULL},
-     NULL, "bernoulli", 1, 0, 1e-3f, 0.9f, GENAI_ZERO, GENAI_INIT_DEFAULT},
-    {{"vaegan", "vaegan", "VAE with a GAN's sharpness, for any image size (Larsen et al. 2016)", 0, 0, 0, 64}, {32, 32, 3}, 64, {NULL, NULL, NULL, NULL},
-     "nonsaturating", "features", 1, 0.01f, 3e-4f, 0.5f, 0.999f, GENAI_INIT_DEFAULT},
+     NULL, "bernoulli", 1, 0, 1e-3f, 0, 0.9f, GENAI_ZERO, GENAI_INIT_DEFAULT},
+    {{"vaegan", "vaegan", "VAE with a GAN's sharpness, for any image size (Larsen et al. 2016)", 0, 0, 0, 32}, {32, 32, 3}, 64, {NULL, NULL, NULL, NULL},
+     "nonsaturating", "features", 1, 0.05f, 1e-3f, 3e-4f, 0.5f, 0.999f, GENAI_INIT_DEFAULT},
     {{"dcgan_k4", "gan", "DCGAN with kernels of 4, 32x32", 32, 32, 0, 64}, {32, 32, 3}, 100,
      {"dense 4*4*256 nobias | batchnorm | lrelu 0.3 | reshape 4x4x256 | convt 128 k4 s2 | batchnorm | lrelu 0.3 | convt 64 k4 s2 | batchnorm | "
       "lrelu 0.3 | convt $C k4 s2 | tanh",
       "conv 64 k4 s2 | lrelu 0.3 | conv 128 k4 s2 | lrelu 0.3 | flatten | dense 1", NULL, NULL},
-     "nonsaturating", NULL, 0, 0, 2e-4f, 0.5f, GENAI_ZERO, GENAI_INIT_DEFAULT},
+     "nonsaturating", NULL, 0, 0, 2e-4f, 0, 0.5f, GENAI_ZERO, GENAI_INIT_DEFAULT},
     {{"dcgan_k5", "gan", "DCGAN with kernels of 5 and dropout, 32x32", 32, 32, 0, 64}, {32, 32, 3}, 100,
      {GENAI__K5_PAINTER,
       "conv 64 k5 s2 | lrelu 0.2 | dropout 0.3 | conv 128 k5 s2 | lrelu 0.2 | dropout 0.3 | conv 256 k5 s2 | lrelu 0.2 | dropout 0.3 | flatten | dense 1",
       NULL, NULL},
-     "nonsaturating", NULL, 0, 0, 2e-4f, 0.5f, GENAI_ZERO, GENAI_INIT_DEFAULT},
+     "nonsaturating", NULL, 0, 0, 2e-4f, 0, 0.5f, GENAI_ZERO, GENAI_INIT_DEFAULT},
     {{"dcgan64", "gan", "the 64x64 DCGAN (Radford et al. 2016) with 64 to 512 channels", 64, 64, 0, 64}, {64, 64, 3}, 100,
      {"reshape 1x1x$Z | convt 512 k4 s1 valid nobias | batchnorm | relu | convt 256 k4 s2 nobias | batchnorm | relu | convt 128 k4 s2 nobias | "
       "batchnorm | relu | convt 64 k4 s2 nobias | batchnorm | relu | convt $C k4 s2 nobias | tanh",
       "conv 64 k4 s2 nobias | lrelu 0.2 | conv 128 k4 s2 nobias | batchnorm | lrelu 0.2 | conv 256 k4 s2 nobias | batchnorm | lrelu 0.2 | "
       "conv 512 k4 s2 nobias | batchnorm | lrelu 0.2 | conv 1 k4 s1 valid nobias | flatten", NULL, NULL},
-     "nonsaturating", NULL, 0, 0, 2e-4f, 0.5f, GENAI_ZERO, GENAI_INIT_NORMAL},
+     "nonsaturating", NULL, 0, 0, 2e-4f, 0, 0.5f, GENAI_ZERO, GENAI_INIT_NORMAL},
     {{"gan_dense_conv", "gan", "GAN of dense and transposed convolution layers, 32x32", 32, 32, 0, 64}, {32, 32, 1}, 100,
      {"dense 128 | lrelu 0.2 | dense 1024 | lrelu 0.2 | dense 8*8*256 | relu | reshape 8x8x256 | convt 128 k4 s2 | relu | convt $C k4 s2",
       "conv 64 k4 s2 | lrelu 0.2 | conv 128 k4 s2 | lrelu 0.2 | flatten | dense 1", NULL, NULL},
-     "nonsaturating", NULL, 0, 0, 2e-4f, 0.5f, GENAI_ZERO, GENAI_INIT_DEFAULT},
+     "nonsaturating", NULL, 0, 0, 2e-4f, 0, 0.5f, GENAI_ZERO, GENAI_INIT_DEFAULT},
     {{"vae_mlp", "vae", "dense VAE D-128-64-20-64-128-D, squared error", 0, 0, 0, 64}, {28, 28, 1}, 20,
      {NULL, NULL, "dense 128 | relu | dense 64 | relu | dense 2*$Z", "dense 64 | relu | dense 128 | relu | dense $D | sigmoid"},
-     NULL, "mse", 1, 0, 1e-3f, 0.9f, GENAI_ZERO, GENAI_INIT_DEFAULT},
+     NULL, "mse", 1, 0, 1e-3f, 0, 0.9f, GENAI_ZERO, GENAI_INIT_DEFAULT},
     {{"vae_400_20", "vae", "dense VAE D-400-20-400-D, Bernoulli (Kingma and Welling 2014)", 0, 0, 0, 100}, {28, 28, 1}, 20,
      {NULL, NULL, "dense 400 init normal | relu | dense 2*$Z init normal", "dense 400 init glorot | relu | dense $D init normal"},
-     NULL, "bernoulli", 1, 0, 1e-3f, 0.9f, GENAI_ZERO, GENAI_INIT_DEFAULT},
+     NULL, "bernoulli", 1, 0, 1e-3f, 0, 0.9f, GENAI_ZERO, GENAI_INIT_DEFAULT},
     {{"vae_conv_k5", "vae", "convolutional VAE with kernels of 5, squared error, 32x32", 32, 32, 0, 64}, {32, 32, 3}, 100,
      {NULL, NULL, "conv 64 k5 s2 | lrelu 0.2 | conv 128 k5 s2 | lrelu 0.2 | flatten | dense 2*$Z", GENAI__K5_PAINTER},
-     NULL, "mse", 1, 0, 1e-3f, 0.9f, GENAI_ZERO, GENAI_INIT_DEFAULT},
+     NULL, "mse", 1, 0, 1e-3f, 0, 0.9f, GENAI_ZERO, GENAI_INIT_DEFAULT},
     {{"ae_32", "vae", "plain autoencoder D-32-D, squared error", 0, 0, 0, 64}, {28, 28, 1}, 32,
-     {NULL, NULL, "dense $Z", "dense $D | sigmoid"}, NULL, "mse", GENAI_ZERO, 0, 1e-3f, 0.9f, GENAI_ZERO, GENAI_INIT_DEFAULT},
+     {NULL, NULL, "dense $Z", "dense $D | sigmoid"}, NULL, "mse", GENAI_ZERO, 0, 1e-3f, 0, 0.9f, GENAI_ZERO, GENAI_INIT_DEFAULT},
     {{"vaegan_mlp", "vaegan", "dense VAE-GAN D-128-20-128-D, discriminator D-128-1, Bernoulli", 0, 0, 0, 64}, {28, 28, 1}, 20,
      {NULL, "dense 128 | relu | dense 1", "dense 128 | relu | dense 2*$Z", "dense 128 | relu | dense $D"},
-     "nonsaturating", "bernoulli", 1, 1, 1e-3f, 0.9f, GENAI_ZERO, GENAI_INIT_DEFAULT},
+     "nonsaturating", "bernoulli", 1, 1, 1e-3f, 0, 0.9f, GENAI_ZERO, GENAI_INIT_DEFAULT},
 };
 #undef GENAI__K5_PAINTER
 
@@ -8565,7 +8578,7 @@ static genai_result genai__resolve(genai_model *m, const genai__preset *row, con
     if (d->gamma == 0) d->gamma = row->gamma;
     if (!d->rule) d->rule = GENAI_RULE_ADAM;
     if (d->lr == 0) d->lr = row->lr;
-    if (d->lr_discriminator == 0 && (m->family->roles & GENAI__ROLE(DISCRIMINATOR))) d->lr_discriminator = d->lr;
+    if (d->lr_discriminator == 0 && (m->family->roles & GENAI__ROLE(DISCRIMINATOR))) d->lr_discriminator = row->lr_discriminator > 0 && given->lr == 0 ? row->lr_discriminator : d->lr;
     if (d->beta1 == 0) d->beta1 = row->beta1;
     if (d->beta2 == 0) d->beta2 = d->rule == GENAI_RULE_RMSPROP ? 0.99f : 0.999f;
     if (d->ema == 0) d->ema = row->ema;
@@ -8666,7 +8679,7 @@ GENAI_API genai_model *genai_model_create(genai_ctx *ctx, const genai_model_desc
     genai_model_desc     d;
     const genai__preset *row;
     genai_model         *m;
-    if (!ctx) return NULL;
+    if (!ctx || ctx->result) return NULL; /* say, data that could not be opened: no model of another size in its place */
     memset(&d, 0, sizeof d);
     if (desc) d = *desc;
     if (!d.preset) d.preset = "gan";

@@ -74,7 +74,7 @@ static int small(void) {
     what.width = what.height = 8;
     what.channels = 3;
     what.decoder = "dense 32 | relu | dense $D | reshape $Hx$Wx$C";
-    what.encoder = "flatten | dense 32 | relu";
+    what.encoder = "flatten | dense 32 | relu | dense 2*$Z";
     model = genai_model_create(ctx, &what);
     for (i = 0; i < 3; i++) genai_model_step(model, 4, images, &losses);
     genai_model_sample(model, 1, 4, made);
