@@ -8329,8 +8329,9 @@ static const genai__family genai__vae = {
  *   encoder        beta KL + reconstruction
  *   decoder        gamma reconstruction + adversarial, on reconstructions and on images from the prior
  *   discriminator  adversarial, on real images, reconstructions and images from the prior
- * With likelihood "features" the reconstruction is the squared error between the discriminator's features of x and of its
- * reconstruction, plus the same between pixels: features alone let the colours of small data drift.
+ * That is likelihood "features": the reconstruction is the squared error between the discriminator's features of x and of
+ * its reconstruction, plus the same between pixels, since features alone let the colours of small data drift. With another
+ * likelihood, encoder and decoder learn from the plain sum gamma reconstruction + beta KL + adversarial.
  * ================================================================================================================= */
 
 /* --- text --- */
@@ -8377,7 +8378,7 @@ static genai_result genai__vaegan_step(genai_model *m, genai_tensor *x, float *v
 
     if (!genai__posterior(m, m->net[GENAI__ENCODER], x, GENAI_TRAIN, &mean, &log_var)) return genai__result_of(ctx);
     z = genai__reparameterise(mean, log_var, genai__latents(m, x->dim[0]));
-    code = genai_detach(z); /* a leaf: what follows tells the encoder nothing but through dz */
+    code = features_too ? genai_detach(z) : z; /* a leaf: what follows tells the encoder nothing but through dz */
     y = genai__images(m, genai_net_forward(decoder, code, GENAI_TRAIN));
     other = genai__images(m, genai_net_forward(decoder, genai__latents(m, x->dim[0]), GENAI_TRAIN_FROZEN));
     made = m->likelihood->logits ? genai_sigmoid(y) : y;
@@ -8401,10 +8402,13 @@ static genai_result genai__vaegan_step(genai_model *m, genai_tensor *x, float *v
     value[1] = genai_value(kl);
     value[3] = genai_value(adversarial);
     if (!reconstruction || !adversarial || !kl) return genai__result_of(ctx);
-    result = genai_grad(reconstruction, 1, &code, &dz, 0);
-    if (result) return result;
     decoder_loss = genai_add(genai_scale(reconstruction, m->desc.gamma < 0 ? 0 : m->desc.gamma, 0), adversarial);
-    encoder_loss = genai_add(genai_sum(genai_mul(z, dz), 0), genai_scale(kl, genai__beta(m), 0)); /* d/dz of the sum is dz */
+    encoder_loss = genai_scale(kl, genai__beta(m), 0);
+    if (features_too) {
+        result = genai_grad(reconstruction, 1, &code, &dz, 0);
+        if (result) return result;
+        encoder_loss = genai_add(encoder_loss, genai_sum(genai_mul(z, dz), 0)); /* d/dz of the sum is dz */
+    }
     result = genai__learn(m, GENAI__ENCODER, decoder_loss, encoder_loss);
     genai_net_trainable(d, 1);
     return result;
