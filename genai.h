@@ -9838,8 +9838,13 @@ GENAI__PAIR(div, (GENAI__V a, GENAI__V b), _mm256_div_ps(a.a, b.a), _mm256_div_p
 GENAI__PAIR(fma, (GENAI__V a, GENAI__V b, GENAI__V c), _mm256_fmadd_ps(a.a, b.a, c.a), _mm256_fmadd_ps(a.b, b.b, c.b))
 GENAI__PAIR(fnma, (GENAI__V a, GENAI__V b, GENAI__V c), _mm256_fnmadd_ps(a.a, b.a, c.a), _mm256_fnmadd_ps(a.b, b.b, c.b))
 GENAI__PAIR(sqrt, (GENAI__V a), _mm256_sqrt_ps(a.a), _mm256_sqrt_ps(a.b))
-GENAI__PAIR(if_gt, (GENAI__V a, GENAI__V b, GENAI__V x, GENAI__V y), _mm256_blendv_ps(y.a, x.a, _mm256_cmp_ps(a.a, b.a, _CMP_GT_OQ)),
-            _mm256_blendv_ps(y.b, x.b, _mm256_cmp_ps(a.b, b.b, _CMP_GT_OQ)))
+/* The mask passes through an empty asm: clang would make a minimum or maximum of compare and blend, which flushes denormals. */
+GENAI__INLINE __m256 GENAI__K(choose)(__m256 a, __m256 b, __m256 x, __m256 y) {
+    __m256 mask = _mm256_cmp_ps(a, b, _CMP_GT_OQ);
+    __asm__("" : "+x"(mask));
+    return _mm256_blendv_ps(y, x, mask);
+}
+GENAI__PAIR(if_gt, (GENAI__V a, GENAI__V b, GENAI__V x, GENAI__V y), GENAI__K(choose)(a.a, b.a, x.a, y.a), GENAI__K(choose)(a.b, b.b, x.b, y.b))
 GENAI__INLINE __m256 GENAI__K(bits1)(__m256 a, uint32_t keep, uint32_t flip) {
     __m256i u = _mm256_and_si256(_mm256_castps_si256(a), _mm256_set1_epi32((int)keep));
     return _mm256_castsi256_ps(_mm256_xor_si256(u, _mm256_set1_epi32((int)flip)));
@@ -9877,7 +9882,11 @@ GENAI__INLINE GENAI__V GENAI__K(div)(GENAI__V a, GENAI__V b) { return _mm512_div
 GENAI__INLINE GENAI__V GENAI__K(fma)(GENAI__V a, GENAI__V b, GENAI__V c) { return _mm512_fmadd_ps(a, b, c); }
 GENAI__INLINE GENAI__V GENAI__K(fnma)(GENAI__V a, GENAI__V b, GENAI__V c) { return _mm512_fnmadd_ps(a, b, c); }
 GENAI__INLINE GENAI__V GENAI__K(sqrt)(GENAI__V a) { return _mm512_maskz_sqrt_ps((__mmask16)-1, a); }
-GENAI__INLINE GENAI__V GENAI__K(if_gt)(GENAI__V a, GENAI__V b, GENAI__V x, GENAI__V y) { return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_GT_OQ), y, x); }
+GENAI__INLINE GENAI__V GENAI__K(if_gt)(GENAI__V a, GENAI__V b, GENAI__V x, GENAI__V y) {
+    __mmask16 mask = _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ);
+    __asm__("" : "+Yk"(mask)); /* as in the AVX2 pass */
+    return _mm512_mask_blend_ps(mask, y, x);
+}
 GENAI__INLINE GENAI__V GENAI__K(bits)(GENAI__V a, uint32_t keep, uint32_t flip) {
     __m512i u = _mm512_and_si512(_mm512_castps_si512(a), _mm512_set1_epi32((int)keep));
     return _mm512_castsi512_ps(_mm512_xor_si512(u, _mm512_set1_epi32((int)flip)));
@@ -10336,7 +10345,7 @@ This software is available under two licences: choose the one you prefer.
 --------------------------------------------------------------------------------
 ALTERNATIVE A - MIT License
 
-Copyright (c) 2025 the genai.h authors
+Copyright (c) 2026 the genai.h authors
 
 Permission is hereby granted, free of charge, to any person obtaining a copy of
 this software and associated documentation files (the "Software"), to deal in
