@@ -9743,6 +9743,16 @@ GENAI_API genai_result genai_model_evaluate(genai_model *m, genai_dataset *data,
     *value = sum / (double)info.count;
     return result;
 }
+
+/* The user's own flags hold again. */
+#if defined(__clang__)
+#if __clang_major__ >= 14
+#pragma float_control(pop)
+#endif
+#pragma STDC FP_CONTRACT DEFAULT
+#elif defined(__GNUC__)
+#pragma GCC pop_options
+#endif
 #endif /* GENAI_IMPLEMENTATION */
 
 #ifdef GENAI__PASS
@@ -9781,7 +9791,7 @@ GENAI__LANES(div, (GENAI__V a, GENAI__V b), a.v[i] / b.v[i])
 GENAI__LANES(fma, (GENAI__V a, GENAI__V b, GENAI__V c), fmaf(a.v[i], b.v[i], c.v[i]))
 GENAI__LANES(fnma, (GENAI__V a, GENAI__V b, GENAI__V c), fmaf(-a.v[i], b.v[i], c.v[i]))
 GENAI__LANES(sqrt, (GENAI__V a), sqrtf(a.v[i]))
-GENAI__INLINE GENAI__V GENAI__K(if_gt)(GENAI__V a, GENAI__V b, GENAI__V x, GENAI__V y) { /* by bits: minss would flush denormals */
+GENAI__WORD GENAI__V GENAI__K(if_gt)(GENAI__V a, GENAI__V b, GENAI__V x, GENAI__V y) { /* by bits: minss would flush denormals */
     GENAI__V r; int i; uint32_t u, w, mask;
     for (i = 0; i < 16; i++) {
         memcpy(&u, &x.v[i], 4);
