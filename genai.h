@@ -348,7 +348,8 @@ typedef struct genai_ctx_desc {
     genai_isa       isa;       /* 0: the best this processor has                                                  */
     genai_allocator allocator; /* 0: malloc and free                                                              */
     genai_io        io;        /* 0: the operating system's files                                                 */
-    void (*log)(void *user, genai_log_level level, const char *text);                  /* 0: errors and warnings to stderr */
+    void (*log)(void *user, genai_log_level level, const char *text);                  /* 0: errors and warnings to stderr; may be
+                                  called while denormals are flushed                                               */
     void *log_user;
     void (*parallel_for)(void *user, int n, void (*task)(void *arg, int index), void *arg); /* runs task(arg, 0..n-1), each once, on
                                   any threads, and returns when all are done; 0: own pool                         */
@@ -546,7 +547,7 @@ GENAI_API int           genai_recording(genai_ctx *ctx, int on);
 /* Adds d loss / d leaf to leaf->grad for every leaf with requires_grad that loss depends on. loss has one element. */
 GENAI_API genai_result  genai_backward(genai_tensor *loss);
 /* dx[i] = d (sum of y) / d x[i], as tensors on the tape; zeros where y doesn't depend on x[i]. x[i] are leaves or results
- * of ops. With create_graph the gradients can be differentiated again (critics: dense, conv, activations, layer and
+ * of ops that required gradients when y was made (else: ARGUMENT). With create_graph the gradients can be differentiated again (critics: dense, conv, activations, layer and
  * instance norm, reshape, sum, mean). Leaves' grad is not touched. */
 GENAI_API genai_result  genai_grad(genai_tensor *y, int n, genai_tensor **x, genai_tensor **dx, int create_graph);
 
@@ -582,7 +583,7 @@ GENAI_API genai_tensor *genai_transpose(genai_tensor *x, const int *order);     
 GENAI_API genai_tensor *genai_concat(genai_tensor *a, genai_tensor *b, int axis);
 GENAI_API genai_tensor *genai_slice(genai_tensor *x, int axis, int from, int count);
 GENAI_API genai_tensor *genai_pad(genai_tensor *x, int axis, int before, int after); /* with zeros                      */
-GENAI_API genai_tensor *genai_detach(genai_tensor *x);                            /* same values, no gradient            */
+GENAI_API genai_tensor *genai_detach(genai_tensor *x);                            /* the same memory, no gradient        */
 
 /* --- linear ops --- */
 /* C = A' B' with A' = A or its transpose. A [..,M,K], B [..,K,N]; leading dims equal, or B has 2 dims and serves all. */
@@ -617,7 +618,7 @@ GENAI_API genai_tensor *genai_group_norm(genai_tensor *x, genai_tensor *gamma, g
 GENAI_API genai_tensor *genai_dropout(genai_tensor *x, float p);
 GENAI_API genai_tensor *genai_upsample(genai_tensor *x, int factor);              /* nearest: [N,H*f,W*f,C]               */
 GENAI_API genai_tensor *genai_average_pool(genai_tensor *x, int k, int stride);   /* windows inside the image             */
-GENAI_API genai_tensor *genai_max_pool(genai_tensor *x, int k, int stride);
+GENAI_API genai_tensor *genai_max_pool(genai_tensor *x, int k, int stride);       /* its gradient can't be differentiated */
 GENAI_API genai_tensor *genai_softmax(genai_tensor *x);                           /* over the last dim                    */
 GENAI_API genai_tensor *genai_log_softmax(genai_tensor *x);
 
@@ -638,7 +639,8 @@ GENAI_API genai_tensor *genai_hinge_loss(genai_tensor *logits, float sign);
 /* --- random numbers (Philox 4x32-10, Salmon et al. 2011), drawn anew each call --- */
 GENAI_API genai_tensor *genai_random_normal(genai_ctx *ctx, int ndim, const int *dim);
 GENAI_API genai_tensor *genai_random_uniform(genai_ctx *ctx, int ndim, const int *dim); /* in [0,1)                       */
-/* All later draws of this context depend on (seed, stream, step) alone: what makes a resumed training equal. */
+/* All later draws of this context depend on (seed, stream, step) alone: what makes a resumed training equal. Stream 0 is
+ * the caller's; the library's own draws (models, weights, data) use others. */
 GENAI_API void          genai_random_at(genai_ctx *ctx, uint32_t stream, uint64_t step);
 
 /* --- networks and optimisers --- */
@@ -725,6 +727,7 @@ GENAI_API genai_result   genai_model_fit(genai_model *model, genai_dataset *data
 GENAI_API int            genai_progress_bar(void *user, const genai_progress *progress);
 /* n images from latents drawn from seed, into out [n,H,W,C], in [0,1]. Image i depends on (seed, i) alone. */
 GENAI_API genai_result   genai_model_sample(genai_model *model, uint64_t seed, int n, float *out);
+/* rows*columns of the same images, seed 0, as one picture; the format follows the path as in genai_image_save. */
 GENAI_API genai_result   genai_model_sample_grid(genai_model *model, const char *path, int rows, int columns);
 /* z [n,Z] from images (the mean of the posterior), images from z. UNSUPPORTED: encode with a plain GAN. */
 GENAI_API genai_result   genai_model_encode(genai_model *model, int n, const float *images, float *z);
@@ -740,6 +743,8 @@ GENAI_API genai_result   genai_model_evaluate(genai_model *model, genai_dataset 
  * that training goes on bit for bit. Both are written beside and renamed. */
 GENAI_API genai_result   genai_model_save(genai_model *model, const char *path);
 GENAI_API genai_result   genai_model_save_checkpoint(genai_model *model, const char *path);
+/* The model in a file of either kind; a checkpoint goes on with genai_model_fit in a context of the same seed. NULL: IO,
+ * FORMAT, UNSUPPORTED or NONFINITE; nothing is loaded by half. */
 GENAI_API genai_model   *genai_model_load(genai_ctx *ctx, const char *path);
 
 #ifdef __cplusplus
@@ -845,7 +850,7 @@ GENAI_API genai_model   *genai_model_load(genai_ctx *ctx, const char *path);
 #if defined(__SANITIZE_THREAD__)
 #define GENAI__SPIN 64
 #else
-#define GENAI__SPIN 20000
+#define GENAI__SPIN 4000
 #endif
 
 #define GENAI__COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -1260,7 +1265,7 @@ GENAI_API void genai_random_at(genai_ctx *ctx, uint32_t stream, uint64_t step) {
 static size_t genai__permute(const genai_ctx *ctx, uint32_t stream, uint64_t epoch, size_t n, size_t i) {
     int half = 1, round;
     if (n < 2) return 0;
-    while (half < 32 && ((size_t)1 << (2 * half - 1) << 1) < n) half++;
+    while (half < 31 && ((uint64_t)1 << 2 * half) < n) half++;
     do {
         uint64_t mask = ((uint64_t)1 << half) - 1, left = (uint64_t)i >> half, right = (uint64_t)i & mask;
         for (round = 0; round < 4; round++) {
@@ -1392,6 +1397,7 @@ static int genai__cores(void) { return 1; }
 
 static void genai__parallel(genai_ctx *ctx, int n, void (*task)(void *arg, int index), void *arg) {
     int i;
+#if defined(__GNUC__) /* the slots need its atomics */
     if (n > 1 && ctx->desc.parallel_for) {
         genai__host_job job;
         job.task = task;
@@ -1399,6 +1405,7 @@ static void genai__parallel(genai_ctx *ctx, int n, void (*task)(void *arg, int i
         ctx->desc.parallel_for(ctx->desc.parallel_user, n, genai__host_task, &job);
         return;
     }
+#endif
 #ifndef GENAI_NO_THREADS
     if (n > 1 && ctx->pool.workers) {
         genai__pool_run(&ctx->pool, n, task, arg);
@@ -1601,6 +1608,29 @@ static void genai__for_chunks(genai_ctx *ctx, size_t n, void (*f)(void *arg, siz
     job.arg = arg;
     if (tasks <= GENAI__MAX_TASKS) genai__parallel(ctx, (int)tasks, genai__chunks_task, &job);
     else for (from = 0; from < n; from += GENAI__CHUNK) f(arg, from, n - from < GENAI__CHUNK ? n - from : GENAI__CHUNK);
+}
+
+typedef struct genai__row_job {
+    size_t rows, per_task;
+    void (*f)(void *arg, size_t row);
+    void  *arg;
+} genai__row_job;
+
+static void genai__row_task(void *arg, int index) {
+    const genai__row_job *job = (const genai__row_job *)arg;
+    size_t                row = (size_t)index * job->per_task, end = row + job->per_task < job->rows ? row + job->per_task : job->rows;
+    for (; row < end; row++) job->f(job->arg, row);
+}
+
+/* f(arg, row) for rows 0..rows-1 of about `width` values each; short ones share a task. */
+static void genai__for_rows(genai_ctx *ctx, size_t rows, size_t width, void (*f)(void *arg, size_t row), void *arg) {
+    genai__row_job job;
+    job.rows = rows;
+    job.per_task = GENAI__CHUNK / width + 1;
+    while ((rows + job.per_task - 1) / job.per_task > GENAI__MAX_TASKS) job.per_task *= 2;
+    job.f = f;
+    job.arg = arg;
+    genai__parallel(ctx, (int)((rows + job.per_task - 1) / job.per_task), genai__row_task, &job);
 }
 
 /* --- random arrays: value i depends on (seed, stream, step, draw, i) alone --- */
@@ -1913,8 +1943,10 @@ static genai_result genai__gemm_run(genai_ctx *ctx, genai__gemm *g) {
     tasks = blocks * g->parts;
     if (tasks > GENAI__MAX_TASKS || width / 16 > GENAI__MAX_TASKS)
         return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "a matrix product of %zu by %zu by %zu is too large", g->m, g->n, g->k);
-    if (pack) pack_size = width * g->k;
-    if (g->parts > 1) partial_size = g->parts * g->m * width;
+    if ((pack && !genai__mul(width, g->k, &pack_size)) ||
+        (g->parts > 1 && (!genai__mul(g->parts * g->m, width, &partial_size) || !genai__add(pack_size, partial_size, &partial_size))))
+        return genai__fail(ctx, GENAI_ERROR_MEMORY, "a matrix product of %zu by %zu by %zu needs too much memory", g->m, g->n, g->k);
+    if (g->parts > 1) partial_size -= pack_size;
     g->packed = g->partial = NULL;
     if (pack_size + partial_size) {
         float *memory = genai__workspace(ctx, pack_size + partial_size);
@@ -2205,10 +2237,13 @@ GENAI_API size_t genai_tape_mark(genai_ctx *ctx) { return ctx ? genai__arena_pos
 
 GENAI_API void genai_tape_release(genai_ctx *ctx, size_t mark) {
     genai__chunk *chunk;
+    genai_tensor *t;
     if (!ctx) return;
     while (ctx->last && ctx->last->at >= mark) ctx->last = ctx->last->previous;
     if (ctx->last) ctx->last->next = NULL;
     else ctx->first = NULL;
+    for (t = ctx->last; t; t = t->previous)
+        if (t->grad && t->grad->at >= mark) t->grad = NULL; /* it lay behind the mark */
     ctx->chunk = ctx->chunks;
     for (chunk = ctx->chunks; chunk; chunk = chunk->next) {
         if (mark >= chunk->size && chunk->next) {
@@ -2426,9 +2461,9 @@ GENAI_API genai_result genai_backward(genai_tensor *loss) {
     }
     if (!loss->requires_grad) return genai__fail(loss->ctx, GENAI_ERROR_ARGUMENT, "genai_backward: the loss depends on nothing that requires a gradient");
     before = genai_recording(loss->ctx, 0);
+    mode = genai__fp_enter();
     result = genai__differentiate(loss, 1);
     genai_recording(loss->ctx, before);
-    mode = genai__fp_enter();
     if (!loss->op && loss->requires_grad && !result) result = genai__collect(loss);
     for (t = loss; t; t = t->previous)
         for (i = 0; i < 3; i++)
@@ -2442,21 +2477,27 @@ GENAI_API genai_result genai_backward(genai_tensor *loss) {
 
 GENAI_API genai_result genai_grad(genai_tensor *y, int n, genai_tensor **x, genai_tensor **dx, int create_graph) {
     genai_result result;
+    uint64_t     mode;
     int          i, before;
     if (!y || !x || !dx) return GENAI_ERROR_ARGUMENT;
     for (i = 0; i < n; i++) {
         dx[i] = NULL;
         if (!x[i]) return GENAI_ERROR_ARGUMENT;
+        if (!x[i]->requires_grad)
+            return genai__fail(y->ctx, GENAI_ERROR_ARGUMENT, "genai_grad: x[%d] doesn't require a gradient: set requires_grad before the ops that use it", i);
     }
     for (i = 0; i < n; i++) x[i]->flags |= GENAI__TARGET;
     before = genai_recording(y->ctx, create_graph);
+    mode = genai__fp_enter();
     result = genai__differentiate(y, 0);
+    genai__fp_leave(mode);
     for (i = 0; i < n; i++) x[i]->flags &= ~(unsigned)GENAI__TARGET;
     for (i = 0; i < n && !result; i++) {
         dx[i] = x[i]->pending ? x[i]->pending : genai_tensor_of(y->ctx, x[i]->ndim, x[i]->dim, NULL);
         if (!dx[i]) result = y->ctx->result;
     }
     for (i = 0; i < n; i++) x[i]->pending = NULL;
+    y->pending = NULL;
     genai_recording(y->ctx, before);
     return result;
 }
@@ -2575,7 +2616,6 @@ typedef struct genai__broadcast { /* up to 4 dims, merged where both inputs go o
     float         *y;
     int            ndim;
     size_t         dim[4], a_step[4], b_step[4]; /* in elements; 0 where the input is repeated */
-    size_t         rows, per_task;               /* rows: all dims but the last                */
 } genai__broadcast;
 
 static void genai__broadcast_chunk(void *arg, size_t from, size_t n) {
@@ -2583,20 +2623,16 @@ static void genai__broadcast_chunk(void *arg, size_t from, size_t n) {
     j->f(n, j->a + from * j->a_step[0], j->a_step[0], j->b + from * j->b_step[0], j->b_step[0], j->y + from);
 }
 
-static void genai__broadcast_rows(void *arg, int index) {
+static void genai__broadcast_row(void *arg, size_t row) { /* rows: all dims but the last */
     const genai__broadcast *j = (const genai__broadcast *)arg;
-    size_t                  row = (size_t)index * j->per_task, end = row + j->per_task, n = j->dim[j->ndim - 1];
-    if (end > j->rows) end = j->rows;
-    for (; row < end; row++) {
-        size_t rest = row, a = 0, b = 0;
-        int    d;
-        for (d = j->ndim - 2; d >= 0; d--) {
-            a += rest % j->dim[d] * j->a_step[d];
-            b += rest % j->dim[d] * j->b_step[d];
-            rest /= j->dim[d];
-        }
-        j->f(n, j->a + a, j->a_step[j->ndim - 1], j->b + b, j->b_step[j->ndim - 1], j->y + row * n);
+    size_t                  n = j->dim[j->ndim - 1], rest = row, a = 0, b = 0;
+    int                     d;
+    for (d = j->ndim - 2; d >= 0; d--) {
+        a += rest % j->dim[d] * j->a_step[d];
+        b += rest % j->dim[d] * j->b_step[d];
+        rest /= j->dim[d];
     }
+    j->f(n, j->a + a, j->a_step[j->ndim - 1], j->b + b, j->b_step[j->ndim - 1], j->y + row * n);
 }
 
 /* y = f(a, b), a and b broadcast to y's shape, which they fit. */
@@ -2625,14 +2661,8 @@ static void genai__broadcast_run(genai__binary *f, const genai_tensor *a, const 
     }
     if (!n) j.dim[n++] = 1;
     j.ndim = n;
-    if (n == 1) {
-        genai__for_chunks(y->ctx, j.dim[0], genai__broadcast_chunk, &j);
-        return;
-    }
-    j.rows = y->count / j.dim[n - 1];
-    j.per_task = j.dim[n - 1] >= GENAI__CHUNK ? 1 : GENAI__CHUNK / j.dim[n - 1];
-    while ((j.rows + j.per_task - 1) / j.per_task > GENAI__MAX_TASKS) j.per_task *= 2;
-    genai__parallel(y->ctx, (int)((j.rows + j.per_task - 1) / j.per_task), genai__broadcast_rows, &j);
+    if (n == 1) genai__for_chunks(y->ctx, j.dim[0], genai__broadcast_chunk, &j);
+    else genai__for_rows(y->ctx, y->count / j.dim[n - 1], j.dim[n - 1], genai__broadcast_row, &j);
 }
 
 static genai_result genai__binary_shape(genai_tensor *y) {
@@ -2729,18 +2759,17 @@ typedef struct genai__reduction { /* y[outer][inner] = sum over r of x[outer][r]
     genai_ctx   *ctx;
     const float *x;
     float       *y;
-    size_t       outer, r, inner, parts, part_rows, per_task;
+    size_t       r, inner, parts, part_rows;
 } genai__reduction;
 
-static void genai__reduce_rows(void *arg, int index) { /* inner is 1: whole rows */
+static void genai__reduce_row(void *arg, size_t row) { /* inner is 1: a whole row */
     const genai__reduction *j = (const genai__reduction *)arg;
-    size_t                  row = (size_t)index * j->per_task, end = genai__smaller(row + j->per_task, j->outer);
-    for (; row < end; row++) j->y[row] = j->ctx->kernels->sum(j->r, j->x + row * j->r);
+    j->y[row] = j->ctx->kernels->sum(j->r, j->x + row * j->r);
 }
-static void genai__reduce_columns(void *arg, int index) { /* a part of the rows of one outer index */
+static void genai__reduce_columns(void *arg, size_t index) { /* a part of the rows of one outer index */
     const genai__reduction *j = (const genai__reduction *)arg;
-    size_t                  o = (size_t)index / j->parts, part = (size_t)index % j->parts, from = part * j->part_rows;
-    j->ctx->kernels->column_sums(genai__smaller(j->part_rows, j->r - from), j->inner, j->x + (o * j->r + from) * j->inner, j->y + (size_t)index * j->inner);
+    size_t                  o = index / j->parts, from = index % j->parts * j->part_rows;
+    j->ctx->kernels->column_sums(genai__smaller(j->part_rows, j->r - from), j->inner, j->x + (o * j->r + from) * j->inner, j->y + index * j->inner);
 }
 
 /* How many rows of `width` values make a part: by the shape only. */
@@ -2755,7 +2784,6 @@ static genai_result genai__reduce(genai_ctx *ctx, const float *x, size_t outer, 
     j.ctx = ctx;
     j.x = x;
     j.y = y;
-    j.outer = outer;
     j.r = r;
     j.inner = inner;
     if (inner == 1) {
@@ -2768,25 +2796,29 @@ static genai_result genai__reduce(genai_ctx *ctx, const float *x, size_t outer, 
             part[n] = ctx->kernels->sum(rest, x + n * GENAI__CHUNK);
             return result ? result : genai__reduce(ctx, part, 1, n + 1, 1, y);
         }
-        j.per_task = GENAI__CHUNK / r + 1;
-        while ((outer + j.per_task - 1) / j.per_task > GENAI__MAX_TASKS) j.per_task *= 2;
-        genai__parallel(ctx, (int)((outer + j.per_task - 1) / j.per_task), genai__reduce_rows, &j);
+        genai__for_rows(ctx, outer, r, genai__reduce_row, &j);
         return GENAI_OK;
     }
     j.part_rows = genai__part_rows(r, inner);
     j.parts = (r + j.part_rows - 1) / j.part_rows;
-    if (outer * j.parts > GENAI__MAX_TASKS) return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "sum: %zu groups of rows are too many", outer);
     if (j.parts > 1) {
         j.y = (float *)genai__arena(ctx, outer * j.parts * inner * sizeof(float));
         if (!j.y) return GENAI_ERROR_MEMORY;
     }
-    genai__parallel(ctx, (int)(outer * j.parts), genai__reduce_columns, &j);
+    genai__for_rows(ctx, outer * j.parts, genai__smaller(j.part_rows, r) * inner, genai__reduce_columns, &j);
     if (j.parts > 1)
         for (o = 0; o < outer; o++) {
             memcpy(y + o * inner, j.y + o * j.parts * inner, inner * sizeof(float));
             for (p = 1; p < j.parts; p++) ctx->kernels->add_to(inner, y + o * inner, j.y + (o * j.parts + p) * inner);
         }
     return GENAI_OK;
+}
+
+static float genai__inverse(float x) { /* 1/x, rounded as we round */
+    uint64_t mode = genai__fp_enter();
+    float    y = 1.0f / x;
+    genai__fp_leave(mode);
+    return y;
 }
 
 static genai_result genai__sum_shape(genai_tensor *y) {
@@ -2847,7 +2879,7 @@ GENAI_API genai_tensor *genai_sum(genai_tensor *x, unsigned axes) {
 
 GENAI_API genai_tensor *genai_mean(genai_tensor *x, unsigned axes) {
     genai_tensor *s = genai_sum(x, axes);
-    return s ? genai_scale(s, 1.0f / (float)(x->count / s->count), 0.0f) : NULL;
+    return s ? genai_scale(s, genai__inverse((float)(x->count / s->count)), 0.0f) : NULL;
 }
 
 static genai_result genai__expand_shape(genai_tensor *y) {
@@ -2884,7 +2916,7 @@ static genai_result genai__reshape_shape(genai_tensor *y) {
         else if (y->i[d] < 1) return genai__op_fail(y, "dim %d is %d", d, y->i[d]);
         else if (!genai__mul(known, (size_t)y->i[d], &known)) known = 0;
     }
-    if (free_dim >= 0 && known && x->count % known == 0) y->i[free_dim] = (int)(x->count / known);
+    if (free_dim >= 0 && known && x->count % known == 0 && x->count / known <= INT32_MAX) y->i[free_dim] = (int)(x->count / known);
     else if (free_dim >= 0 || known != x->count)
         return genai__op_fail(y, "%zu values of %s don't fill the new shape", x->count, genai__shape_text(x, shape));
     genai__set_shape(y, y->i[4], y->i);
@@ -2929,18 +2961,16 @@ static genai_result genai__transpose_shape(genai_tensor *y) {
 typedef struct genai__permutation {
     const float *x;
     float       *y;
-    size_t       dim[4], step[4], rows, per_task;
+    size_t       dim[4], step[4];
 } genai__permutation;
 
-static void genai__transpose_rows(void *arg, int index) {
+static void genai__transpose_row(void *arg, size_t row) {
     const genai__permutation *j = (const genai__permutation *)arg;
-    size_t                    row = (size_t)index * j->per_task, end = genai__smaller(row + j->per_task, j->rows), i;
-    for (; row < end; row++) {
-        const float *x = j->x + row % j->dim[2] * j->step[2] + row / j->dim[2] % j->dim[1] * j->step[1] + row / j->dim[2] / j->dim[1] * j->step[0];
-        float       *y = j->y + row * j->dim[3];
-        if (j->step[3] == 1) memcpy(y, x, j->dim[3] * sizeof *y);
-        else for (i = 0; i < j->dim[3]; i++) y[i] = x[i * j->step[3]];
-    }
+    const float              *x = j->x + row % j->dim[2] * j->step[2] + row / j->dim[2] % j->dim[1] * j->step[1] + row / j->dim[2] / j->dim[1] * j->step[0];
+    float                    *y = j->y + row * j->dim[3];
+    size_t                    i;
+    if (j->step[3] == 1) memcpy(y, x, j->dim[3] * sizeof *y);
+    else for (i = 0; i < j->dim[3]; i++) y[i] = x[i * j->step[3]];
 }
 
 static genai_result genai__transpose_forward(genai_tensor *y) {
@@ -2955,10 +2985,7 @@ static genai_result genai__transpose_forward(genai_tensor *y) {
     }
     j.x = x->data;
     j.y = y->data;
-    j.rows = y->count / j.dim[3];
-    j.per_task = GENAI__CHUNK / j.dim[3] + 1;
-    while ((j.rows + j.per_task - 1) / j.per_task > GENAI__MAX_TASKS) j.per_task *= 2;
-    genai__parallel(y->ctx, (int)((j.rows + j.per_task - 1) / j.per_task), genai__transpose_rows, &j);
+    genai__for_rows(y->ctx, y->count / j.dim[3], j.dim[3], genai__transpose_row, &j);
     return GENAI_OK;
 }
 static void genai__transpose_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
@@ -3594,7 +3621,7 @@ GENAI_API genai_tensor *genai_dropout(genai_tensor *x, float p) {
     mask = genai_random_uniform(x->ctx, x->ndim, x->dim);
     threshold = genai_scalar(x->ctx, p);
     mask = genai__greater(mask, genai_scale(threshold, 1.0f, -1.0f / 16777216.0f)); /* u >= p, u a multiple of 2^-24 */
-    return genai_mul(x, genai_scale(mask, 1.0f / (1.0f - p), 0.0f));
+    return genai_mul(x, genai_scale(mask, genai__inverse(1.0f - p), 0.0f));
 }
 
 /* --- pooling and upsampling on [N,H,W,C]; i: window, stride --- */
@@ -3612,17 +3639,18 @@ static genai_result genai__upsample_shape(genai_tensor *y) {
     genai__set_shape(y, 4, dim);
     return GENAI_OK;
 }
-static void genai__upsample_row(void *arg, int index) { /* one source row of one image */
+static void genai__upsample_row(void *arg, size_t index) { /* one source row of one image */
     const genai_tensor *y = (const genai_tensor *)arg;
     size_t              c = (size_t)y->dim[3], w = (size_t)y->in[0]->dim[2], f = (size_t)y->i[0], x, i;
-    const float        *from = y->in[0]->data + (size_t)index * w * c;
-    float              *to = y->data + (size_t)index * f * w * f * c;
+    const float        *from = y->in[0]->data + index * w * c;
+    float              *to = y->data + index * f * w * f * c;
     for (x = 0; x < w; x++)
         for (i = 0; i < f; i++) memcpy(to + (x * f + i) * c, from + x * c, c * sizeof *to);
     for (i = 1; i < f; i++) memcpy(to + i * w * f * c, to, w * f * c * sizeof *to);
 }
 static genai_result genai__upsample_forward(genai_tensor *y) {
-    genai__parallel(y->ctx, y->in[0]->dim[0] * y->in[0]->dim[1], genai__upsample_row, y);
+    size_t rows = (size_t)y->in[0]->dim[0] * (size_t)y->in[0]->dim[1];
+    genai__for_rows(y->ctx, rows, y->count / rows, genai__upsample_row, y);
     return GENAI_OK;
 }
 static void genai__upsample_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
@@ -3642,14 +3670,14 @@ static genai_result genai__pool_shape(genai_tensor *y) {
     genai__set_shape(y, 4, dim);
     return GENAI_OK;
 }
-static void genai__average_pool_row(void *arg, int index) { /* one output row */
+static void genai__average_pool_row(void *arg, size_t index) { /* one output row */
     const genai_tensor *y = (const genai_tensor *)arg;
     const genai_tensor *x = y->in[0];
     size_t              c = (size_t)y->dim[3], k = (size_t)y->i[0], s = (size_t)y->i[1], ow = (size_t)y->dim[2], w = (size_t)x->dim[2], ox, i, j, l;
-    size_t              image = (size_t)index / (size_t)y->dim[1], row = (size_t)index % (size_t)y->dim[1];
+    size_t              image = index / (size_t)y->dim[1], row = index % (size_t)y->dim[1];
     float               scale = 1.0f / (float)(k * k);
     for (ox = 0; ox < ow; ox++) {
-        float *to = y->data + ((size_t)index * ow + ox) * c;
+        float *to = y->data + (index * ow + ox) * c;
         for (l = 0; l < c; l++) to[l] = 0.0f;
         for (i = 0; i < k; i++)
             for (j = 0; j < k; j++) {
@@ -3660,7 +3688,8 @@ static void genai__average_pool_row(void *arg, int index) { /* one output row */
     }
 }
 static genai_result genai__average_pool_forward(genai_tensor *y) {
-    genai__parallel(y->ctx, y->dim[0] * y->dim[1], genai__average_pool_row, y);
+    size_t rows = (size_t)y->dim[0] * (size_t)y->dim[1];
+    genai__for_rows(y->ctx, rows, y->count / rows, genai__average_pool_row, y);
     return GENAI_OK;
 }
 static genai_tensor *genai__spread(genai_tensor *dy, const genai_tensor *y);
@@ -3676,12 +3705,12 @@ static genai_result genai__spread_shape(genai_tensor *y) {
     genai__set_shape(y, 4, dim);
     return GENAI_OK;
 }
-static void genai__spread_image(void *arg, int index) {
+static void genai__spread_image(void *arg, size_t index) {
     const genai_tensor *x = (const genai_tensor *)arg;
     const genai_tensor *y = x->in[0];
     size_t              c = (size_t)x->dim[3], h = (size_t)x->dim[1], w = (size_t)x->dim[2], k = (size_t)x->i[0], s = (size_t)x->i[1], oy, ox, i, j, l;
-    float               scale = 1.0f / (float)(k * k), *to = x->data + (size_t)index * h * w * c;
-    const float        *from = y->data + (size_t)index * (size_t)y->dim[1] * (size_t)y->dim[2] * c;
+    float               scale = 1.0f / (float)(k * k), *to = x->data + index * h * w * c;
+    const float        *from = y->data + index * (size_t)y->dim[1] * (size_t)y->dim[2] * c;
     for (i = 0; i < h * w * c; i++) to[i] = 0.0f;
     for (oy = 0; oy < (size_t)y->dim[1]; oy++)
         for (ox = 0; ox < (size_t)y->dim[2]; ox++, from += c)
@@ -3690,7 +3719,7 @@ static void genai__spread_image(void *arg, int index) {
                     for (l = 0; l < c; l++) to[((oy * s + i) * w + ox * s + j) * c + l] += from[l] * scale;
 }
 static genai_result genai__spread_forward(genai_tensor *x) {
-    genai__parallel(x->ctx, x->dim[0], genai__spread_image, x);
+    genai__for_rows(x->ctx, (size_t)x->dim[0], x->count / (size_t)x->dim[0], genai__spread_image, x);
     return GENAI_OK;
 }
 static void genai__spread_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) { dx[0] = genai_average_pool(dy, y->i[0], y->i[1]); }
@@ -3707,12 +3736,12 @@ static genai_tensor *genai__spread(genai_tensor *dy, const genai_tensor *y) {
 }
 
 /* max_pool keeps for each output the index of the first largest input in its image */
-static void genai__max_pool_image(void *arg, int index) {
+static void genai__max_pool_image(void *arg, size_t index) {
     const genai_tensor *y = (const genai_tensor *)arg;
     const genai_tensor *x = y->in[0];
     size_t              c = (size_t)y->dim[3], w = (size_t)x->dim[2], k = (size_t)y->i[0], s = (size_t)y->i[1], oy, ox, i, j, l, o;
-    const float        *from = x->data + (size_t)index * (size_t)x->dim[1] * w * c;
-    o = (size_t)index * (size_t)y->dim[1] * (size_t)y->dim[2] * c;
+    const float        *from = x->data + index * (size_t)x->dim[1] * w * c;
+    o = index * (size_t)y->dim[1] * (size_t)y->dim[2] * c;
     for (oy = 0; oy < (size_t)y->dim[1]; oy++)
         for (ox = 0; ox < (size_t)y->dim[2]; ox++)
             for (l = 0; l < c; l++, o++) {
@@ -3729,7 +3758,7 @@ static void genai__max_pool_image(void *arg, int index) {
 static genai_result genai__max_pool_forward(genai_tensor *y) {
     y->saved = genai__arena(y->ctx, y->count * sizeof(uint32_t));
     if (!y->saved) return GENAI_ERROR_MEMORY;
-    genai__parallel(y->ctx, y->dim[0], genai__max_pool_image, y);
+    genai__for_rows(y->ctx, (size_t)y->dim[0], y->count / (size_t)y->dim[0], genai__max_pool_image, y);
     return GENAI_OK;
 }
 static void genai__max_pool_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
@@ -3782,7 +3811,7 @@ GENAI_API genai_tensor *genai_log_softmax(genai_tensor *x) {
 
 /* --- losses --- */
 static genai_tensor *genai__mean_of_sums(genai_tensor *x) { /* sum of all, over N */
-    return x ? genai_scale(genai_sum(x, 0), 1.0f / (float)x->dim[0], 0.0f) : NULL;
+    return x ? genai_scale(genai_sum(x, 0), genai__inverse((float)x->dim[0]), 0.0f) : NULL;
 }
 static int genai__loss_shapes(const char *name, const genai_tensor *a, const genai_tensor *b) {
     char ta[64], tb[64];
@@ -3992,8 +4021,8 @@ static genai_result genai__optimizer_add(genai_optimizer *o, float *value, float
 GENAI_API genai_result genai_optimizer_add_tensor(genai_optimizer *o, genai_tensor *t, float lr_scale) {
     if (!o) return GENAI_ERROR_ARGUMENT;
     if (!t) return o->ctx->result ? o->ctx->result : genai__fail(o->ctx, GENAI_ERROR_ARGUMENT, "optimizer: the tensor is NULL");
-    if (t->op || t->ctx != o->ctx)
-        return genai__fail(o->ctx, GENAI_ERROR_ARGUMENT, "optimizer: only a leaf of the same context can be trained, not the result of an op");
+    if (t->op || t->flags & GENAI__ON_TAPE || t->ctx != o->ctx)
+        return genai__fail(o->ctx, GENAI_ERROR_ARGUMENT, "optimizer: only a tensor from genai_tensor_create of the same context can be trained");
     return genai__optimizer_add(o, t->data, NULL, t->count, t, 1, lr_scale);
 }
 
@@ -7682,6 +7711,7 @@ static void genai__batch_sprite(void *arg, int i) {
 GENAI_API genai_result genai_dataset_batch(genai_dataset *data, long epoch, size_t first, int n, float *images, int *labels) {
     genai__batch b;
     size_t       end, bytes, need;
+    uint64_t     mode;
     int          i;
     if (!data) return GENAI_ERROR_ARGUMENT;
     if (n < 1 || n > GENAI__MAX_TASKS || !images || epoch < -1)
@@ -7706,15 +7736,19 @@ GENAI_API genai_result genai_dataset_batch(genai_dataset *data, long epoch, size
             data->scratch_size = need;
         }
         b.scratch = data->scratch;
+        mode = genai__fp_enter();
         genai__parallel(data->ctx, n, genai__batch_sprite, &b);
+        genai__fp_leave(mode);
         return GENAI_OK;
     }
+    mode = genai__fp_enter();
     for (i = 0; i < n; i++) {
         size_t from = first + (size_t)i;
         if (epoch >= 0) from = genai__permute(data->ctx, GENAI__STREAM_SHUFFLE, (uint64_t)epoch, data->info.count, from);
         genai__batch_pixels(&b, i, data->pixels + from * bytes);
         if (labels) labels[i] = data->labels ? data->labels[from] : 0;
     }
+    genai__fp_leave(mode);
     return GENAI_OK;
 }
 
@@ -8086,7 +8120,7 @@ static genai_optimizer *genai__model_optimizer(genai_model *m, float lr, int a, 
 
 static genai_result genai__not_finite(genai_model *m, const char *what, const char *of) {
     if (m->skipped % 100 == 0)
-        genai__warn(m->ctx, "step %ld: the %s of %s is not finite; nothing was learned from this step (%ld so far)", m->steps + 1, what, of, m->skipped + 1);
+        genai__warn(m->ctx, "step %ld: the %s of %s is not finite; that update was left out (%ld so far)", m->steps + 1, what, of, m->skipped + 1);
     return GENAI_ERROR_NONFINITE;
 }
 
@@ -8379,6 +8413,7 @@ static genai_result genai__vaegan_step(genai_model *m, genai_tensor *x, float *v
     if (!genai__posterior(m, m->net[GENAI__ENCODER], x, GENAI_TRAIN, &mean, &log_var)) return genai__result_of(ctx);
     z = genai__reparameterise(mean, log_var, genai__latents(m, x->dim[0]));
     code = features_too ? genai_detach(z) : z; /* a leaf: what follows tells the encoder nothing but through dz */
+    if (code) code->requires_grad = 1;
     y = genai__images(m, genai_net_forward(decoder, code, GENAI_TRAIN));
     other = genai__images(m, genai_net_forward(decoder, genai__latents(m, x->dim[0]), GENAI_TRAIN_FROZEN));
     made = m->likelihood->logits ? genai_sigmoid(y) : y;
@@ -8433,11 +8468,11 @@ static const genai__family *const genai__families[] = {&genai__gan, &genai__vae,
 
 static const genai__preset genai__presets[] = {
     {{"gan", "gan", "convolutional GAN for any image size", 0, 0, 0, 64}, {32, 32, 3}, 100, {NULL, NULL, NULL, NULL},
-     "nonsaturating", NULL, 0, 0, 2e-4f, 0, 0.5f, 0.999f, GENAI_INIT_DEFAULT},
+     "nonsaturating", NULL, 0, 0, 4e-4f, 0, 0.5f, 0.999f, GENAI_INIT_DEFAULT},
     {{"vae", "vae", "convolutional variational autoencoder for any image size", 0, 0, 0, 64}, {32, 32, 3}, 64, {NULL, NULL, NULL, NULL},
      NULL, "bernoulli", 1, 0, 1e-3f, 0, 0.9f, GENAI_ZERO, GENAI_INIT_DEFAULT},
-    {{"vaegan", "vaegan", "VAE with a GAN's sharpness, for any image size (Larsen et al. 2016)", 0, 0, 0, 32}, {32, 32, 3}, 64, {NULL, NULL, NULL, NULL},
-     "nonsaturating", "features", 1, 0.05f, 1e-3f, 3e-4f, 0.5f, 0.999f, GENAI_INIT_DEFAULT},
+    {{"vaegan", "vaegan", "VAE with a GAN's sharpness, for any image size (Larsen et al. 2016)", 0, 0, 0, 32}, {32, 32, 3}, 32, {NULL, NULL, NULL, NULL},
+     "nonsaturating", "features", 5, 0.3f, 1e-3f, 2e-4f, 0.5f, 0.999f, GENAI_INIT_DEFAULT},
     {{"dcgan_k4", "gan", "DCGAN with kernels of 4, 32x32", 32, 32, 0, 64}, {32, 32, 3}, 100,
      {"dense 4*4*256 nobias | batchnorm | lrelu 0.3 | reshape 4x4x256 | convt 128 k4 s2 | batchnorm | lrelu 0.3 | convt 64 k4 s2 | batchnorm | "
       "lrelu 0.3 | convt $C k4 s2 | tanh",
@@ -9719,6 +9754,7 @@ GENAI_API genai_result genai_model_evaluate(genai_model *m, genai_dataset *data,
     float             *images;
     double             sum = 0;
     size_t             i;
+    uint64_t           mode;
     if (!m) return GENAI_ERROR_ARGUMENT;
     if (!data || !value) return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "genai_model_evaluate: %s is NULL", data ? "value" : "data");
     if (!m->family->evaluate) return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "a %s has no measure of its own on a data set", m->family->name);
@@ -9728,6 +9764,7 @@ GENAI_API genai_result genai_model_evaluate(genai_model *m, genai_dataset *data,
                            info.width, info.height, info.channels, m->dim[2], m->dim[1], m->dim[3]);
     images = (float *)genai__alloc(m->ctx, GENAI__PORTION * genai__pixels(m), sizeof *images);
     if (!images) return GENAI_ERROR_MEMORY;
+    mode = genai__fp_enter();
     for (i = 0; i < info.count && !result; i += GENAI__PORTION) {
         int n = info.count - i < GENAI__PORTION ? (int)(info.count - i) : GENAI__PORTION;
         result = genai_dataset_batch(data, -1, i, n, images, NULL);
@@ -9738,6 +9775,7 @@ GENAI_API genai_result genai_model_evaluate(genai_model *m, genai_dataset *data,
             genai__quiet_end(m->ctx, q);
         }
     }
+    genai__fp_leave(mode);
     genai__free(m->ctx, images);
     if (name) *name = m->family->measure(m);
     *value = sum / (double)info.count;

@@ -200,7 +200,7 @@ printf 'int user(float *a, int n);\nint user(float *a, int n) { int i, s = 0; fo
 printf '#include "after.h"\n' >without.c
 printf '#define GENAI_IMPLEMENTATION\n#include "genai.h"\n#include "after.h"\n' >with.c
 same_code() { # same_code COMPILER FLAGS...
-    for one in without with; do "$@" -S $one.c -o - | awk '/^user:/ { on = 1 } on { gsub(/\.?L[A-Z]*[0-9_]+/, "L"); print } /^[ \t]*\.size[ \t]+user/ { on = 0 }' >$one.s; done
+    for one in without with; do "$@" -S $one.c -o - | awk '/^user:/ { on = 1 } on { sub(/#.*/, ""); gsub(/\.?L[A-Za-z_]*[0-9_]+/, "L"); gsub(/[ \t]+/, " "); print } /^[ \t]*\.size[ \t]+user/ { on = 0 }' >$one.s; done
     cmp without.s with.s
 }
 for one in "gcc -O0" "gcc -O3 -ffast-math -march=native" "clang -O0" "clang -O2 -ffast-math"; do

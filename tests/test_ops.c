@@ -3,6 +3,7 @@
  * can't say: closed forms, accuracy of the functions, random numbers, the rules of the tape.
  * Run from the repository's root. An argument names the only op, or the only group of checks, to run. */
 #define GENAI_IMPLEMENTATION
+#include <fenv.h>
 #include "../genai.h"
 #include "check.h"
 
@@ -1328,13 +1329,79 @@ static void check_penalty(void) {
     for (k = 0; k < 6; k++) genai_tensor_destroy(p[k]);
 }
 
+/* Gradients and marks: what a loop of one's own can do wrong, or right. */
+static void check_leaves(void) {
+    genai_ctx    *g = quiet_context(GENAI_ISA_BEST, 2);
+    int           one[1] = { 2 };
+    float         v[2] = { 1, 3 };
+    genai_tensor *x = genai_tensor_of(g, 1, one, v), *dx, *p = genai_tensor_create(g, 1, one), *q = genai_tensor_create(g, 1, one);
+    genai_optimizer *o = genai_optimizer_create(g, NULL);
+    size_t        mark;
+    int           i;
+    CHECK_RESULT(g, GENAI_ERROR_ARGUMENT, genai_grad(genai_sum(genai_square(x), 0), 1, &x, &dx, 0)); /* not: zeros in silence */
+    CHECK_RESULT(g, GENAI_ERROR_ARGUMENT, genai_optimizer_add_tensor(o, x, 1));
+    x->requires_grad = 1;
+    mark = genai_tape_mark(g);
+    for (i = 0; i < 3; i++) { /* the gradient of a leaf on the tape goes with the tape */
+        CHECK(!genai_backward(genai_sum(genai_square(x), 0)) && x->grad && x->grad->data[1] == 6, "round %d: %s", i, genai_ctx_error(g));
+        genai_tape_release(g, mark);
+        CHECK(!x->grad, "a gradient outlives its memory");
+        genai_tensor_of(g, 1, one, v);
+    }
+    p->data[0] = p->data[1] = 3;
+    p->requires_grad = q->requires_grad = 1;
+    CHECK(!genai_grad(p, 1, &q, &dx, 0) && dx->data[0] == 0, "%s", genai_ctx_error(g));
+    genai_tape_release(g, 0);
+    CHECK(!genai_backward(genai_sum(genai_square(p), 0)) && p->grad->data[0] == 6, "what genai_grad left behind makes it %g", (double)p->grad->data[0]);
+    genai_ctx_destroy(g);
+}
+
+/* More rows than the pool has tasks. */
+static void check_many_rows(void) {
+    genai_ctx    *g = quiet_context(GENAI_ISA_BEST, 2);
+    int           dim[4] = { (1 << 20) + 3, 1, 1, 1 };
+    genai_tensor *x, *y[4];
+    size_t        i, k, wrong = 0;
+    genai_recording(g, 0);
+    x = genai_tensor_of(g, 4, dim, NULL);
+    for (i = 0; i < x->count; i++) x->data[i] = (float)i;
+    y[0] = genai_upsample(x, 1);
+    y[1] = genai_max_pool(x, 1, 1);
+    y[2] = genai_average_pool(x, 1, 1);
+    y[3] = genai_sum(x, 1u << 2);
+    for (k = 0; k < 4; k++)
+        for (i = 0; i < x->count; i++) wrong += !y[k] || y[k]->data[i] != x->data[i];
+    CHECK(!wrong, "%zu values", wrong);
+    genai_ctx_destroy(g);
+}
+
+/* The caller's rounding mode changes no bit, and is still there afterwards. */
+static void check_rounding_mode(void) {
+    genai_ctx    *g = quiet_context(GENAI_ISA_BEST, 2);
+    int           dim[4] = { 1, 3, 3, 1 }, half[4] = { 1, 2, 2, 1 }, round;
+    float         middle[9] = { 0, 0, 0, 0, 1, 0, 0, 0, 0 }, weight[4] = { 0.1f, 0.2f, 0.3f, 0.7f }, grad[2], mean[2];
+    for (round = 0; round < 2; round++) {
+        genai_tensor *x = genai_tensor_of(g, 4, dim, middle), *l;
+        if (round) fesetround(FE_UPWARD);
+        x->requires_grad = 1;
+        l = genai_sum(genai_mul(genai_max_pool(x, 2, 1), genai_tensor_of(g, 4, half, weight)), 0);
+        genai_backward(l);
+        mean[round] = genai_value(genai_mean(x, 0));
+        grad[round] = x->grad->data[4];
+        CHECK(fegetround() == (round ? FE_UPWARD : FE_TONEAREST), "the rounding mode was changed");
+        fesetround(FE_TONEAREST);
+    }
+    CHECK(!memcmp(&grad[0], &grad[1], 4) && !memcmp(&mean[0], &mean[1], 4), "%.9g %.9g, %.9g %.9g", (double)grad[0], (double)grad[1], (double)mean[0], (double)mean[1]);
+    genai_ctx_destroy(g);
+}
+
 int main(int argc, char **argv) {
     static const genai_isa isas[] = { GENAI_ISA_AVX2, GENAI_ISA_AVX512, GENAI_ISA_NEON };
     static const int       threads[] = { 1, 2, 3, 7 };
     static const struct { const char *name; void (*run)(void); } groups[] = {
         { "adjoint", check_adjoint }, { "conv_sizes", check_conv_sizes }, { "bn", check_batch_norm }, { "drop", check_dropout }, { "losses", check_losses },
         { "accuracy", check_accuracy }, { "special", check_special_values }, { "random", check_random }, { "tape", check_tape }, { "penalty", check_penalty },
-        { "optim", check_optimizers } };
+        { "optim", check_optimizers }, { "leaves", check_leaves }, { "rows", check_many_rows }, { "rounding", check_rounding_mode } };
     const char *only = argc > 1 ? argv[1] : NULL;
     size_t      k, t;
     int         n;
