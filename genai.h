@@ -828,7 +828,7 @@ GENAI_API genai_model   *genai_model_load(genai_ctx *ctx, const char *path);
 #if defined(__clang__)
 #define GENAI__UNROLL _Pragma("unroll")
 #pragma STDC FP_CONTRACT OFF
-#if __clang_major__ >= 14
+#if __clang_major__ >= 14 && defined(__x86_64__) /* other targets don't know it */
 #pragma float_control(push)
 #pragma float_control(precise, on)
 #endif
@@ -9784,7 +9784,7 @@ GENAI_API genai_result genai_model_evaluate(genai_model *m, genai_dataset *data,
 
 /* The user's own flags hold again. */
 #if defined(__clang__)
-#if __clang_major__ >= 14
+#if __clang_major__ >= 14 && defined(__x86_64__)
 #pragma float_control(pop)
 #endif
 #pragma STDC FP_CONTRACT DEFAULT

@@ -20,6 +20,7 @@ for o in 2 0 3; do
     build gcc-O$o gcc -O$o
     build clang-O$o clang -O$o
     command -v qemu-aarch64 >/dev/null 2>&1 && build arm-O$o aarch64-linux-gnu-gcc -O$o -static
+    command -v qemu-aarch64 >/dev/null 2>&1 && build armclang-O$o clang --target=aarch64-linux-gnu -O$o -static
 done
 command -v qemu-aarch64 >/dev/null 2>&1 || echo "skipped: no qemu-aarch64"
 
@@ -53,7 +54,7 @@ for t in 1 3 7; do
     run arm-O2 neon threads=$t small straight
 done
 for b in gcc-O0 gcc-O3 clang-O0 clang-O2 clang-O3 arm-O0 arm-O2 arm-O3; do run $b scalar threads=2 small straight; done
-for b in arm-O0 arm-O3; do run $b neon threads=2 small; done
+for b in arm-O0 arm-O3 armclang-O0 armclang-O2 armclang-O3; do run $b neon threads=2 small; done
 
 xargs -P "$JOBS" -L 1 sh -c 'name=$1; isa=$2; shift 2
     log='$B'/$name-$isa-$(echo "$*" | tr " =" "-_").log
