@@ -23,15 +23,15 @@
       #include "genai.h"
 
       int main(int argc, char **argv) {
-          genai_ctx     *g     = genai_ctx_create(NULL);
-          genai_dataset *data  = argc > 1 ? genai_dataset_open(g, argv[1], NULL)       // a folder of images
-                                          : genai_dataset_sprites(g, 4096, NULL);      // built in
+          genai_ctx     *g     = genai_ctx_create(&(genai_ctx_desc){ .seed = 7 });
+          genai_dataset *data  = argc > 1 ? genai_dataset_open(g, argv[1], NULL)      // IDX, CIFAR-10, folder of images
+                                          : genai_dataset_sprites(g, 4096, &(genai_dataset_desc){ .width = 16 }); // built in
           genai_model   *model = genai_model_create(g, &(genai_model_desc){ .preset = "vaegan", .data = data });
-          genai_model_fit(model, data, &(genai_fit_desc){ .minutes = 5, .on_step = genai_progress_bar });
+          genai_model_fit(model, data, &(genai_fit_desc){ .epochs = 10, .on_step = genai_progress_bar });
           genai_model_sample_grid(model, "samples.png", 8, 8);
           genai_model_save(model, "sprites.safetensors");
-          int failed = genai_ctx_report(g);         // 1 after an error, which has been printed
-          genai_ctx_destroy(g);                     // frees all of the above
+          int failed = genai_ctx_report(g);             // prints the first error, if any
+          genai_ctx_destroy(g);                         // frees everything made from it
           return failed;
       }
 
