@@ -894,6 +894,42 @@ static void test_evaluate(void) {
     genai_ctx_destroy(g);
 }
 
+/* Finite losses, but the generator's gradient overflows: its update is left out and counted, the discriminator's stays. */
+static void test_overflowing_gradient(void) {
+    genai_ctx       *g = make_ctx(4, NULL);
+    genai_model_desc d;
+    genai_model     *m;
+    genai_net       *gen, *dis;
+    genai_losses     losses;
+    float            x[4 * 64], bias;
+    size_t           i, moved = 0;
+    memset(&d, 0, sizeof d);
+    d.preset = "gan";
+    d.width = d.height = 8;
+    d.channels = 1;
+    d.latent = 4;
+    d.generator = "dense 64 | reshape 8x8x1";
+    d.discriminator = "flatten | dense 1";
+    d.ema = GENAI_ZERO;
+    m = genai_model_create(g, &d);
+    CHECK(m != NULL, "%s", genai_ctx_error(g));
+    if (!m) return;
+    for (i = 0; i < 256; i++) x[i] = (float)(i % 7) / 7;
+    CHECK(!genai_model_step(m, 4, x, NULL), "%s", genai_ctx_error(g)); /* its momentum moves D later on */
+    gen = m->net[GENAI__GENERATOR];
+    dis = m->net[GENAI__DISCRIMINATOR];
+    memset(gen->values, 0, gen->size * sizeof(float));
+    memset(dis->values, 0, dis->size * sizeof(float));
+    for (i = 0; i < 64; i++) dis->values[i] = i & 1 ? 1e20f : -1e20f; /* on even pixels they cancel: the logits are finite */
+    for (i = 0; i < 256; i++) x[i] = 0.5f;
+    bias = dis->values[64];
+    CHECK(!genai_model_step(m, 4, x, &losses) && losses.skipped == 1, "skipped %d, %s", losses.skipped, genai_ctx_error(g));
+    for (i = 0; i < gen->size; i++) moved += gen->values[i] != 0;
+    CHECK(!moved, "%zu weights of the generator moved", moved);
+    CHECK(dis->values[64] != bias, "the discriminator's own update was good, but is lost");
+    genai_ctx_destroy(g);
+}
+
 int main(void) {
     test_sizes();
     test_presets();
@@ -903,6 +939,7 @@ int main(void) {
     test_values();
     test_reparameterisation();
     test_resume();
+    test_overflowing_gradient();
     test_nonfinite();
     test_batch_of_one();
     test_no_memory();
