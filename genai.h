@@ -1638,7 +1638,6 @@ typedef struct genai__random {
     genai_ctx *ctx;
     uint32_t   stream, draw;
     uint64_t   step;
-    size_t     n;
     float     *out;
     int        normal;
 } genai__random;
@@ -1675,7 +1674,6 @@ static void genai__random_fill(genai_ctx *ctx, int normal, uint32_t stream, uint
     r.stream = stream;
     r.draw = draw;
     r.step = step;
-    r.n = n;
     r.out = out;
     r.normal = normal;
     genai__for_chunks(ctx, n, genai__random_chunk, &r);
