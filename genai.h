@@ -1532,6 +1532,12 @@ struct genai__kernels {
     void (*column_affine)(size_t rows, size_t n, const float *x, const float *scale, const float *shift, float *y); /* x*scale + shift */
     void (*column_products)(size_t rows, size_t n, const float *g, const float *x, const float *mean, float *sum_g, float *sum_gx); /* sums of g and g*(x-mean) */
     void (*column_combine)(size_t rows, size_t n, const float *g, const float *x, const float *a, const float *b, const float *c, float *y); /* g*a + x*b + c */
+    /* >>conv, Winograd's transforms: inputs or gradients, weights of 16 columns, outputs, gradients of weights */
+    void (*winograd_windows)(size_t n, const float *const d[16], int products_h, int products_w, float *to, size_t product);
+    void (*winograd_gradients)(size_t n, const float *const d[4], int products_h, int products_w, float *to, size_t product);
+    void (*winograd_weights)(size_t rows, size_t n, size_t row, const float *const tap[9], int taps_h, int taps_w, float *to, size_t product, size_t to_row);
+    void (*winograd_outputs)(size_t n, const float *m, size_t product, int products_h, int products_w, const float *bias, float *const y[4]);
+    void (*winograd_taps)(size_t n, const float *m, size_t product, int taps_h, int taps_w, float *const tap[9]);
     void (*normal_pairs)(size_t n, float *u, float *v);                                     /* Box-Muller in place: u in (0,1], v in [0,1) */
     void (*adam)(size_t n, float *p, const float *g, float *m, float *v, const genai__update *u);
     void (*sgd)(size_t n, float *p, const float *g, float *m, const genai__update *u);      /* m NULL: no momentum        */
@@ -1695,7 +1701,9 @@ static void genai__uniform(genai_ctx *ctx, uint32_t stream, uint64_t step, uint3
 #define GENAI__BLOCK_ROWS 96     /* >>gemm: rows, depth and columns of the block that one task works on: A 96 KB and C up */
 #define GENAI__BLOCK_DEPTH 256   /* to 192 KB in the second-level cache, a 48-column panel of B 48 KB beside them         */
 #define GENAI__BLOCK_COLUMNS 512
-#define GENAI__SLOT (GENAI__BLOCK_ROWS * (GENAI__BLOCK_DEPTH + GENAI__BLOCK_COLUMNS))
+#define GENAI__WINOGRAD_PACK (9 * 48 * 128)  /* >>conv: transformed windows, [product][tile][depth], 221 KB, */
+#define GENAI__WINOGRAD_BLOCK (9 * 48 * 192) /* and their products, [product][tile][column], 332 KB             */
+#define GENAI__SLOT (GENAI__WINOGRAD_PACK + GENAI__WINOGRAD_BLOCK)
 
 GENAI_API genai_ctx *genai_ctx_create(const genai_ctx_desc *desc) {
     genai_ctx_desc d;
@@ -2045,10 +2053,374 @@ static void genai__conv_windows(const genai__conv *v, const float *x, genai__win
     s->top = v->top; s->left = v->left;
 }
 
+/* --- Winograd's minimal filtering (Winograd 1980; Lavin and Gray 2016), where channels are many ---
+ * Two outputs of r <= 3 taps g over inputs d take r+1 products instead of 2r, and that squared over two dimensions:
+ *     y = A'[(G g) * (B' d)],  B' d = d0-d2, d1+d2, d2-d1, d1-d3,  G g = g0, (g0+g1+g2)/2, (g0-g1+g2)/2, g2,
+ *     y0 = m0+m1+m2,  y1 = m1-m2-m3;  with r < 3 the last product falls away.
+ * A kernel is cut into pieces of at most 3 taps a side: first by stride phase, as above, then by length. The pieces of a
+ * forward convolution meet in the same outputs, so their channels stand behind one another in k: 9 or 16 matrix products,
+ * each with `pieces * c` as k, do it all. k4 s2 takes 36 multiplications where 64 stood, k5 49 of 100, k3 s1 16 of 36.
+ * The weights' gradient is the same bilinear form read the other way: G'[(A dy) * (B' d)], summed over tiles. */
+#define GENAI__PIECES 4
+#define GENAI__PARTS 16
+#define GENAI__WINOGRAD_TILES 48   /* of a task's block: multiple of every tile height */
+#define GENAI__WINOGRAD_COLUMNS 512
+#define GENAI__WINOGRAD_ROWS 64
+
+typedef struct genai__cut { /* one dimension of a kernel in pieces; those of three taps first */
+    struct { int first, tap, step, taps; } piece[GENAI__PIECES]; /* first: place in x of output 0's first input; its taps in w */
+    int count, threes;
+} genai__cut;
+
+typedef struct genai__pieces { /* pieces with equal products; their channels are the k of these */
+    int    h, w, count_h, count_w;     /* pieces h.. and w.. of the cuts */
+    int    products_h, products_w;
+    size_t k, at;                      /* where its products begin among the transformed weights, in values per output channel */
+} genai__pieces;
+
+typedef struct genai__winograd { /* a forward convolution, or one stride phase of an input gradient */
+    const float *x;             /* [images, h, w, c] */
+    int          h, w, stride_h, stride_w, rows, columns; /* outputs of an image: rows x columns */
+    size_t       c, n;          /* n: channels of the outputs */
+    genai__cut   cut_h, cut_w;
+    genai__pieces group[4];
+    int          groups;
+    size_t       tiles_h, tiles_w, tiles, size; /* size: transformed weights, in values per output channel */
+    float       *to;            /* output (i, j) is pixel (first + i*step) of an image of to_h x to_w x n */
+    int          to_h, to_w, first_h, first_w, step_h, step_w;
+    const float *weights;       /* [kh, kw, a, b]: swapped: a = n, b = c, otherwise a = c, b = n */
+    int          weights_kw, swapped;
+    float       *packed;        /* [group][product][n/16][k][16] */
+} genai__winograd;
+
+typedef struct genai__winograd_job {
+    genai_ctx      *ctx;
+    genai__winograd part[GENAI__PARTS];
+    int             parts;
+    size_t          columns;         /* of a task */
+    const float    *bias;
+    const float    *dy;              /* of a weight gradient, and from here on */
+    float          *partial, *dw;    /* [group][product][k][n to the next 16] */
+    size_t          chunk, from;     /* tiles from, ... + chunk are added now */
+} genai__winograd_job;
+
+static void genai__cut_taps(genai__cut *s, int taps, int first, int first_step, int tap, int tap_step) {
+    while (taps > 1 && s->count < GENAI__PIECES) {
+        int r = taps == 4 || taps == 2 ? 2 : 3, at = s->count;
+        if (r == 3) {
+            at = s->threes++;
+            s->piece[s->count] = s->piece[at];
+        }
+        s->piece[at].first = first;
+        s->piece[at].tap = tap;
+        s->piece[at].step = tap_step;
+        s->piece[at].taps = r;
+        s->count++;
+        first += r * first_step;
+        tap += r * tap_step;
+        taps -= r;
+    }
+    if (taps > 0) s->count = GENAI__PIECES + 1; /* too many, or single: no gain */
+}
+
+GENAI__INLINE int genai__products(const genai__cut *s) { return s->threes ? 4 : 3; }
+
+/* Groups and tiles, when all else is filled in. */
+static void genai__winograd_plan(genai__winograd *s, int images) {
+    int i;
+    for (i = 0; i < 4; i++) {
+        genai__pieces *g = &s->group[s->groups];
+        g->h = i / 2 ? s->cut_h.threes : 0;
+        g->w = i % 2 ? s->cut_w.threes : 0;
+        g->count_h = i / 2 ? s->cut_h.count - s->cut_h.threes : s->cut_h.threes;
+        g->count_w = i % 2 ? s->cut_w.count - s->cut_w.threes : s->cut_w.threes;
+        if (!g->count_h || !g->count_w) continue;
+        g->products_h = i / 2 ? 3 : 4;
+        g->products_w = i % 2 ? 3 : 4;
+        g->k = (size_t)(g->count_h * g->count_w) * s->c;
+        g->at = s->size;
+        s->size += (size_t)(g->products_h * g->products_w) * g->k;
+        s->groups++;
+    }
+    s->tiles_h = ((size_t)s->rows + 1) / 2;
+    s->tiles_w = ((size_t)s->columns + 1) / 2;
+    s->tiles = (size_t)images * s->tiles_h * s->tiles_w;
+}
+
+/* Whether the products saved are worth the transforms. Depends on the shape alone, as everything that decides about bits. */
+static int genai__winograd_pays(const genai__winograd *s, int kh, int kw) {
+    double direct = (double)kh * kw * s->rows * s->columns;
+    double products = (double)(3 * s->cut_h.count + s->cut_h.threes) * (3 * s->cut_w.count + s->cut_w.threes) * (double)(s->tiles_h * s->tiles_w);
+    return s->cut_h.count <= GENAI__PIECES && s->cut_w.count <= GENAI__PIECES && s->c >= 16 && s->n >= 16 && s->tiles >= 32 && direct > 1.25 * products;
+}
+
+static const float genai__zeros[GENAI__WINOGRAD_COLUMNS];
+
+/* B' d of all products of a group: tiles i.., values p.. of k = (piece, piece, channel); to: [product][tile][depth] */
+static void genai__winograd_windows(const genai_ctx *ctx, const genai__winograd *s, const genai__pieces *g, size_t i, size_t tiles, size_t p,
+                                    size_t depth, float *to) {
+    size_t tile_w = i % s->tiles_w, tile_h = i / s->tiles_w % s->tiles_h, image = i / s->tiles_w / s->tiles_h, product = tiles * depth, t;
+    size_t row = (size_t)s->w * s->c, step_h = row * (size_t)s->stride_h, step_w = s->c * (size_t)s->stride_w;
+    for (t = 0; t < tiles; t++) {
+        size_t done, count;
+        for (done = 0; done < depth; done += count) {
+            size_t       piece = (p + done) / s->c, channel = (p + done) % s->c;
+            int          top = (int)(2 * tile_h) * s->stride_h + s->cut_h.piece[g->h + (int)piece / g->count_w].first;
+            int          left = (int)(2 * tile_w) * s->stride_w + s->cut_w.piece[g->w + (int)piece % g->count_w].first, h, w;
+            const float *from = s->x + image * (size_t)s->h * row + channel, *d[16];
+            count = genai__smaller(s->c - channel, depth - done);
+            if (top >= 0 && left >= 0 && top + (g->products_h - 1) * s->stride_h < s->h && left + (g->products_w - 1) * s->stride_w < s->w) {
+                from += (size_t)top * row + (size_t)left * s->c;
+                for (h = 0; h < g->products_h; h++)
+                    for (w = 0; w < g->products_w; w++) d[h * 4 + w] = from + (size_t)h * step_h + (size_t)w * step_w;
+            } else
+                for (h = 0; h < g->products_h; h++)
+                    for (w = 0; w < g->products_w; w++) {
+                        int y = top + h * s->stride_h, x = left + w * s->stride_w;
+                        d[h * 4 + w] = y >= 0 && y < s->h && x >= 0 && x < s->w ? from + (size_t)y * row + (size_t)x * s->c : genai__zeros;
+                    }
+            ctx->kernels->winograd_windows(count, d, g->products_h, g->products_w, to + t * depth + done, product);
+        }
+        if (++tile_w == s->tiles_w) {
+            tile_w = 0;
+            if (++tile_h == s->tiles_h) { tile_h = 0; image++; }
+        }
+    }
+}
+
+/* A dy of all products of a group: tiles i.., columns j..; to: [product][tile][columns to the next 16] */
+static void genai__winograd_gradients(const genai__winograd_job *job, const genai__pieces *g, size_t i, size_t tiles, size_t j, size_t columns, float *to) {
+    const genai__winograd *s = &job->part[0];
+    size_t tile_w = i % s->tiles_w, tile_h = i / s->tiles_w % s->tiles_h, image = i / s->tiles_w / s->tiles_h, row = (size_t)s->columns * s->n;
+    size_t width = genai__round16(columns), product = tiles * width, t, k, l;
+    for (t = 0; t < tiles; t++, to += width) {
+        const float *from = job->dy + image * (size_t)s->rows * row + 2 * tile_h * row + 2 * tile_w * s->n + j, *d[4];
+        for (k = 0; k < 4; k++)
+            d[k] = 2 * tile_h + k / 2 < (size_t)s->rows && 2 * tile_w + k % 2 < (size_t)s->columns ? from + k / 2 * row + k % 2 * s->n : genai__zeros;
+        job->ctx->kernels->winograd_gradients(columns, d, g->products_h, g->products_w, to, product);
+        if (columns < width)
+            for (k = 0; k < (size_t)(g->products_h * g->products_w); k++)
+                for (l = columns; l < width; l++) to[k * product + l] = 0.0f;
+        if (++tile_w == s->tiles_w) {
+            tile_w = 0;
+            if (++tile_h == s->tiles_h) { tile_h = 0; image++; }
+        }
+    }
+}
+
+/* G g: panel `index` of a part's weights for all products. */
+static void genai__winograd_pack_panel(void *arg, int index) {
+    const genai__winograd_job *job = (const genai__winograd_job *)arg;
+    const genai__winograd     *s = &job->part[0];
+    size_t                     panels = (s->n + 15) / 16, panel = (size_t)index, b = s->swapped ? s->c : s->n, a = s->swapped ? s->n : s->c, i, l, q;
+    int                        piece, group, h, w, e;
+    float                      block[16][16][16];
+    while (panel >= panels) { panel -= panels; s++; }
+    for (group = 0; group < s->groups; group++) {
+        const genai__pieces *g = &s->group[group];
+        for (piece = 0; piece < g->count_h * g->count_w; piece++) {
+            int          ph = g->h + piece / g->count_w, pw = g->w + piece % g->count_w, taps_h = s->cut_h.piece[ph].taps, taps_w = s->cut_w.piece[pw].taps;
+            const float *tap[9];
+            size_t       product = panels * g->k * 16;
+            float       *to = s->packed + g->at * panels * 16 + (panel * g->k + (size_t)piece * s->c) * 16;
+            for (h = 0; h < taps_h; h++)
+                for (w = 0; w < taps_w; w++) {
+                    size_t y = (size_t)(s->cut_h.piece[ph].tap + h * s->cut_h.piece[ph].step), x = (size_t)(s->cut_w.piece[pw].tap + w * s->cut_w.piece[pw].step);
+                    tap[h * 3 + w] = s->weights + (y * (size_t)s->weights_kw + x) * a * b + panel * 16 * (s->swapped ? b : 1);
+                }
+            if (!s->swapped) {
+                job->ctx->kernels->winograd_weights(s->c, genai__smaller(16, s->n - panel * 16), b, tap, taps_h, taps_w, to, product, 16);
+                continue;
+            }
+            for (i = 0; i < s->c; i += 16) { /* 16 lines of up to 16 values, then turned */
+                size_t lines = genai__smaller(16, s->n - panel * 16), count = genai__smaller(16, s->c - i);
+                const float *line[9];
+                for (e = 0; e < 9; e++) line[e] = e / 3 < taps_h && e % 3 < taps_w ? tap[e] + i : NULL;
+                memset(block, 0, sizeof block);
+                job->ctx->kernels->winograd_weights(lines, count, b, line, taps_h, taps_w, block[0][0], 256, 16);
+                for (e = 0; e < g->products_h * g->products_w; e++)
+                    for (q = 0; q < count; q++)
+                        for (l = 0; l < 16; l++) to[(size_t)e * product + (i + q) * 16 + l] = block[e][l][q];
+            }
+        }
+    }
+}
+
+/* C [rows][columns] (+)= A B, all tiles of a block. */
+static void genai__block_tiles(const genai__kernels *kernels, size_t rows, size_t columns, size_t depth, const float *a, size_t a_row, size_t a_col,
+                               const float *b, size_t b_row, size_t b_panel, float *c, size_t c_row, int add) {
+    size_t i, j, panels;
+    for (j = 0; j < columns; j += panels * 16) {
+        size_t left = (columns - j + 15) / 16;
+        int    height = 0;
+        panels = left == 4 ? 2 : left;
+        if (panels > (size_t)kernels->panels) panels = (size_t)kernels->panels;
+        for (i = 0; i < rows; i += (size_t)kernels->rows[height]) {
+            while ((size_t)kernels->rows[height] > rows - i) height++;
+            kernels->tile[panels - 1][height](depth, a + i * a_row, a_row, a_col, b + j / 16 * b_panel, b_row, b_panel, c + i * c_row + j, c_row, add);
+        }
+    }
+}
+
+static void genai__winograd_task(void *arg, int index) {
+    const genai__winograd_job *job = (const genai__winograd_job *)arg;
+    const genai__winograd     *s = &job->part[0];
+    size_t                     columns_blocks = (s->n + job->columns - 1) / job->columns, blocks, task = (size_t)index, i0, j0, rows, columns, width, p, depth, i;
+    int                        slot = genai__slot_take(job->ctx), height, across, group, h, w;
+    float                     *pack = job->ctx->slots + (size_t)slot * GENAI__SLOT, *block = pack + GENAI__WINOGRAD_PACK;
+    while (blocks = (s->tiles + GENAI__WINOGRAD_TILES - 1) / GENAI__WINOGRAD_TILES * columns_blocks, task >= blocks) { task -= blocks; s++; }
+    i0 = task / columns_blocks * GENAI__WINOGRAD_TILES;
+    j0 = task % columns_blocks * job->columns;
+    rows = genai__smaller(GENAI__WINOGRAD_TILES, s->tiles - i0);
+    columns = genai__smaller(job->columns, s->n - j0);
+    width = genai__round16(columns);
+    height = genai__products(&s->cut_h);
+    across = genai__products(&s->cut_w);
+    for (group = 0; group < s->groups; group++) {
+        const genai__pieces *g = &s->group[group];
+        size_t              products = (size_t)(g->products_h * g->products_w), most = GENAI__WINOGRAD_PACK / (products * GENAI__WINOGRAD_TILES) & ~(size_t)15;
+        const float        *b = s->packed + g->at * genai__round16(s->n) + j0 * g->k;
+        for (p = 0; p < g->k; p += depth) {
+            depth = genai__smaller(most, g->k - p);
+            genai__winograd_windows(job->ctx, s, g, i0, rows, p, depth, pack);
+            for (h = 0; h < g->products_h; h++)
+                for (w = 0; w < g->products_w; w++)
+                    genai__block_tiles(job->ctx->kernels, rows, columns, depth, pack + (size_t)(h * g->products_w + w) * rows * depth, depth, 1,
+                                       b + (size_t)(h * g->products_w + w) * g->k * genai__round16(s->n) + p * 16, 16, g->k * 16,
+                                       block + (size_t)(h * across + w) * rows * width, width, group || p);
+        }
+    }
+    for (i = 0; i < rows; i++) {
+        size_t tile = i0 + i, image = tile / s->tiles_w / s->tiles_h;
+        float  outside[GENAI__WINOGRAD_COLUMNS], *y[4];
+        for (p = 0; p < 4; p++) {
+            int row = (int)(tile / s->tiles_w % s->tiles_h * 2 + p / 2), column = (int)(tile % s->tiles_w * 2 + p % 2);
+            y[p] = outside;
+            if (row < s->rows && column < s->columns)
+                y[p] = s->to + ((image * (size_t)s->to_h + (size_t)(s->first_h + row * s->step_h)) * (size_t)s->to_w + (size_t)(s->first_w + column * s->step_w)) * s->n + j0;
+        }
+        job->ctx->kernels->winograd_outputs(columns, block + i * width, rows * width, height, across, job->bias ? job->bias + j0 : NULL, y);
+    }
+    genai__slot_give(job->ctx, slot);
+}
+
+/* Runs all parts; they differ in cuts and tiles only. */
+static genai_result genai__winograd_run(genai_ctx *ctx, genai__winograd_job *job) {
+    size_t total = 0, tasks = 0, width = genai__round16(job->part[0].n);
+    int    i;
+    float *packed;
+    job->ctx = ctx;
+    job->columns = genai__smaller(width, GENAI__WINOGRAD_BLOCK / (GENAI__WINOGRAD_TILES * (size_t)(genai__products(&job->part[0].cut_h) * genai__products(&job->part[0].cut_w))) & ~(size_t)15);
+    for (i = 0; i < job->parts; i++) {
+        total += job->part[i].size * width;
+        tasks += (job->part[i].tiles + GENAI__WINOGRAD_TILES - 1) / GENAI__WINOGRAD_TILES * ((width + job->columns - 1) / job->columns);
+    }
+    packed = genai__workspace(ctx, total);
+    if (!packed) return GENAI_ERROR_MEMORY;
+    for (i = 0; i < job->parts; i++) {
+        job->part[i].packed = packed;
+        packed += job->part[i].size * width;
+    }
+    genai__parallel(ctx, (int)(width / 16) * job->parts, genai__winograd_pack_panel, job);
+    genai__parallel(ctx, (int)tasks, genai__winograd_task, job);
+    return GENAI_OK;
+}
+
+/* Adds tiles from.. to a block of all products of a group. */
+static void genai__winograd_weight_task(void *arg, int index) {
+    const genai__winograd_job *job = (const genai__winograd_job *)arg;
+    const genai__winograd     *s = &job->part[0];
+    const genai__pieces        *g = &s->group[0];
+    size_t                     column_blocks = (s->n + job->columns - 1) / job->columns, blocks, task = (size_t)index, i0, j0, rows, columns, width, p, e, depth, total = genai__round16(s->n);
+    int                        slot = genai__slot_take(job->ctx);
+    float                     *pack = job->ctx->slots + (size_t)slot * GENAI__SLOT, *b, *c;
+    size_t                     products, most;
+    while (blocks = (g->k + GENAI__WINOGRAD_ROWS - 1) / GENAI__WINOGRAD_ROWS * column_blocks, task >= blocks) { task -= blocks; g++; }
+    products = (size_t)(g->products_h * g->products_w);
+    i0 = task / column_blocks * GENAI__WINOGRAD_ROWS;
+    j0 = task % column_blocks * job->columns;
+    rows = genai__smaller(GENAI__WINOGRAD_ROWS, g->k - i0);
+    columns = genai__smaller(job->columns, s->n - j0);
+    width = genai__round16(columns);
+    most = GENAI__SLOT / (products * (rows + width)) & ~(size_t)7;
+    c = job->partial + g->at * total + i0 * total + j0;
+    for (p = job->from; p < job->from + job->chunk && p < s->tiles; p += depth) {
+        depth = genai__smaller(most, genai__smaller(job->from + job->chunk, s->tiles) - p);
+        b = pack + products * depth * rows;
+        genai__winograd_windows(job->ctx, s, g, p, depth, i0, rows, pack);
+        genai__winograd_gradients(job, g, p, depth, j0, columns, b);
+        for (e = 0; e < products; e++)
+            genai__block_tiles(job->ctx->kernels, rows, columns, depth, pack + e * depth * rows, 1, rows, b + e * depth * width, width, 16, c + e * g->k * total, total, p > 0);
+    }
+    genai__slot_give(job->ctx, slot);
+}
+
+/* G' of the sums: row `index` = (piece, channel) of dw. */
+static void genai__winograd_weight_taps(void *arg, int index) {
+    const genai__winograd_job *job = (const genai__winograd_job *)arg;
+    const genai__winograd     *s = &job->part[0];
+    const genai__pieces        *g = &s->group[0];
+    size_t                     row = (size_t)index, width = genai__round16(s->n);
+    int                        piece, ph, pw, e;
+    float                     *to[9];
+    while (row >= g->k) { row -= g->k; g++; }
+    piece = (int)(row / s->c);
+    ph = g->h + piece / g->count_w;
+    pw = g->w + piece % g->count_w;
+    for (e = 0; e < 9; e++) {
+        size_t y = (size_t)(s->cut_h.piece[ph].tap + e / 3 * s->cut_h.piece[ph].step), x = (size_t)(s->cut_w.piece[pw].tap + e % 3 * s->cut_w.piece[pw].step);
+        to[e] = e / 3 < s->cut_h.piece[ph].taps && e % 3 < s->cut_w.piece[pw].taps ? job->dw + ((y * (size_t)s->weights_kw + x) * s->c + row % s->c) * s->n : NULL;
+    }
+    job->ctx->kernels->winograd_taps(s->n, job->partial + g->at * width + row * width, g->k * width, s->cut_h.piece[ph].taps, s->cut_w.piece[pw].taps, to);
+}
+
+static genai_result genai__winograd_weight(genai_ctx *ctx, genai__winograd_job *job) {
+    genai__winograd *s = &job->part[0];
+    size_t           tasks = 0, rows = 0;
+    int              i;
+    job->ctx = ctx;
+    job->columns = genai__smaller(genai__round16(s->n), 128);
+    job->chunk = ((size_t)1 << 19) / ((size_t)(4 * s->stride_h * s->stride_w) * s->c + 4 * s->n);
+    job->chunk = job->chunk / 256 * 256 + 256 * (job->chunk < 256);
+    for (i = 0; i < s->groups; i++) {
+        tasks += (s->group[i].k + GENAI__WINOGRAD_ROWS - 1) / GENAI__WINOGRAD_ROWS * ((s->n + job->columns - 1) / job->columns);
+        rows += s->group[i].k;
+    }
+    job->partial = genai__workspace(ctx, s->size * genai__round16(s->n));
+    if (!job->partial) return GENAI_ERROR_MEMORY;
+    for (job->from = 0; job->from < s->tiles; job->from += job->chunk) genai__parallel(ctx, (int)tasks, genai__winograd_weight_task, job);
+    genai__parallel(ctx, (int)rows, genai__winograd_weight_taps, job);
+    return GENAI_OK;
+}
+
+/* The windows of a forward convolution, which are also those of its weight gradient. */
+static void genai__winograd_forward(genai__winograd *s, const genai__conv *v, const float *x) {
+    int phase;
+    memset(s, 0, sizeof *s);
+    s->x = x;
+    s->h = v->h; s->w = v->w; s->c = (size_t)v->c; s->n = (size_t)v->m;
+    s->stride_h = v->stride_h; s->stride_w = v->stride_w;
+    s->rows = s->to_h = v->oh; s->columns = s->to_w = v->ow;
+    s->step_h = s->step_w = 1;
+    s->weights_kw = v->kw;
+    for (phase = 0; phase < v->stride_h; phase++) genai__cut_taps(&s->cut_h, (v->kh - phase + v->stride_h - 1) / v->stride_h, phase - v->top, v->stride_h, phase, v->stride_h);
+    for (phase = 0; phase < v->stride_w; phase++) genai__cut_taps(&s->cut_w, (v->kw - phase + v->stride_w - 1) / v->stride_w, phase - v->left, v->stride_w, phase, v->stride_w);
+    genai__winograd_plan(s, v->n);
+}
+
 /* y = x * w + bias */
 static genai_result genai__conv_forward(genai_ctx *ctx, const genai__conv *v, const float *x, const float *w, const float *bias, float *y) {
-    genai__windows s;
-    genai__gemm    g;
+    genai__windows      s;
+    genai__gemm         g;
+    genai__winograd_job job;
+    genai__winograd_forward(&job.part[0], v, x);
+    if (genai__winograd_pays(&job.part[0], v->kh, v->kw)) {
+        job.parts = 1;
+        job.part[0].weights = w;
+        job.part[0].to = y;
+        job.bias = bias;
+        return genai__winograd_run(ctx, &job);
+    }
     genai__conv_windows(v, x, &s);
     memset(&g, 0, sizeof g);
     g.m = (size_t)v->n * (size_t)v->oh * (size_t)v->ow;
@@ -2071,8 +2443,15 @@ static genai_result genai__conv_forward(genai_ctx *ctx, const genai__conv *v, co
 
 /* dw = windows of x, transposed, times dy */
 static genai_result genai__conv_weight(genai_ctx *ctx, const genai__conv *v, const float *x, const float *dy, float *dw) {
-    genai__windows s;
-    genai__gemm    g;
+    genai__windows      s;
+    genai__gemm         g;
+    genai__winograd_job job;
+    genai__winograd_forward(&job.part[0], v, x);
+    if (genai__winograd_pays(&job.part[0], v->kh, v->kw)) {
+        job.dy = dy;
+        job.dw = dw;
+        return genai__winograd_weight(ctx, &job);
+    }
     genai__conv_windows(v, x, &s);
     memset(&g, 0, sizeof g);
     g.m = (size_t)v->kh * (size_t)v->kw * (size_t)v->c;
@@ -2089,11 +2468,53 @@ static genai_result genai__conv_weight(genai_ctx *ctx, const genai__conv *v, con
     return genai__gemm_run(ctx, &g);
 }
 
+
+
 static int genai__modulo(int a, int b) { return (a % b + b) % b; }
+
+/* Fills in a part for each stride phase of the input gradient; false if another way is faster. */
+static int genai__winograd_phases(genai__winograd_job *job, const genai__conv *v) {
+    int phase_h, phase_w;
+    job->parts = 0;
+    if (v->stride_h * v->stride_w > GENAI__PARTS || v->kh < v->stride_h || v->kw < v->stride_w) return 0;
+    for (phase_h = 0; phase_h < v->stride_h; phase_h++)
+        for (phase_w = 0; phase_w < v->stride_w; phase_w++) {
+            genai__winograd *s = &job->part[job->parts];
+            int              taps_h = (v->kh - phase_h + v->stride_h - 1) / v->stride_h, taps_w = (v->kw - phase_w + v->stride_w - 1) / v->stride_w;
+            memset(s, 0, sizeof *s);
+            s->h = v->oh; s->w = v->ow; s->c = (size_t)v->m; s->n = (size_t)v->c;
+            s->stride_h = s->stride_w = 1;
+            s->to_h = v->h; s->to_w = v->w;
+            s->step_h = v->stride_h; s->step_w = v->stride_w;
+            s->first_h = genai__modulo(phase_h - v->top, v->stride_h);
+            s->first_w = genai__modulo(phase_w - v->left, v->stride_w);
+            if (s->first_h >= v->h || s->first_w >= v->w) continue;
+            s->rows = (v->h - s->first_h + v->stride_h - 1) / v->stride_h;
+            s->columns = (v->w - s->first_w + v->stride_w - 1) / v->stride_w;
+            s->weights_kw = v->kw;
+            s->swapped = 1;
+            genai__cut_taps(&s->cut_h, taps_h, (s->first_h + v->top - phase_h) / v->stride_h - taps_h + 1, 1, phase_h + (taps_h - 1) * v->stride_h, -v->stride_h);
+            genai__cut_taps(&s->cut_w, taps_w, (s->first_w + v->left - phase_w) / v->stride_w - taps_w + 1, 1, phase_w + (taps_w - 1) * v->stride_w, -v->stride_w);
+            genai__winograd_plan(s, v->n);
+            if (!genai__winograd_pays(s, taps_h, taps_w)) return 0;
+            job->parts++;
+        }
+    return job->parts > 0;
+}
 
 /* dx (+ bias, when it serves as a transposed convolution) from dy and w */
 static genai_result genai__conv_input(genai_ctx *ctx, const genai__conv *v, const float *dy, const float *w, const float *bias, float *dx) {
-    int phase_h, phase_w;
+    genai__winograd_job job;
+    int                 phase_h, phase_w;
+    if (genai__winograd_phases(&job, v)) {
+        for (phase_h = 0; phase_h < job.parts; phase_h++) {
+            job.part[phase_h].x = dy;
+            job.part[phase_h].weights = w;
+            job.part[phase_h].to = dx;
+        }
+        job.bias = bias;
+        return genai__winograd_run(ctx, &job);
+    }
     for (phase_h = 0; phase_h < v->stride_h; phase_h++)
         for (phase_w = 0; phase_w < v->stride_w; phase_w++) {
             genai__windows s;
@@ -10233,6 +10654,114 @@ static void GENAI__K(column_combine)(size_t rows, size_t n, const float *g, cons
         GENAI__EACH(n, GENAI__STORE(y, GENAI__V_FMA(GENAI__LOAD(g), GENAI__LOAD(a), GENAI__V_FMA(GENAI__LOAD(x), GENAI__LOAD(b), GENAI__LOAD(c))));)
 }
 
+/* --- Winograd's transforms; see >>conv. Each is unrolled for its four sizes, but not in the scalar pass. --- */
+#if GENAI__PASS == 1
+#define GENAI__EVERY
+#define GENAI__SIZES(h, w, small, call) call(h, w)
+#else
+#define GENAI__EVERY GENAI__UNROLL
+#define GENAI__SIZES(h, w, small, call)                                                                                \
+    if (h == small && w == small) call(small, small)                                                                   \
+    else if (h == small) call(small, (small + 1))                                                                        \
+    else if (w == small) call((small + 1), small)                                                                      \
+    else call((small + 1), (small + 1))
+#endif
+GENAI__FUNCTION void GENAI__K(winograd_b)(const GENAI__V *d, int step, int products, GENAI__V *to, int to_step) {
+    to[0] = GENAI__V_SUB(d[0], d[2 * step]);
+    to[to_step] = GENAI__V_ADD(d[step], d[2 * step]);
+    to[2 * to_step] = GENAI__V_SUB(d[2 * step], d[step]);
+    if (products == 4) to[3 * to_step] = GENAI__V_SUB(d[step], d[3 * step]);
+}
+static void GENAI__K(winograd_windows)(size_t n, const float *const d[16], int products_h, int products_w, float *to, size_t product) {
+    int h, w;
+#define GENAI__CALL(H, W)                                                                                              \
+    GENAI__EACH(n, GENAI__V x[16]; GENAI__V y[16];                                                                                          \
+                GENAI__EVERY for (h = 0; h < H; h++) { GENAI__EVERY for (w = 0; w < W; w++) y[w] = GENAI__LOAD(d[h * 4 + w]); GENAI__K(winograd_b)(y, 1, W, x + h * 4, 1); } \
+                GENAI__EVERY for (w = 0; w < W; w++) GENAI__K(winograd_b)(x + w, 4, H, y + w, 4);                                          \
+                GENAI__EVERY for (h = 0; h < H; h++) GENAI__EVERY for (w = 0; w < W; w++) GENAI__STORE(to + (size_t)(h * W + w) * product, y[h * 4 + w]);)
+    GENAI__SIZES(products_h, products_w, 3, GENAI__CALL)
+#undef GENAI__CALL
+}
+GENAI__FUNCTION void GENAI__K(winograd_a)(GENAI__V d0, GENAI__V d1, GENAI__V *to, int to_step) {
+    to[0] = d0;
+    to[to_step] = GENAI__V_ADD(d0, d1);
+    to[2 * to_step] = GENAI__V_SUB(d0, d1);
+    to[3 * to_step] = GENAI__V_NEG(d1);
+}
+static void GENAI__K(winograd_gradients)(size_t n, const float *const d[4], int products_h, int products_w, float *to, size_t product) {
+    int h, w;
+#define GENAI__CALL(H, W)                                                                                              \
+    GENAI__EACH(n, GENAI__V x[8]; GENAI__V y[16];                                                                                           \
+                GENAI__K(winograd_a)(GENAI__LOAD(d[0]), GENAI__LOAD(d[1]), x, 1); GENAI__K(winograd_a)(GENAI__LOAD(d[2]), GENAI__LOAD(d[3]), x + 4, 1); \
+                GENAI__EVERY for (w = 0; w < W; w++) GENAI__K(winograd_a)(x[w], x[4 + w], y + w, 4);                                       \
+                GENAI__EVERY for (h = 0; h < H; h++) GENAI__EVERY for (w = 0; w < W; w++) GENAI__STORE(to + (size_t)(h * W + w) * product, y[h * 4 + w]);)
+    GENAI__SIZES(products_h, products_w, 3, GENAI__CALL)
+#undef GENAI__CALL
+}
+GENAI__FUNCTION void GENAI__K(winograd_g)(const GENAI__V *g, int step, int taps, GENAI__V *to, int to_step) {
+    const GENAI__V half = GENAI__V_SET(0.5f), even = taps == 3 ? GENAI__V_MUL(half, GENAI__V_ADD(g[0], g[2 * step])) : GENAI__V_MUL(half, g[0]);
+    to[0] = g[0];
+    to[to_step] = GENAI__V_FMA(half, g[step], even);
+    to[2 * to_step] = GENAI__V_FNMA(half, g[step], even);
+    if (taps == 3) to[3 * to_step] = g[2 * step];
+}
+static void GENAI__K(winograd_weights)(size_t rows, size_t n, size_t row, const float *const tap[9], int taps_h, int taps_w, float *to, size_t product,
+                                       size_t to_row) {
+    GENAI__V g[9], x[12], y[16];
+    size_t   r;
+    int      h, w;
+#define GENAI__CALL(H, W)                                                                                              \
+    for (r = 0; r < rows; r++) {                                                                                       \
+        GENAI__EVERY for (h = 0; h < H; h++) GENAI__EVERY for (w = 0; w < W; w++) g[h * 3 + w] = GENAI__K(load_some)(tap[h * 3 + w] + r * row, n); \
+        GENAI__EVERY for (w = 0; w < W; w++) GENAI__K(winograd_g)(g + w, 3, H, x + w, 3);                                                  \
+        GENAI__EVERY for (h = 0; h < H + 1; h++) {                                                                                  \
+            GENAI__K(winograd_g)(x + h * 3, 1, W, y + h * 4, 1);                                                                            \
+            GENAI__EVERY for (w = 0; w < W + 1; w++) GENAI__V_STORE(to + (size_t)(h * (W + 1) + w) * product + r * to_row, y[h * 4 + w]); \
+        }                                                                                                              \
+    }
+    GENAI__SIZES(taps_h, taps_w, 2, GENAI__CALL)
+#undef GENAI__CALL
+}
+static void GENAI__K(winograd_outputs)(size_t n, const float *m, size_t product, int products_h, int products_w, const float *bias, float *const y[4]) {
+    int h;
+#define GENAI__CALL(H, W)                                                                                              \
+    GENAI__EACH(n, GENAI__V a[4]; GENAI__V b[4]; const GENAI__V shift = bias ? GENAI__LOAD(bias) : GENAI__V_SET(0.0f); const float *p = m;  \
+                a[3] = b[3] = GENAI__V_SET(0.0f);                                                                      \
+                GENAI__EVERY for (h = 0; h < H; h++, p += (size_t)(W) * product) {                                    \
+                    const GENAI__V m1 = GENAI__LOAD(p + product); const GENAI__V m2 = GENAI__LOAD(p + 2 * product);    \
+                    a[h] = GENAI__V_ADD(GENAI__LOAD(p), GENAI__V_ADD(m1, m2)); b[h] = GENAI__V_SUB(m1, m2);            \
+                    if (W == 4) b[h] = GENAI__V_SUB(b[h], GENAI__LOAD(p + 3 * product));                               \
+                }                                                                                                      \
+                GENAI__STORE(y[0], GENAI__V_ADD(GENAI__V_ADD(a[0], GENAI__V_ADD(a[1], a[2])), shift));                 \
+                GENAI__STORE(y[1], GENAI__V_ADD(GENAI__V_ADD(b[0], GENAI__V_ADD(b[1], b[2])), shift));                 \
+                GENAI__STORE(y[2], GENAI__V_ADD(GENAI__V_SUB(GENAI__V_SUB(a[1], a[2]), a[3]), shift));                 \
+                GENAI__STORE(y[3], GENAI__V_ADD(GENAI__V_SUB(GENAI__V_SUB(b[1], b[2]), b[3]), shift));)
+    GENAI__SIZES(products_h, products_w, 3, GENAI__CALL)
+#undef GENAI__CALL
+}
+GENAI__FUNCTION void GENAI__K(winograd_gt)(const GENAI__V *m, int step, int taps, GENAI__V *to, int to_step) {
+    const GENAI__V half = GENAI__V_SET(0.5f), sum = GENAI__V_MUL(half, GENAI__V_ADD(m[step], m[2 * step]));
+    to[0] = GENAI__V_ADD(m[0], sum);
+    to[to_step] = GENAI__V_MUL(half, GENAI__V_SUB(m[step], m[2 * step]));
+    if (taps > 2) to[2 * to_step] = GENAI__V_ADD(sum, m[3 * step]);
+}
+static void GENAI__K(winograd_taps)(size_t n, const float *m, size_t product, int taps_h, int taps_w, float *const tap[9]) {
+    int h, w;
+#define GENAI__CALL(H, W)                                                                                              \
+    GENAI__EACH(n, GENAI__V x[16]; GENAI__V y[12];                                                                                          \
+                GENAI__EVERY for (h = 0; h < H + 1; h++) GENAI__EVERY for (w = 0; w < W + 1; w++)                           \
+                    x[h * 4 + w] = GENAI__LOAD(m + (size_t)(h * (W + 1) + w) * product);                                             \
+                GENAI__EVERY for (w = 0; w < W + 1; w++) GENAI__K(winograd_gt)(x + w, 4, H, y + w, 4);                              \
+                GENAI__EVERY for (h = 0; h < H; h++) {                                                                                     \
+                    GENAI__K(winograd_gt)(y + h * 4, 1, W, x, 1);                                                                           \
+                    GENAI__EVERY for (w = 0; w < W; w++) GENAI__STORE(tap[h * 3 + w], x[w]);                                               \
+                })
+    GENAI__SIZES(taps_h, taps_w, 2, GENAI__CALL)
+#undef GENAI__CALL
+}
+#undef GENAI__EVERY
+#undef GENAI__SIZES
+
 /* --- random: u, v become r cos(2 pi v), r sin(2 pi v) with r = sqrt(-2 log u) --- */
 static void GENAI__K(normal_pairs)(size_t n, float *u, float *v) {
     const GENAI__V one = GENAI__V_SET(1.0f), zero = GENAI__V_SET(0.0f);
@@ -10339,7 +10868,8 @@ static const genai__kernels GENAI__K(kernels) = {
     GENAI__BINARY_OPS(GENAI__X)
 #undef GENAI__X
     GENAI__K(sum), GENAI__K(sum_squares), GENAI__K(maximum), GENAI__K(add_to), GENAI__K(lerp), GENAI__K(column_sums),
-    GENAI__K(column_squares), GENAI__K(column_affine), GENAI__K(column_products), GENAI__K(column_combine), GENAI__K(normal_pairs),
+    GENAI__K(column_squares), GENAI__K(column_affine), GENAI__K(column_products), GENAI__K(column_combine), GENAI__K(winograd_windows),
+    GENAI__K(winograd_gradients), GENAI__K(winograd_weights), GENAI__K(winograd_outputs), GENAI__K(winograd_taps), GENAI__K(normal_pairs),
     GENAI__K(adam), GENAI__K(sgd), GENAI__K(rmsprop)};
 
 #undef GENAI__V

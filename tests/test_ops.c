@@ -838,6 +838,84 @@ static void check_adjoint(void) {
     CHECK(done > 250, "only %u shapes", done);
 }
 
+/* Convolutions large enough for each way to compute them (windows, Winograd's transforms with pieces of two and three taps, few channels), with
+ * both gradients, against sums in double; every instruction set and number of threads gives the first context's bits. Winograd's error is
+ * larger than that of plain sums: up to 1e-6 of the sum of magnitudes is let pass, a dropped or doubled tap is far outside. */
+static void check_conv_paths(void) {
+    static const struct { int n, h, w, c, m, kh, kw, sh, sw, pad; } shapes[] = {
+        { 3, 16, 14, 18, 17, 3, 3, 1, 1, 1 }, { 3, 17, 15, 16, 33, 4, 4, 2, 2, 1 }, { 2, 15, 16, 33, 16, 5, 5, 2, 2, 2 }, { 3, 9, 10, 17, 18, 5, 5, 1, 1, 2 },
+        { 2, 13, 14, 16, 20, 7, 4, 1, 2, 3 }, { 2, 19, 17, 16, 16, 6, 8, 3, 2, 2 }, { 40, 4, 4, 20, 130, 4, 4, 2, 2, 1 }, { 2, 12, 12, 140, 210, 3, 3, 1, 1, 1 },
+        { 2, 21, 20, 3, 24, 4, 4, 2, 2, 1 },  { 2, 20, 21, 1, 70, 5, 5, 2, 2, 2 },  { 2, 14, 13, 4, 16, 3, 3, 1, 1, 1 },   { 2, 16, 18, 24, 3, 4, 4, 2, 2, 1 },
+        { 3, 15, 16, 70, 1, 5, 5, 2, 2, 2 },  { 1, 12, 13, 9, 2, 3, 3, 1, 1, 0 },   { 2, 9, 9, 3, 2, 3, 5, 3, 1, 1 },
+    };
+    for (size_t which = 0; which < sizeof shapes / sizeof shapes[0]; which++) {
+        int     n = shapes[which].n, h = shapes[which].h, w = shapes[which].w, c = shapes[which].c, m = shapes[which].m, kh = shapes[which].kh, kw = shapes[which].kw, pad = shapes[which].pad;
+        int     oh = (h + 2 * pad - kh) / shapes[which].sh + 1, ow = (w + 2 * pad - kw) / shapes[which].sw + 1;
+        size_t  counts[3] = { (size_t)(n * oh * ow * m), (size_t)(n * h * w * c), (size_t)(kh * kw * c * m) };
+        float  *first[3] = { NULL, NULL, NULL };
+        double *sum[3], *magnitude[3];
+        for (int i = 0; i < 3; i++) {
+            sum[i] = (double *)calloc(counts[i], sizeof(double));
+            magnitude[i] = (double *)calloc(counts[i], sizeof(double));
+            first[i] = (float *)malloc(counts[i] * sizeof(float));
+            if (!sum[i] || !magnitude[i] || !first[i]) exit(2);
+        }
+        for (size_t at = 0; at < (size_t)(n * oh * ow) * (size_t)(kh * kw); at++) {
+            int    tap = (int)(at % (size_t)(kh * kw)), pixel = (int)(at / (size_t)(kh * kw)), image = pixel / oh / ow;
+            int    y = pixel / ow % oh * shapes[which].sh + tap / kw - pad, x = pixel % ow * shapes[which].sw + tap % kw - pad;
+            size_t in = ((size_t)(image * h + y) * (size_t)w + (size_t)x) * (size_t)c, out = (size_t)pixel * (size_t)m, weight = (size_t)tap * (size_t)(c * m);
+            if (y < 0 || x < 0 || y >= h || x >= w) continue;
+            for (int i = 0; i < c; i++)
+                for (int j = 0; j < m; j++) {
+                    double a = weight_of(1, in + (size_t)i), b = weight_of(2, weight + (size_t)(i * m + j)), g = weight_of(3, out + (size_t)j);
+                    size_t to[3] = { out + (size_t)j, in + (size_t)i, weight + (size_t)(i * m + j) };
+                    double product[3] = { a * b, g * b, a * g };
+                    for (int k = 0; k < 3; k++) {
+                        sum[k][to[k]] += product[k];
+                        magnitude[k][to[k]] += fabs(product[k]);
+                    }
+                }
+        }
+        for (int at = 0; at < context_count; at++) {
+            const int       xd[4] = { n, h, w, c }, wd[4] = { kh, kw, c, m };
+            size_t          mark = genai_tape_mark(contexts[at]);
+            genai_tensor   *leaf[2] = { genai_tensor_of(contexts[at], 4, xd, NULL), genai_tensor_of(contexts[at], 4, wd, NULL) }, *y, *g, *result[3];
+            genai_conv_desc desc;
+            double          worst = 0;
+            if (!leaf[0] || !leaf[1]) exit(2);
+            for (int i = 0; i < 2; i++) {
+                for (size_t j = 0; j < leaf[i]->count; j++) leaf[i]->data[j] = weight_of((uint32_t)i + 1, j);
+                leaf[i]->requires_grad = 1;
+            }
+            memset(&desc, 0, sizeof desc);
+            desc.stride_h = shapes[which].sh;
+            desc.stride_w = shapes[which].sw;
+            desc.pad_h = desc.pad_w = pad;
+            y = genai_conv2d(leaf[0], leaf[1], NULL, &desc);
+            g = y ? genai_tensor_of(contexts[at], y->ndim, y->dim, NULL) : NULL;
+            if (!g) exit(2);
+            for (size_t j = 0; j < g->count; j++) g->data[j] = weight_of(3, j);
+            result[0] = y;
+            CHECK(y->count == counts[0] && !genai_grad(genai_sum(genai_mul(y, g), 0), 2, leaf, result + 1, 0), "conv path %zu: %s", which, genai_ctx_error(contexts[at]));
+            for (int i = 0; i < 3; i++) {
+                for (size_t j = 0; j < counts[i]; j++) {
+                    double off = fabs(result[i]->data[j] - sum[i][j]) / (magnitude[i][j] + 1e-30);
+                    if (!(off <= worst)) worst = off;
+                }
+                CHECK(worst <= 1e-6, "conv path %zu, context %d, %s: off by %g of the sum of magnitudes", which, at, i == 0 ? "forward" : i == 1 ? "input gradient" : "weight gradient", worst);
+                if (!at) memcpy(first[i], result[i]->data, counts[i] * sizeof(float));
+                else CHECK(!memcmp(first[i], result[i]->data, counts[i] * sizeof(float)), "conv path %zu, context %d: other bits in result %d", which, at, i);
+            }
+            genai_tape_release(contexts[at], mark);
+        }
+        for (int i = 0; i < 3; i++) {
+            free(sum[i]);
+            free(magnitude[i]);
+            free(first[i]);
+        }
+    }
+}
+
 /* Output sizes of the conv family. */
 static void check_conv_sizes(void) {
     static const struct { int h, k, stride, pad, out, transpose, wanted; } t[] = {
@@ -1399,7 +1477,7 @@ int main(int argc, char **argv) {
     static const genai_isa isas[] = { GENAI_ISA_AVX2, GENAI_ISA_AVX512, GENAI_ISA_NEON };
     static const int       threads[] = { 1, 2, 3, 7 };
     static const struct { const char *name; void (*run)(void); } groups[] = {
-        { "adjoint", check_adjoint }, { "conv_sizes", check_conv_sizes }, { "bn", check_batch_norm }, { "drop", check_dropout }, { "losses", check_losses },
+        { "adjoint", check_adjoint }, { "conv_sizes", check_conv_sizes }, { "conv_paths", check_conv_paths }, { "bn", check_batch_norm }, { "drop", check_dropout }, { "losses", check_losses },
         { "accuracy", check_accuracy }, { "special", check_special_values }, { "random", check_random }, { "tape", check_tape }, { "penalty", check_penalty },
         { "optim", check_optimizers }, { "leaves", check_leaves }, { "rows", check_many_rows }, { "rounding", check_rounding_mode } };
     const char *only = argc > 1 ? argv[1] : NULL;
