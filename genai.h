@@ -1532,6 +1532,7 @@ struct genai__kernels {
     void (*column_affine)(size_t rows, size_t n, const float *x, const float *scale, const float *shift, float *y); /* x*scale + shift */
     void (*column_products)(size_t rows, size_t n, const float *g, const float *x, const float *mean, float *sum_g, float *sum_gx); /* sums of g and g*(x-mean) */
     void (*column_combine)(size_t rows, size_t n, const float *g, const float *x, const float *a, const float *b, const float *c, float *y); /* g*a + x*b + c */
+    void (*transpose)(size_t n, const float *x, size_t x_row, float *y);                    /* y[n][16] from x[16][n]     */
     void (*normal_pairs)(size_t n, float *u, float *v);                                     /* Box-Muller in place: u in (0,1], v in [0,1) */
     void (*adam)(size_t n, float *p, const float *g, float *m, float *v, const genai__update *u);
     void (*sgd)(size_t n, float *p, const float *g, float *m, const genai__update *u);      /* m NULL: no momentum        */
@@ -1692,10 +1693,12 @@ static void genai__uniform(genai_ctx *ctx, uint32_t stream, uint64_t step, uint3
  * >>context (private)
  * Made and freed here, below the rooms whose parts it holds.
  * ================================================================================================================= */
-#define GENAI__BLOCK_ROWS 96     /* >>gemm: rows, depth and columns of the block that one task works on: A 96 KB and C up */
-#define GENAI__BLOCK_DEPTH 256   /* to 192 KB in the second-level cache, a 48-column panel of B 48 KB beside them         */
+#define GENAI__BLOCK_ROWS 128    /* >>gemm: rows, depth and columns of the block that one task works on: A 128 KB and C up */
+#define GENAI__BLOCK_DEPTH 256   /* to 256 KB in the second-level cache, a 48-column panel of B 48 KB beside them         */
 #define GENAI__BLOCK_COLUMNS 512
-#define GENAI__SLOT (GENAI__BLOCK_ROWS * (GENAI__BLOCK_DEPTH + GENAI__BLOCK_COLUMNS))
+#define GENAI__SLOT_C (GENAI__BLOCK_ROWS * GENAI__BLOCK_DEPTH) /* a slot: A's block, C's block, 192 columns of B */
+#define GENAI__SLOT_B (GENAI__SLOT_C + GENAI__BLOCK_ROWS * GENAI__BLOCK_COLUMNS)
+#define GENAI__SLOT (GENAI__SLOT_B + GENAI__BLOCK_DEPTH * 192)
 
 GENAI_API genai_ctx *genai_ctx_create(const genai_ctx_desc *desc) {
     genai_ctx_desc d;
@@ -1784,8 +1787,10 @@ typedef struct genai__gemm {
     const float *bias;       /* n values added to each row, or NULL                                         */
     /* private to this room */
     genai_ctx *ctx;
+    int        packing;      /* B is read from panels: all of it packed before, or by each task what it needs */
+    int        copy_a;       /* A is copied into the slot, since its rows lie too far apart for the caches  */
     size_t     rows, columns, row_blocks, column_blocks, parts, depth;
-    float     *packed;       /* B as panels [n/16][k][16], or NULL: read in place                           */
+    float     *packed;       /* B as panels [n/16][k][16]                                                   */
     float     *partial;      /* [parts][m][n to the next 16]                                                */
 } genai__gemm;
 
@@ -1803,74 +1808,82 @@ static float *genai__workspace(genai_ctx *ctx, size_t count) {
     return ctx->workspace;
 }
 
-/* Fills panel `index` of the packed B. */
-static void genai__gemm_pack_panel(void *arg, int index) {
-    const genai__gemm *g = (const genai__gemm *)arg;
-    size_t             j = (size_t)index * 16, columns = genai__smaller(16, g->n - j), p, l;
-    float             *to = g->packed + (size_t)index * g->k * 16;
-    if (g->pack_b) {
-        float buffer[16 * 64];
-        size_t depth, q;
-        for (p = 0; p < g->k; p += depth) {
-            depth = genai__smaller(64, g->k - p);
-            g->pack_b(g->source, j, columns, p, depth, buffer);
-            for (q = 0; q < depth; q++)
-                for (l = 0; l < 16; l++) to[(p + q) * 16 + l] = l < columns ? buffer[l * depth + q] : 0.0f;
-        }
-    } else if (g->b_col == 1 && columns == 16) {
-        for (p = 0; p < g->k; p++) memcpy(to + p * 16, g->b + p * g->b_row + j, 16 * sizeof *to);
-    } else if (columns == 16) {
-        size_t p0, end;
-        for (p0 = 0; p0 < g->k; p0 += 64) /* a few source lines at a time stay in the cache */
-            for (l = 0, end = genai__smaller(p0 + 64, g->k); l < 16; l++)
-                for (p = p0; p < end; p++) to[p * 16 + l] = g->b[p * g->b_row + (j + l) * g->b_col];
-    } else {
-        for (p = 0; p < g->k; p++)
-            for (l = 0; l < 16; l++) to[p * 16 + l] = l < columns ? g->b[p * g->b_row + (j + l) * g->b_col] : 0.0f;
+/* B's columns j..j+15, k in p..p+depth, as one panel [depth][16]. Columns beyond the last are whatever comes. */
+static void genai__gemm_pack_panel(const genai__gemm *g, size_t j, size_t p, size_t depth, float *to) {
+    size_t columns = genai__smaller(16, g->n - j), end = p + depth, count, l;
+    float  buffer[16 * 64]; /* what can't be transposed where it stands: 4 KB of it at a time */
+    if (g->b_col == 1 && !g->pack_b && columns == 16) {
+        for (; p < end; p++, to += 16) memcpy(to, g->b + p * g->b_row + j, 16 * sizeof *to);
+        return;
+    }
+    if (g->b_row == 1 && !g->pack_b && columns == 16) {
+        g->ctx->kernels->transpose(depth, g->b + p + j * g->b_col, g->b_col, to);
+        return;
+    }
+    if (columns < 16) memset(buffer, 0, sizeof buffer);
+    for (; p < end; p += count, to += count * 16) {
+        count = genai__smaller(64, end - p);
+        if (g->pack_b) g->pack_b(g->source, j, columns, p, count, buffer);
+        else
+            for (l = 0; l < columns; l++) {
+                size_t q;
+                for (q = 0; q < count; q++) buffer[l * count + q] = g->b[(p + q) * g->b_row + (j + l) * g->b_col];
+            }
+        g->ctx->kernels->transpose(count, buffer, count, to);
     }
 }
 
+static void genai__gemm_pack_task(void *arg, int index) {
+    const genai__gemm *g = (const genai__gemm *)arg;
+    genai__gemm_pack_panel(g, (size_t)index * 16, 0, g->k, g->packed + (size_t)index * g->k * 16);
+}
+
+/* A's rows i0.., k in p.. as the tiles shall read it: in place, or copied into `pack`. */
+static const float *genai__gemm_a(const genai__gemm *g, size_t i0, size_t rows, size_t p, size_t depth, float *pack, size_t *a_row, size_t *a_col) {
+    const float *a = g->a + i0 * g->a_row + p * g->a_col;
+    int          swapped = g->pack_a ? g->a_swapped : g->a_row == 1;
+    size_t       i;
+    *a_row = g->a_row;
+    *a_col = g->a_col;
+    if (!g->pack_a && !g->copy_a) return a;
+    *a_row = swapped ? 1 : depth;
+    *a_col = swapped ? rows : 1;
+    if (g->pack_a && swapped) g->pack_a(g->source, p, depth, i0, rows, pack);
+    else if (g->pack_a) g->pack_a(g->source, i0, rows, p, depth, pack);
+    else if (swapped)
+        for (i = 0; i < depth; i++) memcpy(pack + i * rows, a + i * g->a_col, rows * sizeof *pack);
+    else
+        for (i = 0; i < rows; i++) memcpy(pack + i * depth, a + i * g->a_row, depth * sizeof *pack);
+    return pack;
+}
+
 /* C block [rows][columns to the next 16] at c = A B for k in p0..p1. */
-static void genai__gemm_block(const genai__gemm *g, size_t i0, size_t rows, size_t j0, size_t columns, size_t p0, size_t p1, float *pack,
+static void genai__gemm_block(const genai__gemm *g, size_t i0, size_t rows, size_t j0, size_t columns, size_t p0, size_t p1, float *slot,
                               float *c, size_t c_row) {
     const genai__kernels *kernels = g->ctx->kernels;
-    size_t                p, depth, j, i;
+    size_t                p, depth, j, i, left, panels;
     if (p0 == p1)
         for (i = 0; i < rows; i++) memset(c + i * c_row, 0, genai__round16(columns) * sizeof *c);
     for (p = p0; p < p1; p += depth) {
-        const float *a;
-        size_t       a_row = g->a_row, a_col = g->a_col;
+        const float *a, *b = g->b + p * g->b_row + j0;
+        size_t       a_row, a_col, b_row = g->b_row, b_panel = 16;
         depth = genai__smaller(GENAI__BLOCK_DEPTH, p1 - p);
-        if (g->pack_a && g->a_swapped) {
-            g->pack_a(g->source, p, depth, i0, rows, pack);
-            a = pack;
-            a_row = 1;
-            a_col = rows;
-        } else if (g->pack_a) {
-            g->pack_a(g->source, i0, rows, p, depth, pack);
-            a = pack;
-            a_row = depth;
-            a_col = 1;
-        } else a = g->a + i0 * a_row + p * a_col;
-        for (j = 0; j < columns;) {
-            size_t       left = (columns - j + 15) / 16, panels = left == 4 ? 2 : left, b_row, b_panel;
-            const float *b;
-            int          height = 0;
-            if (panels > (size_t)kernels->panels) panels = (size_t)kernels->panels;
-            if (g->packed) {
-                b = g->packed + (j0 + j) / 16 * g->k * 16 + p * 16;
-                b_row = 16;
-                b_panel = g->k * 16;
-            } else {
-                b = g->b + p * g->b_row + j0 + j;
-                b_row = g->b_row;
-                b_panel = 16;
-            }
-            for (i = 0; i < rows;) {
+        a = genai__gemm_a(g, i0, rows, p, depth, slot, &a_row, &a_col);
+        if (g->packing) {
+            float *own = slot + GENAI__SLOT_B;
+            b = g->packed ? g->packed + j0 * g->k + p * 16 : own;
+            b_row = 16;
+            b_panel = 16 * (g->packed ? g->k : depth);
+            for (j = 0; j < columns && !g->packed; j += 16) genai__gemm_pack_panel(g, j0 + j, p, depth, own + j * depth);
+        }
+        for (j = 0, left = (columns + 15) / 16; left; left -= panels) {
+            int height = 0;
+            panels = genai__smaller(left == 4 ? 2 : left, (size_t)kernels->panels);
+            for (i = 0; i < rows; i += (size_t)kernels->rows[height]) {
                 while ((size_t)kernels->rows[height] > rows - i) height++;
                 kernels->tile[panels - 1][height](depth, a + i * a_row, a_row, a_col, b, b_row, b_panel, c + i * c_row + j, c_row, p > p0);
-                i += (size_t)kernels->rows[height];
             }
+            b += panels * b_panel;
             j += panels * 16;
         }
     }
@@ -1880,30 +1893,25 @@ static void genai__gemm_task(void *arg, int index) {
     const genai__gemm *g = (const genai__gemm *)arg;
     size_t             t = (size_t)index, part = t / (g->row_blocks * g->column_blocks);
     size_t             i0 = t / g->column_blocks % g->row_blocks * g->rows, j0 = t % g->column_blocks * g->columns;
-    size_t             rows = genai__smaller(g->rows, g->m - i0), columns = genai__smaller(g->columns, g->n - j0), i, j;
+    size_t             rows = genai__smaller(g->rows, g->m - i0), columns = genai__smaller(g->columns, g->n - j0), i;
     size_t             p0 = part * g->depth, p1 = genai__smaller(p0 + g->depth, g->k);
-    int                slot = genai__slot_take(g->ctx);
-    float             *pack = g->ctx->slots + (size_t)slot * GENAI__SLOT, *block = pack + GENAI__BLOCK_ROWS * GENAI__BLOCK_DEPTH;
+    int                taken = genai__slot_take(g->ctx);
+    float             *slot = g->ctx->slots + (size_t)taken * GENAI__SLOT;
     if (g->parts > 1) {
         size_t width = genai__round16(g->n);
-        genai__gemm_block(g, i0, rows, j0, columns, p0, p1, pack, g->partial + (part * g->m + i0) * width + j0, width);
-    } else if (!g->place && g->n % 16 == 0) {
-        float *c = g->c + i0 * g->c_row + j0;
-        genai__gemm_block(g, i0, rows, j0, columns, p0, p1, pack, c, g->c_row);
-        if (g->bias)
-            for (i = 0; i < rows; i++)
-                for (j = 0; j < columns; j++) c[i * g->c_row + j] += g->bias[j0 + j];
+        genai__gemm_block(g, i0, rows, j0, columns, p0, p1, slot, g->partial + (part * g->m + i0) * width + j0, width);
     } else {
-        size_t width = genai__round16(columns);
-        genai__gemm_block(g, i0, rows, j0, columns, p0, p1, pack, block, width);
+        int    direct = !g->place && columns % 16 == 0 && !g->copy_a;
+        size_t width = direct ? g->c_row : genai__round16(columns);
+        float *block = direct ? g->c + i0 * g->c_row + j0 : slot + GENAI__SLOT_C;
+        genai__gemm_block(g, i0, rows, j0, columns, p0, p1, slot, block, width);
         for (i = 0; i < rows; i++) {
             float *to = (g->place ? g->place(g->source, i0 + i) : g->c + (i0 + i) * g->c_row) + j0;
-            if (g->bias)
-                for (j = 0; j < columns; j++) to[j] = block[i * width + j] + g->bias[j0 + j];
-            else memcpy(to, block + i * width, columns * sizeof *to);
+            if (!direct) memcpy(to, block + i * width, columns * sizeof *to);
+            if (g->bias) g->ctx->kernels->add_to(columns, to, g->bias + j0);
         }
     }
-    genai__slot_give(g->ctx, slot);
+    genai__slot_give(g->ctx, taken);
 }
 
 /* Adds the parts of 64 rows in order. */
@@ -1927,10 +1935,13 @@ static void genai__gemm_serial(void *arg, int n, void (*task)(void *, int)) {
 static genai_result genai__gemm_run(genai_ctx *ctx, genai__gemm *g) {
     size_t width = genai__round16(g->n), blocks, pack_size = 0, partial_size = 0, tasks;
     double work = 2.0 * (double)g->m * (double)g->n * (double)g->k;
-    int    pack = g->k && (g->pack_b || g->b_col != 1 || g->n % 16 || (g->m > 192 && g->b_row > 256)), serial = work < 4e5;
+    int    own = g->m <= GENAI__BLOCK_ROWS, pack, serial = work < 4e5;
     g->ctx = ctx;
-    g->rows = genai__smaller(GENAI__BLOCK_ROWS, g->m > 4096 ? 96 : 64);
-    g->columns = genai__smaller(width, g->pack_a && g->m > 256 ? GENAI__BLOCK_COLUMNS : 192);
+    g->packing = g->pack_b || g->b_col != 1 || g->n % 16 || (g->m > 16 && g->b_row > 256);
+    g->copy_a = !g->pack_a && g->n > 192 && g->m > 64 && (g->a_col == 1 ? g->a_row >= 1024 : g->a_row == 1 && g->a_col >= 1024);
+    pack = g->packing && g->k && !own;
+    g->rows = own ? g->m : g->m > 4096 || g->copy_a ? GENAI__BLOCK_ROWS : 64;
+    g->columns = genai__smaller(width, (g->pack_a || g->copy_a) && g->m > 256 ? GENAI__BLOCK_COLUMNS : 192);
     g->row_blocks = (g->m + g->rows - 1) / g->rows;
     g->column_blocks = (g->n + g->columns - 1) / g->columns;
     blocks = g->row_blocks * g->column_blocks;
@@ -1953,8 +1964,8 @@ static genai_result genai__gemm_run(genai_ctx *ctx, genai__gemm *g) {
         g->partial = memory + pack_size;
     }
     if (pack) {
-        if (serial) genai__gemm_serial(g, (int)(width / 16), genai__gemm_pack_panel);
-        else genai__parallel(ctx, (int)(width / 16), genai__gemm_pack_panel, g);
+        if (serial) genai__gemm_serial(g, (int)(width / 16), genai__gemm_pack_task);
+        else genai__parallel(ctx, (int)(width / 16), genai__gemm_pack_task, g);
     }
     if (serial) genai__gemm_serial(g, (int)tasks, genai__gemm_task);
     else genai__parallel(ctx, (int)tasks, genai__gemm_task, g);
@@ -9860,6 +9871,16 @@ GENAI__WORD GENAI__V GENAI__K(split)(GENAI__V a, GENAI__V *exponent) { /* a = ma
     }
     return r;
 }
+GENAI__WORD GENAI__V GENAI__K(quads)(const float *p, size_t step) { /* four floats at each of p, p+step, p+2*step, p+3*step */
+    GENAI__V r; int i;
+    for (i = 0; i < 16; i++) r.v[i] = p[(size_t)(i / 4) * step + (size_t)(i % 4)];
+    return r;
+}
+GENAI__WORD void GENAI__K(turn)(GENAI__V *a) { /* in each group of four lanes: the 4x4 matrix of a[0..3], transposed */
+    GENAI__V r[4]; int i, j;
+    for (j = 0; j < 4; j++) for (i = 0; i < 16; i++) r[j].v[i] = a[i % 4].v[i / 4 * 4 + j];
+    memcpy(a, r, sizeof r);
+}
 #undef GENAI__LANES
 #undef GENAI__WORD
 
@@ -9907,6 +9928,24 @@ GENAI__INLINE __m256 GENAI__K(split1)(__m256 a, __m256 *exponent) {
 }
 GENAI__PAIR(split, (GENAI__V a, GENAI__V *exponent), GENAI__K(split1)(a.a, &exponent->a), GENAI__K(split1)(a.b, &exponent->b))
 #undef GENAI__PAIR
+GENAI__INLINE __m256 GENAI__K(two)(const float *p, const float *q) { return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)), _mm_loadu_ps(q), 1); }
+GENAI__INLINE GENAI__V GENAI__K(quads)(const float *p, size_t step) {
+    GENAI__V r;
+    r.a = GENAI__K(two)(p, p + step);
+    r.b = GENAI__K(two)(p + 2 * step, p + 3 * step);
+    return r;
+}
+GENAI__INLINE void GENAI__K(turn1)(__m256 *a, __m256 *b, __m256 *c, __m256 *d) {
+    __m256 ab = _mm256_unpacklo_ps(*a, *b), AB = _mm256_unpackhi_ps(*a, *b), cd = _mm256_unpacklo_ps(*c, *d), CD = _mm256_unpackhi_ps(*c, *d);
+    *a = _mm256_shuffle_ps(ab, cd, 0x44);
+    *b = _mm256_shuffle_ps(ab, cd, 0xee);
+    *c = _mm256_shuffle_ps(AB, CD, 0x44);
+    *d = _mm256_shuffle_ps(AB, CD, 0xee);
+}
+GENAI__INLINE void GENAI__K(turn)(GENAI__V *v) {
+    GENAI__K(turn1)(&v[0].a, &v[1].a, &v[2].a, &v[3].a);
+    GENAI__K(turn1)(&v[0].b, &v[1].b, &v[2].b, &v[3].b);
+}
 
 #elif GENAI__PASS == 3 /* --- AVX-512F: one register --- */
 #define GENAI__SUFFIX _avx512
@@ -9945,6 +9984,21 @@ GENAI__INLINE GENAI__V GENAI__K(split)(GENAI__V a, GENAI__V *exponent) {
     *exponent = _mm512_maskz_cvtepi32_ps((__mmask16)-1, e);
     return _mm512_castsi512_ps(_mm512_sub_epi32(u, _mm512_maskz_slli_epi32((__mmask16)-1, e, 23)));
 }
+GENAI__INLINE GENAI__V GENAI__K(quads)(const float *p, size_t step) {
+    __m512 r = _mm512_maskz_broadcast_f32x4((__mmask16)-1, _mm_loadu_ps(p));
+    r = _mm512_mask_broadcast_f32x4(r, 0x00f0, _mm_loadu_ps(p + step));
+    r = _mm512_mask_broadcast_f32x4(r, 0x0f00, _mm_loadu_ps(p + 2 * step));
+    return _mm512_mask_broadcast_f32x4(r, 0xf000, _mm_loadu_ps(p + 3 * step));
+}
+GENAI__INLINE void GENAI__K(turn)(GENAI__V *v) {
+    const __mmask16 all = (__mmask16)-1; /* gcc 12 warns of the plain forms */
+    __m512 ab = _mm512_maskz_unpacklo_ps(all, v[0], v[1]), AB = _mm512_maskz_unpackhi_ps(all, v[0], v[1]);
+    __m512 cd = _mm512_maskz_unpacklo_ps(all, v[2], v[3]), CD = _mm512_maskz_unpackhi_ps(all, v[2], v[3]);
+    v[0] = _mm512_maskz_shuffle_ps(all, ab, cd, 0x44);
+    v[1] = _mm512_maskz_shuffle_ps(all, ab, cd, 0xee);
+    v[2] = _mm512_maskz_shuffle_ps(all, AB, CD, 0x44);
+    v[3] = _mm512_maskz_shuffle_ps(all, AB, CD, 0xee);
+}
 
 #elif GENAI__PASS == 4 /* --- NEON: four 4-lane registers --- */
 #define GENAI__SUFFIX _neon
@@ -9981,6 +10035,18 @@ GENAI__INLINE GENAI__V GENAI__K(split)(GENAI__V a, GENAI__V *exponent) {
         r.v[i] = vreinterpretq_f32_s32(vsubq_s32(u, vshlq_n_s32(e, 23)));
     }
     return r;
+}
+GENAI__QUAD(quads, (const float *p, size_t step), vld1q_f32(p + (size_t)i * step))
+GENAI__INLINE void GENAI__K(turn)(GENAI__V *v) {
+    int i;
+    GENAI__UNROLL for (i = 0; i < 4; i++) {
+        float32x4_t ab = vzip1q_f32(v[0].v[i], v[1].v[i]), AB = vzip2q_f32(v[0].v[i], v[1].v[i]);
+        float32x4_t cd = vzip1q_f32(v[2].v[i], v[3].v[i]), CD = vzip2q_f32(v[2].v[i], v[3].v[i]);
+        v[0].v[i] = vcombine_f32(vget_low_f32(ab), vget_low_f32(cd));
+        v[1].v[i] = vcombine_f32(vget_high_f32(ab), vget_high_f32(cd));
+        v[2].v[i] = vcombine_f32(vget_low_f32(AB), vget_low_f32(CD));
+        v[3].v[i] = vcombine_f32(vget_high_f32(AB), vget_high_f32(CD));
+    }
 }
 #undef GENAI__QUAD
 #endif
@@ -10233,6 +10299,19 @@ static void GENAI__K(column_combine)(size_t rows, size_t n, const float *g, cons
         GENAI__EACH(n, GENAI__STORE(y, GENAI__V_FMA(GENAI__LOAD(g), GENAI__LOAD(a), GENAI__V_FMA(GENAI__LOAD(x), GENAI__LOAD(b), GENAI__LOAD(c))));)
 }
 
+/* --- y[n][16] from x[16][n], as panels of the matrix product want it --- */
+static void GENAI__K(transpose)(size_t n, const float *x, size_t x_row, float *y) {
+    size_t   p = 0, i;
+    GENAI__V v[4];
+    for (; p + 4 <= n; p += 4, y += 64) {
+        for (i = 0; i < 4; i++) v[i] = GENAI__K(quads)(x + i * x_row + p, 4 * x_row);
+        GENAI__K(turn)(v);
+        for (i = 0; i < 4; i++) GENAI__V_STORE(y + i * 16, v[i]);
+    }
+    for (; p < n; p++, y += 16)
+        for (i = 0; i < 16; i++) y[i] = x[i * x_row + p];
+}
+
 /* --- random: u, v become r cos(2 pi v), r sin(2 pi v) with r = sqrt(-2 log u) --- */
 static void GENAI__K(normal_pairs)(size_t n, float *u, float *v) {
     const GENAI__V one = GENAI__V_SET(1.0f), zero = GENAI__V_SET(0.0f);
@@ -10293,8 +10372,8 @@ static void GENAI__K(rmsprop)(size_t n, float *pp, const float *pg, float *pv, f
                                                  size_t b_panel, float *c, size_t c_row, int add) {                    \
         GENAI__W   s[ROWS][PANELS * GENAI__W_EACH], bv[PANELS * GENAI__W_EACH];                                                             \
         int r, j;                                                                                                      \
-        if (add) { GENAI__UNROLL for (r = 0; r < ROWS; r++) { GENAI__UNROLL for (j = 0; j < PANELS * GENAI__W_EACH; j++)      \
-            s[r][j] = GENAI__W_LOAD(c + (size_t)r * c_row + j * GENAI__W_LANES); } }                                                 \
+        if (add) { GENAI__UNROLL for (r = 0; r < ROWS; r++, c += c_row) { GENAI__UNROLL for (j = 0; j < PANELS * GENAI__W_EACH; j++) \
+            s[r][j] = GENAI__W_LOAD(c + j * GENAI__W_LANES); } c -= ROWS * c_row; }                                    \
         else { GENAI__UNROLL for (r = 0; r < ROWS; r++) { GENAI__UNROLL for (j = 0; j < PANELS * GENAI__W_EACH; j++) s[r][j] = GENAI__W_SET(0.0f); } } \
         for (; k; k--, a += a_col, b += b_row) {                                                                       \
             GENAI__UNROLL for (j = 0; j < PANELS * GENAI__W_EACH; j++) bv[j] = GENAI__W_LOAD(b + (size_t)(j / GENAI__W_EACH) * b_panel + j % GENAI__W_EACH * GENAI__W_LANES); \
@@ -10303,8 +10382,8 @@ static void GENAI__K(rmsprop)(size_t n, float *pp, const float *pg, float *pv, f
                 GENAI__UNROLL for (j = 0; j < PANELS * GENAI__W_EACH; j++) s[r][j] = GENAI__W_FMA(av, bv[j], s[r][j]);               \
             }                                                                                                          \
         }                                                                                                              \
-        GENAI__UNROLL for (r = 0; r < ROWS; r++) { GENAI__UNROLL for (j = 0; j < PANELS * GENAI__W_EACH; j++)                 \
-            GENAI__W_STORE(c + (size_t)r * c_row + j * GENAI__W_LANES, s[r][j]); }                                                   \
+        GENAI__UNROLL for (r = 0; r < ROWS; r++, c += c_row) { GENAI__UNROLL for (j = 0; j < PANELS * GENAI__W_EACH; j++)     \
+            GENAI__W_STORE(c + j * GENAI__W_LANES, s[r][j]); }                                                         \
     }
 GENAI__TILE(4, 1)
 GENAI__TILE(2, 1)
@@ -10339,7 +10418,7 @@ static const genai__kernels GENAI__K(kernels) = {
     GENAI__BINARY_OPS(GENAI__X)
 #undef GENAI__X
     GENAI__K(sum), GENAI__K(sum_squares), GENAI__K(maximum), GENAI__K(add_to), GENAI__K(lerp), GENAI__K(column_sums),
-    GENAI__K(column_squares), GENAI__K(column_affine), GENAI__K(column_products), GENAI__K(column_combine), GENAI__K(normal_pairs),
+    GENAI__K(column_squares), GENAI__K(column_affine), GENAI__K(column_products), GENAI__K(column_combine), GENAI__K(transpose), GENAI__K(normal_pairs),
     GENAI__K(adam), GENAI__K(sgd), GENAI__K(rmsprop)};
 
 #undef GENAI__V
