@@ -842,9 +842,11 @@ GENAI_API genai_model   *genai_model_load(genai_ctx *ctx, const char *path);
 
 #if defined(__GNUC__)
 #define GENAI__INLINE static inline __attribute__((always_inline, unused))
+#define GENAI__PREFETCH(p) __builtin_prefetch(p)
 #define GENAI__NOINLINE __attribute__((noinline, unused))
 #else
 #define GENAI__INLINE static inline
+#define GENAI__PREFETCH(p) ((void)(p))
 #define GENAI__NOINLINE
 #endif
 #if defined(__SANITIZE_THREAD__)
@@ -1533,6 +1535,7 @@ struct genai__kernels {
     void (*column_products)(size_t rows, size_t n, const float *g, const float *x, const float *mean, float *sum_g, float *sum_gx); /* sums of g and g*(x-mean) */
     void (*column_combine)(size_t rows, size_t n, const float *g, const float *x, const float *a, const float *b, const float *c, float *y); /* g*a + x*b + c */
     void (*transpose)(size_t n, const float *x, size_t x_row, float *y);                    /* y[n][16] from x[16][n]     */
+    void (*panels_of)(size_t rows, size_t n, const float *x, size_t x_row, float *y, size_t panel); /* y[n/16][rows][16] from x[rows][n], n by 16 */
     void (*normal_pairs)(size_t n, float *u, float *v);                                     /* Box-Muller in place: u in (0,1], v in [0,1) */
     void (*adam)(size_t n, float *p, const float *g, float *m, float *v, const genai__update *u);
     void (*sgd)(size_t n, float *p, const float *g, float *m, const genai__update *u);      /* m NULL: no momentum        */
@@ -1698,7 +1701,8 @@ static void genai__uniform(genai_ctx *ctx, uint32_t stream, uint64_t step, uint3
 #define GENAI__BLOCK_COLUMNS 512
 #define GENAI__SLOT_C (GENAI__BLOCK_ROWS * GENAI__BLOCK_DEPTH) /* a slot: A's block, C's block, 192 columns of B */
 #define GENAI__SLOT_B (GENAI__SLOT_C + GENAI__BLOCK_ROWS * GENAI__BLOCK_COLUMNS)
-#define GENAI__SLOT (GENAI__SLOT_B + GENAI__BLOCK_DEPTH * 192)
+#define GENAI__SLOT (GENAI__SLOT_B + GENAI__BLOCK_DEPTH * GENAI__PACK_COLUMNS)
+#define GENAI__PACK_COLUMNS 192
 
 GENAI_API genai_ctx *genai_ctx_create(const genai_ctx_desc *desc) {
     genai_ctx_desc d;
@@ -1787,6 +1791,7 @@ typedef struct genai__gemm {
     const float *bias;       /* n values added to each row, or NULL                                         */
     /* private to this room */
     genai_ctx *ctx;
+    int        serial;       /* too small to share out: the caller does it all, in the first slot          */
     int        packing;      /* B is read from panels: all of it packed before, or by each task what it needs */
     int        copy_a;       /* A is copied into the slot, since its rows lie too far apart for the caches  */
     size_t     rows, columns, row_blocks, column_blocks, parts, depth;
@@ -1808,34 +1813,35 @@ static float *genai__workspace(genai_ctx *ctx, size_t count) {
     return ctx->workspace;
 }
 
-/* B's columns j..j+15, k in p..p+depth, as one panel [depth][16]. Columns beyond the last are whatever comes. */
-static void genai__gemm_pack_panel(const genai__gemm *g, size_t j, size_t p, size_t depth, float *to) {
-    size_t columns = genai__smaller(16, g->n - j), end = p + depth, count, l;
-    float  buffer[16 * 64]; /* what can't be transposed where it stands: 4 KB of it at a time */
-    if (g->b_col == 1 && !g->pack_b && columns == 16) {
-        for (; p < end; p++, to += 16) memcpy(to, g->b + p * g->b_row + j, 16 * sizeof *to);
-        return;
-    }
-    if (g->b_row == 1 && !g->pack_b && columns == 16) {
-        g->ctx->kernels->transpose(depth, g->b + p + j * g->b_col, g->b_col, to);
-        return;
-    }
-    if (columns < 16) memset(buffer, 0, sizeof buffer);
-    for (; p < end; p += count, to += count * 16) {
-        count = genai__smaller(64, end - p);
-        if (g->pack_b) g->pack_b(g->source, j, columns, p, count, buffer);
-        else
-            for (l = 0; l < columns; l++) {
-                size_t q;
-                for (q = 0; q < count; q++) buffer[l * count + q] = g->b[(p + q) * g->b_row + (j + l) * g->b_col];
-            }
-        g->ctx->kernels->transpose(count, buffer, count, to);
+/* B's columns j..j+columns, k in p..p+depth, as panels [depth][16] that begin `panel` floats apart. What stands in columns
+ * beyond B's last one doesn't matter. */
+static void genai__gemm_pack(const genai__gemm *g, size_t j, size_t columns, size_t p, size_t depth, float *to, size_t panel) {
+    const genai__kernels *kernels = g->ctx->kernels;
+    const float          *b = g->b + p * g->b_row + j * g->b_col;
+    float                 buffer[16 * 64]; /* what can be neither copied nor transposed where it stands: 4 KB of it at a time */
+    size_t                done = 0, q, l, count, width;
+    if (!g->pack_b && g->b_col == 1) kernels->panels_of(depth, done = columns & ~(size_t)15, b, g->b_row, to, panel);
+    else if (!g->pack_b && g->b_row == 1)
+        for (; done + 16 <= columns; done += 16) kernels->transpose(depth, b + done * g->b_col, g->b_col, to + done / 16 * panel);
+    for (; done < columns; done += 16) {
+        width = genai__smaller(16, columns - done);
+        if (width < 16) memset(buffer, 0, sizeof buffer);
+        for (q = 0; q < depth; q += count) {
+            count = genai__smaller(64, depth - q);
+            if (g->pack_b) g->pack_b(g->source, j + done, width, p + q, count, buffer);
+            else
+                for (l = 0; l < width * count; l++) buffer[l] = b[(q + l % count) * g->b_row + (done + l / count) * g->b_col];
+            kernels->transpose(count, buffer, count, to + done / 16 * panel + q * 16);
+        }
     }
 }
 
 static void genai__gemm_pack_task(void *arg, int index) {
     const genai__gemm *g = (const genai__gemm *)arg;
-    genai__gemm_pack_panel(g, (size_t)index * 16, 0, g->k, g->packed + (size_t)index * g->k * 16);
+    size_t             strips = (g->k + GENAI__BLOCK_DEPTH - 1) / GENAI__BLOCK_DEPTH;
+    size_t             p = (size_t)index % strips * GENAI__BLOCK_DEPTH, j = (size_t)index / strips * GENAI__PACK_COLUMNS;
+    genai__gemm_pack(g, j, genai__smaller(GENAI__PACK_COLUMNS, g->n - j), p, genai__smaller(GENAI__BLOCK_DEPTH, g->k - p),
+                     g->packed + j * g->k + p * 16, g->k * 16);
 }
 
 /* A's rows i0.., k in p.. as the tiles shall read it: in place, or copied into `pack`. */
@@ -1874,7 +1880,7 @@ static void genai__gemm_block(const genai__gemm *g, size_t i0, size_t rows, size
             b = g->packed ? g->packed + j0 * g->k + p * 16 : own;
             b_row = 16;
             b_panel = 16 * (g->packed ? g->k : depth);
-            for (j = 0; j < columns && !g->packed; j += 16) genai__gemm_pack_panel(g, j0 + j, p, depth, own + j * depth);
+            if (!g->packed) genai__gemm_pack(g, j0, columns, p, depth, own, 16 * depth);
         }
         for (j = 0, left = (columns + 15) / 16; left; left -= panels) {
             int height = 0;
@@ -1895,13 +1901,13 @@ static void genai__gemm_task(void *arg, int index) {
     size_t             i0 = t / g->column_blocks % g->row_blocks * g->rows, j0 = t % g->column_blocks * g->columns;
     size_t             rows = genai__smaller(g->rows, g->m - i0), columns = genai__smaller(g->columns, g->n - j0), i;
     size_t             p0 = part * g->depth, p1 = genai__smaller(p0 + g->depth, g->k);
-    int                taken = genai__slot_take(g->ctx);
+    int                taken = g->serial ? 0 : genai__slot_take(g->ctx);
     float             *slot = g->ctx->slots + (size_t)taken * GENAI__SLOT;
     if (g->parts > 1) {
         size_t width = genai__round16(g->n);
         genai__gemm_block(g, i0, rows, j0, columns, p0, p1, slot, g->partial + (part * g->m + i0) * width + j0, width);
     } else {
-        int    direct = !g->place && columns % 16 == 0 && !g->copy_a;
+        int    direct = !g->place && columns % 16 == 0 && !(g->copy_a && g->k > GENAI__BLOCK_DEPTH);
         size_t width = direct ? g->c_row : genai__round16(columns);
         float *block = direct ? g->c + i0 * g->c_row + j0 : slot + GENAI__SLOT_C;
         genai__gemm_block(g, i0, rows, j0, columns, p0, p1, slot, block, width);
@@ -1911,7 +1917,7 @@ static void genai__gemm_task(void *arg, int index) {
             if (g->bias) g->ctx->kernels->add_to(columns, to, g->bias + j0);
         }
     }
-    genai__slot_give(g->ctx, taken);
+    if (!g->serial) genai__slot_give(g->ctx, taken);
 }
 
 /* Adds the parts of 64 rows in order. */
@@ -1935,9 +1941,9 @@ static void genai__gemm_serial(void *arg, int n, void (*task)(void *, int)) {
 static genai_result genai__gemm_run(genai_ctx *ctx, genai__gemm *g) {
     size_t width = genai__round16(g->n), blocks, pack_size = 0, partial_size = 0, tasks;
     double work = 2.0 * (double)g->m * (double)g->n * (double)g->k;
-    int    own = g->m <= GENAI__BLOCK_ROWS, pack, serial = work < 4e5;
+    int    own = g->m <= GENAI__BLOCK_ROWS, pack;
     g->ctx = ctx;
-    g->packing = g->pack_b || g->b_col != 1 || g->n % 16 || (g->m > 16 && g->b_row > 256);
+    g->packing = g->pack_b || g->b_col != 1 || g->n % 16 || (own ? g->m > 16 && g->k * g->n > ((size_t)1 << 19) : g->b_row > 256);
     g->copy_a = !g->pack_a && g->n > 192 && g->m > 64 && (g->a_col == 1 ? g->a_row >= 1024 : g->a_row == 1 && g->a_col >= 1024);
     pack = g->packing && g->k && !own;
     g->rows = own ? g->m : g->m > 4096 || g->copy_a ? GENAI__BLOCK_ROWS : 64;
@@ -1950,6 +1956,7 @@ static genai_result genai__gemm_run(genai_ctx *ctx, genai__gemm *g) {
     g->depth = (g->k + g->parts - 1) / g->parts;
     if (g->parts > 1) g->parts = (g->k + g->depth - 1) / g->depth;
     tasks = blocks * g->parts;
+    g->serial = work < 4e5 || tasks == 1;
     if (tasks > GENAI__MAX_TASKS || width / 16 > GENAI__MAX_TASKS)
         return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "a matrix product of %zu by %zu by %zu is too large", g->m, g->n, g->k);
     if ((pack && !genai__mul(width, g->k, &pack_size)) ||
@@ -1964,10 +1971,11 @@ static genai_result genai__gemm_run(genai_ctx *ctx, genai__gemm *g) {
         g->partial = memory + pack_size;
     }
     if (pack) {
-        if (serial) genai__gemm_serial(g, (int)(width / 16), genai__gemm_pack_task);
-        else genai__parallel(ctx, (int)(width / 16), genai__gemm_pack_task, g);
+        int strips = (int)((g->n + GENAI__PACK_COLUMNS - 1) / GENAI__PACK_COLUMNS * ((g->k + GENAI__BLOCK_DEPTH - 1) / GENAI__BLOCK_DEPTH));
+        if (g->serial) genai__gemm_serial(g, strips, genai__gemm_pack_task);
+        else genai__parallel(ctx, strips, genai__gemm_pack_task, g);
     }
-    if (serial) genai__gemm_serial(g, (int)tasks, genai__gemm_task);
+    if (g->serial) genai__gemm_serial(g, (int)tasks, genai__gemm_task);
     else genai__parallel(ctx, (int)tasks, genai__gemm_task, g);
     if (g->parts > 1) genai__parallel(ctx, (int)((g->m + 63) / 64), genai__gemm_add_parts, g);
     return GENAI_OK;
@@ -10304,12 +10312,23 @@ static void GENAI__K(transpose)(size_t n, const float *x, size_t x_row, float *y
     size_t   p = 0, i;
     GENAI__V v[4];
     for (; p + 4 <= n; p += 4, y += 64) {
-        for (i = 0; i < 4; i++) v[i] = GENAI__K(quads)(x + i * x_row + p, 4 * x_row);
+        GENAI__UNROLL for (i = 0; i < 4; i++) v[i] = GENAI__K(quads)(x + i * x_row + p, 4 * x_row);
         GENAI__K(turn)(v);
-        for (i = 0; i < 4; i++) GENAI__V_STORE(y + i * 16, v[i]);
+        GENAI__UNROLL for (i = 0; i < 4; i++) GENAI__V_STORE(y + i * 16, v[i]);
     }
     for (; p < n; p++, y += 16)
         for (i = 0; i < 16; i++) y[i] = x[i * x_row + p];
+}
+
+static void GENAI__K(panels_of)(size_t rows, size_t n, const float *x, size_t x_row, float *y, size_t panel) {
+    size_t r, j;
+    for (r = 0; r < rows; r++, x += x_row, y += 16) { /* rows far apart: the processor doesn't foresee the next ones */
+        const float *ahead = r + 8 < rows ? x + 8 * x_row : x;
+        for (j = 0; j < n; j += 16) {
+            GENAI__PREFETCH(ahead + j);
+            GENAI__V_STORE(y + j / 16 * panel, GENAI__V_LOAD(x + j));
+        }
+    }
 }
 
 /* --- random: u, v become r cos(2 pi v), r sin(2 pi v) with r = sqrt(-2 log u) --- */
@@ -10418,7 +10437,7 @@ static const genai__kernels GENAI__K(kernels) = {
     GENAI__BINARY_OPS(GENAI__X)
 #undef GENAI__X
     GENAI__K(sum), GENAI__K(sum_squares), GENAI__K(maximum), GENAI__K(add_to), GENAI__K(lerp), GENAI__K(column_sums),
-    GENAI__K(column_squares), GENAI__K(column_affine), GENAI__K(column_products), GENAI__K(column_combine), GENAI__K(transpose), GENAI__K(normal_pairs),
+    GENAI__K(column_squares), GENAI__K(column_affine), GENAI__K(column_products), GENAI__K(column_combine), GENAI__K(transpose), GENAI__K(panels_of), GENAI__K(normal_pairs),
     GENAI__K(adam), GENAI__K(sgd), GENAI__K(rmsprop)};
 
 #undef GENAI__V
