@@ -843,10 +843,12 @@ GENAI_API genai_model   *genai_model_load(genai_ctx *ctx, const char *path);
 #if defined(__GNUC__)
 #define GENAI__INLINE static inline __attribute__((always_inline, unused))
 #define GENAI__PREFETCH(p) __builtin_prefetch(p)
+#define GENAI__PREFETCH_WRITE(p) __builtin_prefetch(p, 1)
 #define GENAI__NOINLINE __attribute__((noinline, unused))
 #else
 #define GENAI__INLINE static inline
 #define GENAI__PREFETCH(p) ((void)(p))
+#define GENAI__PREFETCH_WRITE(p) ((void)(p))
 #define GENAI__NOINLINE
 #endif
 #if defined(__SANITIZE_THREAD__)
@@ -10393,7 +10395,8 @@ static void GENAI__K(rmsprop)(size_t n, float *pp, const float *pg, float *pv, f
         int r, j;                                                                                                      \
         if (add) { GENAI__UNROLL for (r = 0; r < ROWS; r++, c += c_row) { GENAI__UNROLL for (j = 0; j < PANELS * GENAI__W_EACH; j++) \
             s[r][j] = GENAI__W_LOAD(c + j * GENAI__W_LANES); } c -= ROWS * c_row; }                                    \
-        else { GENAI__UNROLL for (r = 0; r < ROWS; r++) { GENAI__UNROLL for (j = 0; j < PANELS * GENAI__W_EACH; j++) s[r][j] = GENAI__W_SET(0.0f); } } \
+        else { GENAI__UNROLL for (r = 0; r < ROWS; r++) { GENAI__UNROLL for (j = 0; j < PANELS * GENAI__W_EACH; j++) s[r][j] = GENAI__W_SET(0.0f); } \
+            GENAI__UNROLL for (r = 0; r < ROWS; r++, c += c_row) { GENAI__UNROLL for (j = 0; j < PANELS; j++) GENAI__PREFETCH_WRITE(c + j * 16); } c -= ROWS * c_row; } \
         for (; k; k--, a += a_col, b += b_row) {                                                                       \
             GENAI__UNROLL for (j = 0; j < PANELS * GENAI__W_EACH; j++) bv[j] = GENAI__W_LOAD(b + (size_t)(j / GENAI__W_EACH) * b_panel + j % GENAI__W_EACH * GENAI__W_LANES); \
             GENAI__UNROLL for (r = 0; r < ROWS; r++) {                                                                 \
