@@ -842,9 +842,13 @@ GENAI_API genai_model   *genai_model_load(genai_ctx *ctx, const char *path);
 
 #if defined(__GNUC__)
 #define GENAI__INLINE static inline __attribute__((always_inline, unused))
+#define GENAI__PREFETCH(p) __builtin_prefetch(p)
+#define GENAI__PREFETCH_WRITE(p) __builtin_prefetch(p, 1)
 #define GENAI__NOINLINE __attribute__((noinline, unused))
 #else
 #define GENAI__INLINE static inline
+#define GENAI__PREFETCH(p) ((void)(p))
+#define GENAI__PREFETCH_WRITE(p) ((void)(p))
 #define GENAI__NOINLINE
 #endif
 #if defined(__SANITIZE_THREAD__)
@@ -1538,6 +1542,8 @@ struct genai__kernels {
     void (*winograd_weights)(size_t rows, size_t n, size_t row, const float *const tap[9], int taps_h, int taps_w, float *to, size_t product, size_t to_row);
     void (*winograd_outputs)(size_t n, const float *m, size_t product, int products_h, int products_w, const float *bias, float *const y[4]);
     void (*winograd_taps)(size_t n, const float *m, size_t product, int taps_h, int taps_w, float *const tap[9]);
+    void (*transpose)(size_t n, const float *x, size_t x_row, float *y);                    /* y[n][16] from x[16][n]     */
+    void (*panels_of)(size_t rows, size_t n, const float *x, size_t x_row, float *y, size_t panel); /* y[n/16][rows][16] from x[rows][n], n by 16 */
     void (*normal_pairs)(size_t n, float *u, float *v);                                     /* Box-Muller in place: u in (0,1], v in [0,1) */
     void (*adam)(size_t n, float *p, const float *g, float *m, float *v, const genai__update *u);
     void (*sgd)(size_t n, float *p, const float *g, float *m, const genai__update *u);      /* m NULL: no momentum        */
@@ -1698,12 +1704,15 @@ static void genai__uniform(genai_ctx *ctx, uint32_t stream, uint64_t step, uint3
  * >>context (private)
  * Made and freed here, below the rooms whose parts it holds.
  * ================================================================================================================= */
-#define GENAI__BLOCK_ROWS 96     /* >>gemm: rows, depth and columns of the block that one task works on: A 96 KB and C up */
-#define GENAI__BLOCK_DEPTH 256   /* to 192 KB in the second-level cache, a 48-column panel of B 48 KB beside them         */
+#define GENAI__BLOCK_ROWS 128    /* >>gemm: rows, depth and columns of the block that one task works on: A 128 KB and C up */
+#define GENAI__BLOCK_DEPTH 256   /* to 256 KB in the second-level cache, a 48-column panel of B 48 KB beside them         */
 #define GENAI__BLOCK_COLUMNS 512
+#define GENAI__SLOT_C (GENAI__BLOCK_ROWS * GENAI__BLOCK_DEPTH) /* a slot: A's block, C's block, 192 columns of B */
+#define GENAI__SLOT_B (GENAI__SLOT_C + GENAI__BLOCK_ROWS * GENAI__BLOCK_COLUMNS)
+#define GENAI__PACK_COLUMNS 192
 #define GENAI__WINOGRAD_PACK (9 * 48 * 128)  /* >>conv: transformed windows, [product][tile][depth], 221 KB, */
 #define GENAI__WINOGRAD_BLOCK (9 * 48 * 192) /* and their products, [product][tile][column], 332 KB             */
-#define GENAI__SLOT (GENAI__WINOGRAD_PACK + GENAI__WINOGRAD_BLOCK)
+#define GENAI__SLOT (GENAI__WINOGRAD_PACK + GENAI__WINOGRAD_BLOCK) /* the larger of the two uses */
 
 GENAI_API genai_ctx *genai_ctx_create(const genai_ctx_desc *desc) {
     genai_ctx_desc d;
@@ -1792,8 +1801,11 @@ typedef struct genai__gemm {
     const float *bias;       /* n values added to each row, or NULL                                         */
     /* private to this room */
     genai_ctx *ctx;
+    int        serial;       /* too small to share out: the caller does it all, in the first slot          */
+    int        packing;      /* B is read from panels: all of it packed before, or by each task what it needs */
+    int        copy_a;       /* A is copied into the slot, since its rows lie too far apart for the caches  */
     size_t     rows, columns, row_blocks, column_blocks, parts, depth;
-    float     *packed;       /* B as panels [n/16][k][16], or NULL: read in place                           */
+    float     *packed;       /* B as panels [n/16][k][16]                                                   */
     float     *partial;      /* [parts][m][n to the next 16]                                                */
 } genai__gemm;
 
@@ -1811,76 +1823,92 @@ static float *genai__workspace(genai_ctx *ctx, size_t count) {
     return ctx->workspace;
 }
 
-/* Fills panel `index` of the packed B. */
-static void genai__gemm_pack_panel(void *arg, int index) {
-    const genai__gemm *g = (const genai__gemm *)arg;
-    size_t             j = (size_t)index * 16, columns = genai__smaller(16, g->n - j), p, l;
-    float             *to = g->packed + (size_t)index * g->k * 16;
-    if (g->pack_b) {
-        float buffer[16 * 64];
-        size_t depth, q;
-        for (p = 0; p < g->k; p += depth) {
-            depth = genai__smaller(64, g->k - p);
-            g->pack_b(g->source, j, columns, p, depth, buffer);
-            for (q = 0; q < depth; q++)
-                for (l = 0; l < 16; l++) to[(p + q) * 16 + l] = l < columns ? buffer[l * depth + q] : 0.0f;
+/* B's columns j..j+columns, k in p..p+depth, as panels [depth][16] that begin `panel` floats apart. What stands in columns
+ * beyond B's last one doesn't matter. */
+static void genai__gemm_pack(const genai__gemm *g, size_t j, size_t columns, size_t p, size_t depth, float *to, size_t panel) {
+    const genai__kernels *kernels = g->ctx->kernels;
+    const float          *b = g->b + p * g->b_row + j * g->b_col;
+    float                 buffer[16 * 64]; /* what can be neither copied nor transposed where it stands: 4 KB of it at a time */
+    size_t                done = 0, q, l, count, width;
+    if (!g->pack_b && g->b_col == 1) kernels->panels_of(depth, done = columns & ~(size_t)15, b, g->b_row, to, panel);
+    else if (!g->pack_b && g->b_row == 1)
+        for (; done + 16 <= columns; done += 16) kernels->transpose(depth, b + done * g->b_col, g->b_col, to + done / 16 * panel);
+    for (; done < columns; done += 16) {
+        width = genai__smaller(16, columns - done);
+        if (width < 16) memset(buffer, 0, sizeof buffer);
+        for (q = 0; q < depth; q += count) {
+            count = genai__smaller(64, depth - q);
+            if (g->pack_b) g->pack_b(g->source, j + done, width, p + q, count, buffer);
+            else
+                for (l = 0; l < width * count; l++) buffer[l] = b[(q + l % count) * g->b_row + (done + l / count) * g->b_col];
+            kernels->transpose(count, buffer, count, to + done / 16 * panel + q * 16);
         }
-    } else if (g->b_col == 1 && columns == 16) {
-        for (p = 0; p < g->k; p++) memcpy(to + p * 16, g->b + p * g->b_row + j, 16 * sizeof *to);
-    } else if (columns == 16) {
-        size_t p0, end;
-        for (p0 = 0; p0 < g->k; p0 += 64) /* a few source lines at a time stay in the cache */
-            for (l = 0, end = genai__smaller(p0 + 64, g->k); l < 16; l++)
-                for (p = p0; p < end; p++) to[p * 16 + l] = g->b[p * g->b_row + (j + l) * g->b_col];
-    } else {
-        for (p = 0; p < g->k; p++)
-            for (l = 0; l < 16; l++) to[p * 16 + l] = l < columns ? g->b[p * g->b_row + (j + l) * g->b_col] : 0.0f;
+    }
+}
+
+static void genai__gemm_pack_task(void *arg, int index) {
+    const genai__gemm *g = (const genai__gemm *)arg;
+    size_t             strips = (g->k + GENAI__BLOCK_DEPTH - 1) / GENAI__BLOCK_DEPTH;
+    size_t             p = (size_t)index % strips * GENAI__BLOCK_DEPTH, j = (size_t)index / strips * GENAI__PACK_COLUMNS;
+    genai__gemm_pack(g, j, genai__smaller(GENAI__PACK_COLUMNS, g->n - j), p, genai__smaller(GENAI__BLOCK_DEPTH, g->k - p),
+                     g->packed + j * g->k + p * 16, g->k * 16);
+}
+
+/* A's rows i0.., k in p.. as the tiles shall read it: in place, or copied into `pack`. */
+static const float *genai__gemm_a(const genai__gemm *g, size_t i0, size_t rows, size_t p, size_t depth, float *pack, size_t *a_row, size_t *a_col) {
+    const float *a = g->a + i0 * g->a_row + p * g->a_col;
+    int          swapped = g->pack_a ? g->a_swapped : g->a_row == 1;
+    size_t       i;
+    *a_row = g->a_row;
+    *a_col = g->a_col;
+    if (!g->pack_a && !g->copy_a) return a;
+    *a_row = swapped ? 1 : depth;
+    *a_col = swapped ? rows : 1;
+    if (g->pack_a && swapped) g->pack_a(g->source, p, depth, i0, rows, pack);
+    else if (g->pack_a) g->pack_a(g->source, i0, rows, p, depth, pack);
+    else if (swapped)
+        for (i = 0; i < depth; i++) memcpy(pack + i * rows, a + i * g->a_col, rows * sizeof *pack);
+    else
+        for (i = 0; i < rows; i++) memcpy(pack + i * depth, a + i * g->a_row, depth * sizeof *pack);
+    return pack;
+}
+
+/* C [rows][columns to the next 16] = A B, or += if `add`, tile by tile. */
+static void genai__block_tiles(const genai__kernels *kernels, size_t rows, size_t columns, size_t depth, const float *a, size_t a_row, size_t a_col,
+                               const float *b, size_t b_row, size_t b_panel, float *c, size_t c_row, int add) {
+    size_t i, j, panels;
+    for (j = 0; j < columns; j += panels * 16) {
+        size_t left = (columns - j + 15) / 16;
+        int    height = 0;
+        panels = left == 4 ? 2 : left;
+        if (panels > (size_t)kernels->panels) panels = (size_t)kernels->panels;
+        for (i = 0; i < rows; i += (size_t)kernels->rows[height]) {
+            while ((size_t)kernels->rows[height] > rows - i) height++;
+            kernels->tile[panels - 1][height](depth, a + i * a_row, a_row, a_col, b + j / 16 * b_panel, b_row, b_panel, c + i * c_row + j, c_row, add);
+        }
     }
 }
 
 /* C block [rows][columns to the next 16] at c = A B for k in p0..p1. */
-static void genai__gemm_block(const genai__gemm *g, size_t i0, size_t rows, size_t j0, size_t columns, size_t p0, size_t p1, float *pack,
+static void genai__gemm_block(const genai__gemm *g, size_t i0, size_t rows, size_t j0, size_t columns, size_t p0, size_t p1, float *slot,
                               float *c, size_t c_row) {
     const genai__kernels *kernels = g->ctx->kernels;
-    size_t                p, depth, j, i;
+    size_t                p, depth, i;
     if (p0 == p1)
         for (i = 0; i < rows; i++) memset(c + i * c_row, 0, genai__round16(columns) * sizeof *c);
     for (p = p0; p < p1; p += depth) {
-        const float *a;
-        size_t       a_row = g->a_row, a_col = g->a_col;
+        const float *a, *b = g->b + p * g->b_row + j0;
+        size_t       a_row, a_col, b_row = g->b_row, b_panel = 16;
         depth = genai__smaller(GENAI__BLOCK_DEPTH, p1 - p);
-        if (g->pack_a && g->a_swapped) {
-            g->pack_a(g->source, p, depth, i0, rows, pack);
-            a = pack;
-            a_row = 1;
-            a_col = rows;
-        } else if (g->pack_a) {
-            g->pack_a(g->source, i0, rows, p, depth, pack);
-            a = pack;
-            a_row = depth;
-            a_col = 1;
-        } else a = g->a + i0 * a_row + p * a_col;
-        for (j = 0; j < columns;) {
-            size_t       left = (columns - j + 15) / 16, panels = left == 4 ? 2 : left, b_row, b_panel;
-            const float *b;
-            int          height = 0;
-            if (panels > (size_t)kernels->panels) panels = (size_t)kernels->panels;
-            if (g->packed) {
-                b = g->packed + (j0 + j) / 16 * g->k * 16 + p * 16;
-                b_row = 16;
-                b_panel = g->k * 16;
-            } else {
-                b = g->b + p * g->b_row + j0 + j;
-                b_row = g->b_row;
-                b_panel = 16;
-            }
-            for (i = 0; i < rows;) {
-                while ((size_t)kernels->rows[height] > rows - i) height++;
-                kernels->tile[panels - 1][height](depth, a + i * a_row, a_row, a_col, b, b_row, b_panel, c + i * c_row + j, c_row, p > p0);
-                i += (size_t)kernels->rows[height];
-            }
-            j += panels * 16;
+        a = genai__gemm_a(g, i0, rows, p, depth, slot, &a_row, &a_col);
+        if (g->packing) {
+            float *own = slot + GENAI__SLOT_B;
+            b = g->packed ? g->packed + j0 * g->k + p * 16 : own;
+            b_row = 16;
+            b_panel = 16 * (g->packed ? g->k : depth);
+            if (!g->packed) genai__gemm_pack(g, j0, columns, p, depth, own, 16 * depth);
         }
+        genai__block_tiles(kernels, rows, columns, depth, a, a_row, a_col, b, b_row, b_panel, c, c_row, p > p0);
     }
 }
 
@@ -1888,30 +1916,25 @@ static void genai__gemm_task(void *arg, int index) {
     const genai__gemm *g = (const genai__gemm *)arg;
     size_t             t = (size_t)index, part = t / (g->row_blocks * g->column_blocks);
     size_t             i0 = t / g->column_blocks % g->row_blocks * g->rows, j0 = t % g->column_blocks * g->columns;
-    size_t             rows = genai__smaller(g->rows, g->m - i0), columns = genai__smaller(g->columns, g->n - j0), i, j;
+    size_t             rows = genai__smaller(g->rows, g->m - i0), columns = genai__smaller(g->columns, g->n - j0), i;
     size_t             p0 = part * g->depth, p1 = genai__smaller(p0 + g->depth, g->k);
-    int                slot = genai__slot_take(g->ctx);
-    float             *pack = g->ctx->slots + (size_t)slot * GENAI__SLOT, *block = pack + GENAI__BLOCK_ROWS * GENAI__BLOCK_DEPTH;
+    int                taken = g->serial ? 0 : genai__slot_take(g->ctx);
+    float             *slot = g->ctx->slots + (size_t)taken * GENAI__SLOT;
     if (g->parts > 1) {
         size_t width = genai__round16(g->n);
-        genai__gemm_block(g, i0, rows, j0, columns, p0, p1, pack, g->partial + (part * g->m + i0) * width + j0, width);
-    } else if (!g->place && g->n % 16 == 0) {
-        float *c = g->c + i0 * g->c_row + j0;
-        genai__gemm_block(g, i0, rows, j0, columns, p0, p1, pack, c, g->c_row);
-        if (g->bias)
-            for (i = 0; i < rows; i++)
-                for (j = 0; j < columns; j++) c[i * g->c_row + j] += g->bias[j0 + j];
+        genai__gemm_block(g, i0, rows, j0, columns, p0, p1, slot, g->partial + (part * g->m + i0) * width + j0, width);
     } else {
-        size_t width = genai__round16(columns);
-        genai__gemm_block(g, i0, rows, j0, columns, p0, p1, pack, block, width);
+        int    direct = !g->place && columns % 16 == 0 && !(g->copy_a && g->k > GENAI__BLOCK_DEPTH);
+        size_t width = direct ? g->c_row : genai__round16(columns);
+        float *block = direct ? g->c + i0 * g->c_row + j0 : slot + GENAI__SLOT_C;
+        genai__gemm_block(g, i0, rows, j0, columns, p0, p1, slot, block, width);
         for (i = 0; i < rows; i++) {
             float *to = (g->place ? g->place(g->source, i0 + i) : g->c + (i0 + i) * g->c_row) + j0;
-            if (g->bias)
-                for (j = 0; j < columns; j++) to[j] = block[i * width + j] + g->bias[j0 + j];
-            else memcpy(to, block + i * width, columns * sizeof *to);
+            if (!direct) memcpy(to, block + i * width, columns * sizeof *to);
+            if (g->bias) g->ctx->kernels->add_to(columns, to, g->bias + j0);
         }
     }
-    genai__slot_give(g->ctx, slot);
+    if (!g->serial) genai__slot_give(g->ctx, taken);
 }
 
 /* Adds the parts of 64 rows in order. */
@@ -1935,10 +1958,13 @@ static void genai__gemm_serial(void *arg, int n, void (*task)(void *, int)) {
 static genai_result genai__gemm_run(genai_ctx *ctx, genai__gemm *g) {
     size_t width = genai__round16(g->n), blocks, pack_size = 0, partial_size = 0, tasks;
     double work = 2.0 * (double)g->m * (double)g->n * (double)g->k;
-    int    pack = g->k && (g->pack_b || g->b_col != 1 || g->n % 16 || (g->m > 192 && g->b_row > 256)), serial = work < 4e5;
+    int    own = g->m <= GENAI__BLOCK_ROWS, pack;
     g->ctx = ctx;
-    g->rows = genai__smaller(GENAI__BLOCK_ROWS, g->m > 4096 ? 96 : 64);
-    g->columns = genai__smaller(width, g->pack_a && g->m > 256 ? GENAI__BLOCK_COLUMNS : 192);
+    g->packing = g->pack_b || g->b_col != 1 || g->n % 16 || (own ? g->m > 16 && g->k * g->n > ((size_t)1 << 19) : g->b_row > 256);
+    g->copy_a = !g->pack_a && g->n > 192 && g->m > 64 && (g->a_col == 1 ? g->a_row >= 1024 : g->a_row == 1 && g->a_col >= 1024);
+    pack = g->packing && g->k && !own;
+    g->rows = own ? g->m : g->m > 4096 || g->copy_a ? GENAI__BLOCK_ROWS : 64;
+    g->columns = genai__smaller(width, (g->pack_a || g->copy_a) && g->m > 256 ? GENAI__BLOCK_COLUMNS : 192);
     g->row_blocks = (g->m + g->rows - 1) / g->rows;
     g->column_blocks = (g->n + g->columns - 1) / g->columns;
     blocks = g->row_blocks * g->column_blocks;
@@ -1947,6 +1973,7 @@ static genai_result genai__gemm_run(genai_ctx *ctx, genai__gemm *g) {
     g->depth = (g->k + g->parts - 1) / g->parts;
     if (g->parts > 1) g->parts = (g->k + g->depth - 1) / g->depth;
     tasks = blocks * g->parts;
+    g->serial = work < 4e5 || tasks == 1;
     if (tasks > GENAI__MAX_TASKS || width / 16 > GENAI__MAX_TASKS)
         return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "a matrix product of %zu by %zu by %zu is too large", g->m, g->n, g->k);
     if ((pack && !genai__mul(width, g->k, &pack_size)) ||
@@ -1961,10 +1988,11 @@ static genai_result genai__gemm_run(genai_ctx *ctx, genai__gemm *g) {
         g->partial = memory + pack_size;
     }
     if (pack) {
-        if (serial) genai__gemm_serial(g, (int)(width / 16), genai__gemm_pack_panel);
-        else genai__parallel(ctx, (int)(width / 16), genai__gemm_pack_panel, g);
+        int strips = (int)((g->n + GENAI__PACK_COLUMNS - 1) / GENAI__PACK_COLUMNS * ((g->k + GENAI__BLOCK_DEPTH - 1) / GENAI__BLOCK_DEPTH));
+        if (g->serial) genai__gemm_serial(g, strips, genai__gemm_pack_task);
+        else genai__parallel(ctx, strips, genai__gemm_pack_task, g);
     }
-    if (serial) genai__gemm_serial(g, (int)tasks, genai__gemm_task);
+    if (g->serial) genai__gemm_serial(g, (int)tasks, genai__gemm_task);
     else genai__parallel(ctx, (int)tasks, genai__gemm_task, g);
     if (g->parts > 1) genai__parallel(ctx, (int)((g->m + 63) / 64), genai__gemm_add_parts, g);
     return GENAI_OK;
@@ -2212,7 +2240,7 @@ static void genai__winograd_gradients(const genai__winograd_job *job, const gena
 static void genai__winograd_pack_panel(void *arg, int index) {
     const genai__winograd_job *job = (const genai__winograd_job *)arg;
     const genai__winograd     *s = &job->part[0];
-    size_t                     panels = (s->n + 15) / 16, panel = (size_t)index, b = s->swapped ? s->c : s->n, a = s->swapped ? s->n : s->c, i, l, q;
+    size_t                     panels = (s->n + 15) / 16, panel = (size_t)index, b = s->swapped ? s->c : s->n, a = s->swapped ? s->n : s->c, i;
     int                        piece, group, h, w, e;
     float                      block[16][16][16];
     while (panel >= panels) { panel -= panels; s++; }
@@ -2239,25 +2267,8 @@ static void genai__winograd_pack_panel(void *arg, int index) {
                 memset(block, 0, sizeof block);
                 job->ctx->kernels->winograd_weights(lines, count, b, line, taps_h, taps_w, block[0][0], 256, 16);
                 for (e = 0; e < g->products_h * g->products_w; e++)
-                    for (q = 0; q < count; q++)
-                        for (l = 0; l < 16; l++) to[(size_t)e * product + (i + q) * 16 + l] = block[e][l][q];
+                    job->ctx->kernels->transpose(count, block[e][0], 16, to + (size_t)e * product + i * 16);
             }
-        }
-    }
-}
-
-/* C [rows][columns] (+)= A B, all tiles of a block. */
-static void genai__block_tiles(const genai__kernels *kernels, size_t rows, size_t columns, size_t depth, const float *a, size_t a_row, size_t a_col,
-                               const float *b, size_t b_row, size_t b_panel, float *c, size_t c_row, int add) {
-    size_t i, j, panels;
-    for (j = 0; j < columns; j += panels * 16) {
-        size_t left = (columns - j + 15) / 16;
-        int    height = 0;
-        panels = left == 4 ? 2 : left;
-        if (panels > (size_t)kernels->panels) panels = (size_t)kernels->panels;
-        for (i = 0; i < rows; i += (size_t)kernels->rows[height]) {
-            while ((size_t)kernels->rows[height] > rows - i) height++;
-            kernels->tile[panels - 1][height](depth, a + i * a_row, a_row, a_col, b + j / 16 * b_panel, b_row, b_panel, c + i * c_row + j, c_row, add);
         }
     }
 }
@@ -10281,6 +10292,16 @@ GENAI__WORD GENAI__V GENAI__K(split)(GENAI__V a, GENAI__V *exponent) { /* a = ma
     }
     return r;
 }
+GENAI__WORD GENAI__V GENAI__K(quads)(const float *p, size_t step) { /* four floats at each of p, p+step, p+2*step, p+3*step */
+    GENAI__V r; int i;
+    for (i = 0; i < 16; i++) r.v[i] = p[(size_t)(i / 4) * step + (size_t)(i % 4)];
+    return r;
+}
+GENAI__WORD void GENAI__K(turn)(GENAI__V *a) { /* in each group of four lanes: the 4x4 matrix of a[0..3], transposed */
+    GENAI__V r[4]; int i, j;
+    for (j = 0; j < 4; j++) for (i = 0; i < 16; i++) r[j].v[i] = a[i % 4].v[i / 4 * 4 + j];
+    memcpy(a, r, sizeof r);
+}
 #undef GENAI__LANES
 #undef GENAI__WORD
 
@@ -10328,6 +10349,24 @@ GENAI__INLINE __m256 GENAI__K(split1)(__m256 a, __m256 *exponent) {
 }
 GENAI__PAIR(split, (GENAI__V a, GENAI__V *exponent), GENAI__K(split1)(a.a, &exponent->a), GENAI__K(split1)(a.b, &exponent->b))
 #undef GENAI__PAIR
+GENAI__INLINE __m256 GENAI__K(two)(const float *p, const float *q) { return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)), _mm_loadu_ps(q), 1); }
+GENAI__INLINE GENAI__V GENAI__K(quads)(const float *p, size_t step) {
+    GENAI__V r;
+    r.a = GENAI__K(two)(p, p + step);
+    r.b = GENAI__K(two)(p + 2 * step, p + 3 * step);
+    return r;
+}
+GENAI__INLINE void GENAI__K(turn1)(__m256 *a, __m256 *b, __m256 *c, __m256 *d) {
+    __m256 ab = _mm256_unpacklo_ps(*a, *b), AB = _mm256_unpackhi_ps(*a, *b), cd = _mm256_unpacklo_ps(*c, *d), CD = _mm256_unpackhi_ps(*c, *d);
+    *a = _mm256_shuffle_ps(ab, cd, 0x44);
+    *b = _mm256_shuffle_ps(ab, cd, 0xee);
+    *c = _mm256_shuffle_ps(AB, CD, 0x44);
+    *d = _mm256_shuffle_ps(AB, CD, 0xee);
+}
+GENAI__INLINE void GENAI__K(turn)(GENAI__V *v) {
+    GENAI__K(turn1)(&v[0].a, &v[1].a, &v[2].a, &v[3].a);
+    GENAI__K(turn1)(&v[0].b, &v[1].b, &v[2].b, &v[3].b);
+}
 
 #elif GENAI__PASS == 3 /* --- AVX-512F: one register --- */
 #define GENAI__SUFFIX _avx512
@@ -10366,6 +10405,21 @@ GENAI__INLINE GENAI__V GENAI__K(split)(GENAI__V a, GENAI__V *exponent) {
     *exponent = _mm512_maskz_cvtepi32_ps((__mmask16)-1, e);
     return _mm512_castsi512_ps(_mm512_sub_epi32(u, _mm512_maskz_slli_epi32((__mmask16)-1, e, 23)));
 }
+GENAI__INLINE GENAI__V GENAI__K(quads)(const float *p, size_t step) {
+    __m512 r = _mm512_maskz_broadcast_f32x4((__mmask16)-1, _mm_loadu_ps(p));
+    r = _mm512_mask_broadcast_f32x4(r, 0x00f0, _mm_loadu_ps(p + step));
+    r = _mm512_mask_broadcast_f32x4(r, 0x0f00, _mm_loadu_ps(p + 2 * step));
+    return _mm512_mask_broadcast_f32x4(r, 0xf000, _mm_loadu_ps(p + 3 * step));
+}
+GENAI__INLINE void GENAI__K(turn)(GENAI__V *v) {
+    const __mmask16 all = (__mmask16)-1; /* gcc 12 warns of the plain forms */
+    __m512 ab = _mm512_maskz_unpacklo_ps(all, v[0], v[1]), AB = _mm512_maskz_unpackhi_ps(all, v[0], v[1]);
+    __m512 cd = _mm512_maskz_unpacklo_ps(all, v[2], v[3]), CD = _mm512_maskz_unpackhi_ps(all, v[2], v[3]);
+    v[0] = _mm512_maskz_shuffle_ps(all, ab, cd, 0x44);
+    v[1] = _mm512_maskz_shuffle_ps(all, ab, cd, 0xee);
+    v[2] = _mm512_maskz_shuffle_ps(all, AB, CD, 0x44);
+    v[3] = _mm512_maskz_shuffle_ps(all, AB, CD, 0xee);
+}
 
 #elif GENAI__PASS == 4 /* --- NEON: four 4-lane registers --- */
 #define GENAI__SUFFIX _neon
@@ -10402,6 +10456,18 @@ GENAI__INLINE GENAI__V GENAI__K(split)(GENAI__V a, GENAI__V *exponent) {
         r.v[i] = vreinterpretq_f32_s32(vsubq_s32(u, vshlq_n_s32(e, 23)));
     }
     return r;
+}
+GENAI__QUAD(quads, (const float *p, size_t step), vld1q_f32(p + (size_t)i * step))
+GENAI__INLINE void GENAI__K(turn)(GENAI__V *v) {
+    int i;
+    GENAI__UNROLL for (i = 0; i < 4; i++) {
+        float32x4_t ab = vzip1q_f32(v[0].v[i], v[1].v[i]), AB = vzip2q_f32(v[0].v[i], v[1].v[i]);
+        float32x4_t cd = vzip1q_f32(v[2].v[i], v[3].v[i]), CD = vzip2q_f32(v[2].v[i], v[3].v[i]);
+        v[0].v[i] = vcombine_f32(vget_low_f32(ab), vget_low_f32(cd));
+        v[1].v[i] = vcombine_f32(vget_high_f32(ab), vget_high_f32(cd));
+        v[2].v[i] = vcombine_f32(vget_low_f32(AB), vget_low_f32(CD));
+        v[3].v[i] = vcombine_f32(vget_high_f32(AB), vget_high_f32(CD));
+    }
 }
 #undef GENAI__QUAD
 #endif
@@ -10761,6 +10827,29 @@ static void GENAI__K(winograd_taps)(size_t n, const float *m, size_t product, in
 }
 #undef GENAI__EVERY
 #undef GENAI__SIZES
+/* --- y[n][16] from x[16][n], as panels of the matrix product want it --- */
+static void GENAI__K(transpose)(size_t n, const float *x, size_t x_row, float *y) {
+    size_t   p = 0, i;
+    GENAI__V v[4];
+    for (; p + 4 <= n; p += 4, y += 64) {
+        GENAI__UNROLL for (i = 0; i < 4; i++) v[i] = GENAI__K(quads)(x + i * x_row + p, 4 * x_row);
+        GENAI__K(turn)(v);
+        GENAI__UNROLL for (i = 0; i < 4; i++) GENAI__V_STORE(y + i * 16, v[i]);
+    }
+    for (; p < n; p++, y += 16)
+        for (i = 0; i < 16; i++) y[i] = x[i * x_row + p];
+}
+
+static void GENAI__K(panels_of)(size_t rows, size_t n, const float *x, size_t x_row, float *y, size_t panel) {
+    size_t r, j;
+    for (r = 0; r < rows; r++, x += x_row, y += 16) { /* rows far apart: the processor doesn't foresee the next ones */
+        const float *ahead = r + 8 < rows ? x + 8 * x_row : x;
+        for (j = 0; j < n; j += 16) {
+            GENAI__PREFETCH(ahead + j);
+            GENAI__V_STORE(y + j / 16 * panel, GENAI__V_LOAD(x + j));
+        }
+    }
+}
 
 /* --- random: u, v become r cos(2 pi v), r sin(2 pi v) with r = sqrt(-2 log u) --- */
 static void GENAI__K(normal_pairs)(size_t n, float *u, float *v) {
@@ -10822,9 +10911,10 @@ static void GENAI__K(rmsprop)(size_t n, float *pp, const float *pg, float *pv, f
                                                  size_t b_panel, float *c, size_t c_row, int add) {                    \
         GENAI__W   s[ROWS][PANELS * GENAI__W_EACH], bv[PANELS * GENAI__W_EACH];                                                             \
         int r, j;                                                                                                      \
-        if (add) { GENAI__UNROLL for (r = 0; r < ROWS; r++) { GENAI__UNROLL for (j = 0; j < PANELS * GENAI__W_EACH; j++)      \
-            s[r][j] = GENAI__W_LOAD(c + (size_t)r * c_row + j * GENAI__W_LANES); } }                                                 \
-        else { GENAI__UNROLL for (r = 0; r < ROWS; r++) { GENAI__UNROLL for (j = 0; j < PANELS * GENAI__W_EACH; j++) s[r][j] = GENAI__W_SET(0.0f); } } \
+        if (add) { GENAI__UNROLL for (r = 0; r < ROWS; r++, c += c_row) { GENAI__UNROLL for (j = 0; j < PANELS * GENAI__W_EACH; j++) \
+            s[r][j] = GENAI__W_LOAD(c + j * GENAI__W_LANES); } c -= ROWS * c_row; }                                    \
+        else { GENAI__UNROLL for (r = 0; r < ROWS; r++) { GENAI__UNROLL for (j = 0; j < PANELS * GENAI__W_EACH; j++) s[r][j] = GENAI__W_SET(0.0f); } \
+            GENAI__UNROLL for (r = 0; r < ROWS; r++, c += c_row) { GENAI__UNROLL for (j = 0; j < PANELS; j++) GENAI__PREFETCH_WRITE(c + j * 16); } c -= ROWS * c_row; } \
         for (; k; k--, a += a_col, b += b_row) {                                                                       \
             GENAI__UNROLL for (j = 0; j < PANELS * GENAI__W_EACH; j++) bv[j] = GENAI__W_LOAD(b + (size_t)(j / GENAI__W_EACH) * b_panel + j % GENAI__W_EACH * GENAI__W_LANES); \
             GENAI__UNROLL for (r = 0; r < ROWS; r++) {                                                                 \
@@ -10832,8 +10922,8 @@ static void GENAI__K(rmsprop)(size_t n, float *pp, const float *pg, float *pv, f
                 GENAI__UNROLL for (j = 0; j < PANELS * GENAI__W_EACH; j++) s[r][j] = GENAI__W_FMA(av, bv[j], s[r][j]);               \
             }                                                                                                          \
         }                                                                                                              \
-        GENAI__UNROLL for (r = 0; r < ROWS; r++) { GENAI__UNROLL for (j = 0; j < PANELS * GENAI__W_EACH; j++)                 \
-            GENAI__W_STORE(c + (size_t)r * c_row + j * GENAI__W_LANES, s[r][j]); }                                                   \
+        GENAI__UNROLL for (r = 0; r < ROWS; r++, c += c_row) { GENAI__UNROLL for (j = 0; j < PANELS * GENAI__W_EACH; j++)     \
+            GENAI__W_STORE(c + j * GENAI__W_LANES, s[r][j]); }                                                         \
     }
 GENAI__TILE(4, 1)
 GENAI__TILE(2, 1)
@@ -10869,7 +10959,8 @@ static const genai__kernels GENAI__K(kernels) = {
 #undef GENAI__X
     GENAI__K(sum), GENAI__K(sum_squares), GENAI__K(maximum), GENAI__K(add_to), GENAI__K(lerp), GENAI__K(column_sums),
     GENAI__K(column_squares), GENAI__K(column_affine), GENAI__K(column_products), GENAI__K(column_combine), GENAI__K(winograd_windows),
-    GENAI__K(winograd_gradients), GENAI__K(winograd_weights), GENAI__K(winograd_outputs), GENAI__K(winograd_taps), GENAI__K(normal_pairs),
+    GENAI__K(winograd_gradients), GENAI__K(winograd_weights), GENAI__K(winograd_outputs), GENAI__K(winograd_taps), GENAI__K(transpose),
+    GENAI__K(panels_of), GENAI__K(normal_pairs),
     GENAI__K(adam), GENAI__K(sgd), GENAI__K(rmsprop)};
 
 #undef GENAI__V
