@@ -2018,6 +2018,15 @@ typedef struct genai__windows { /* rows: the pixels [n, rows, columns]; columns:
     int          to_h, to_w, first_h, first_w, step_h, step_w, to_c, tap_h, tap_w, weights_kw;
 } genai__windows;
 
+/* Short runs are copied here: a call would cost more than the copy. */
+GENAI__INLINE void genai__copy_run(float *to, const float *from, size_t n) {
+    if (n > 32) memcpy(to, from, n * sizeof *to);
+    else {
+        for (; n >= 4; n -= 4, to += 4, from += 4) memcpy(to, from, 4 * sizeof *to);
+        for (; n; n--) *to++ = *from++;
+    }
+}
+
 /* genai__pack: windows of pixels i.., values p.. */
 static void genai__pack_windows(const void *source, size_t i, size_t rows, size_t p, size_t depth, float *to) {
     const genai__windows *s = (const genai__windows *)source;
@@ -2037,7 +2046,7 @@ static void genai__pack_windows(const void *source, size_t i, size_t rows, size_
                 const float *line = s->x + ((image * (size_t)s->h + (size_t)y) * (size_t)s->w + (size_t)(x + outside_left)) * (size_t)s->c;
                 size_t       a = from < low ? genai__smaller(low, end) : from, b = end > high ? (high > a ? high : a) : end;
                 if (a > from) memset(to, 0, (a - from) * sizeof *to);
-                if (b > a) memcpy(to + (a - from), line + (a - low), (b - a) * sizeof *to);
+                if (b > a) genai__copy_run(to + (a - from), line + (a - low), b - a);
                 if (end > b) memset(to + (b - from), 0, (end - b) * sizeof *to);
             }
             to += count;
@@ -2513,10 +2522,95 @@ static int genai__winograd_phases(genai__winograd_job *job, const genai__conv *v
     return job->parts > 0;
 }
 
+/* --- input gradients to few channels, such as the last layer of a generator ---
+ * Columns of 16 would be wasted on 1 to 4 channels. But each pixel of dy gives kh rows of kw*c values that lie side by side
+ * in dx: one product [pixels of dy, m] [m, kh*kw*c] fills all columns, and its rows are added where they belong. A task does
+ * a strip of dx rows; the few rows of dy that two strips need are multiplied twice. */
+#define GENAI__FEW 8 /* channels */
+#define GENAI__FEW_ROWS 32
+
+typedef struct genai__few {
+    const genai__conv *v;
+    genai__gemm        g;    /* B: the weights, [m][kh*kw*c] */
+    const float       *bias;
+    float             *dx;
+    size_t             strips, rows; /* of dx, in an image and in a strip */
+} genai__few;
+
+/* Pixels of dy that `rows` rows of dx can see, at most. */
+static size_t genai__few_pixels(const genai__conv *v, size_t rows) {
+    return (rows + (size_t)v->kh - 2) / (size_t)v->stride_h + 1 < (size_t)v->oh ? ((rows + (size_t)v->kh - 2) / (size_t)v->stride_h + 1) * (size_t)v->ow : (size_t)v->oh * (size_t)v->ow;
+}
+
+static void genai__few_task(void *arg, int index) {
+    const genai__few  *s = (const genai__few *)arg;
+    const genai__conv *v = s->v;
+    genai_ctx         *ctx = s->g.ctx;
+    size_t             image = (size_t)index / s->strips, c = (size_t)v->c, run = (size_t)v->kw * c, width = genai__round16(s->g.n), m = s->g.k, p, depth, i, j;
+    int                from = (int)((size_t)index % s->strips * s->rows), to = (int)genai__smaller((size_t)from + s->rows, (size_t)v->h), y, x, oh;
+    int                first = (from + v->top - v->kh + v->stride_h) / v->stride_h, end = (to - 1 + v->top) / v->stride_h + 1; /* rows of dy */
+    int                slot = genai__slot_take(ctx);
+    float             *line = ctx->slots + (size_t)slot * GENAI__SLOT, *product = line + (size_t)(v->ow * v->stride_w) * c + run;
+    if (from + v->top - v->kh + 1 <= 0) first = 0;
+    if (end > v->oh) end = v->oh;
+    if (end > first)
+        for (p = 0; p < m; p += depth) {
+            depth = genai__smaller(GENAI__BLOCK_DEPTH, m - p);
+            genai__block_tiles(ctx->kernels, (size_t)(end - first) * (size_t)v->ow, s->g.n, depth,
+                               s->g.a + (image * (size_t)v->oh + (size_t)first) * (size_t)v->ow * m + p, m, 1, s->g.packed + p * 16, 16, m * 16, product, width, p > 0);
+        }
+    for (y = from; y < to; y++) {
+        float *out = s->dx + (image * (size_t)v->h + (size_t)y) * (size_t)v->w * c;
+        memset(line, 0, ((size_t)(v->ow * v->stride_w) * c + run) * sizeof *line);
+        for (oh = first; oh < end; oh++) {
+            int          kh = y + v->top - oh * v->stride_h;
+            const float *values = product + (size_t)(oh - first) * (size_t)v->ow * width + (size_t)kh * run;
+            if (kh < 0 || kh >= v->kh) continue;
+            for (x = 0; x < v->ow; x++, values += width) {
+                float *place = line + (size_t)(x * v->stride_w) * c;
+                for (i = 0; i < run; i++) place[i] += values[i];
+            }
+        }
+        for (x = 0; x < v->w; x++, out += c)
+            for (j = 0; j < c; j++) out[j] = (x + v->left < v->ow * v->stride_w + v->kw ? line[(size_t)(x + v->left) * c + j] : 0.0f) + (s->bias ? s->bias[j] : 0.0f);
+    }
+    genai__slot_give(ctx, slot);
+}
+
+/* False: not for this shape. */
+static int genai__few_pays(const genai__conv *v, genai__few *s) {
+    size_t width = genai__round16((size_t)v->kh * (size_t)v->kw * (size_t)v->c), line = ((size_t)v->ow * (size_t)v->stride_w + (size_t)v->kw) * (size_t)v->c;
+    memset(s, 0, sizeof *s);
+    s->v = v;
+    for (s->rows = GENAI__FEW_ROWS; s->rows > 1 && genai__few_pixels(v, s->rows) * width + line > GENAI__SLOT; s->rows /= 2) {}
+    s->strips = ((size_t)v->h + s->rows - 1) / s->rows;
+    return v->c <= GENAI__FEW && v->kh * v->kw > 1 && genai__few_pixels(v, s->rows) * width + line <= GENAI__SLOT && (size_t)v->n * s->strips <= GENAI__MAX_TASKS;
+}
+
+static genai_result genai__few_run(genai_ctx *ctx, genai__few *s, const float *dy, const float *w, const float *bias, float *dx) {
+    const genai__conv *v = s->v;
+    s->bias = bias;
+    s->dx = dx;
+    s->g.ctx = ctx;
+    s->g.k = (size_t)v->m;
+    s->g.n = (size_t)v->kh * (size_t)v->kw * (size_t)v->c;
+    s->g.a = dy;
+    s->g.b = w;
+    s->g.b_row = 1;
+    s->g.b_col = s->g.k;
+    s->g.packed = genai__workspace(ctx, genai__round16(s->g.n) * s->g.k);
+    if (!s->g.packed) return GENAI_ERROR_MEMORY;
+    genai__gemm_pack(&s->g, 0, s->g.n, 0, s->g.k, s->g.packed, s->g.k * 16);
+    genai__parallel(ctx, (int)((size_t)v->n * s->strips), genai__few_task, s);
+    return GENAI_OK;
+}
+
 /* dx (+ bias, when it serves as a transposed convolution) from dy and w */
 static genai_result genai__conv_input(genai_ctx *ctx, const genai__conv *v, const float *dy, const float *w, const float *bias, float *dx) {
     genai__winograd_job job;
+    genai__few          few;
     int                 phase_h, phase_w;
+    if (genai__few_pays(v, &few)) return genai__few_run(ctx, &few, dy, w, bias, dx);
     if (genai__winograd_phases(&job, v)) {
         for (phase_h = 0; phase_h < job.parts; phase_h++) {
             job.part[phase_h].x = dy;
