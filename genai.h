@@ -2030,31 +2030,34 @@ GENAI__INLINE void genai__copy_run(float *to, const float *from, size_t n) {
 /* genai__pack: windows of pixels i.., values p.. */
 static void genai__pack_windows(const void *source, size_t i, size_t rows, size_t p, size_t depth, float *to) {
     const genai__windows *s = (const genai__windows *)source;
-    size_t                run = (size_t)s->kw * (size_t)s->c; /* contiguous in x, one row of the window */
-    size_t                first = p / run, offset = p % run;
+    size_t                c = (size_t)s->c, line = (size_t)s->w * c, run = (size_t)s->kw * c; /* run: contiguous in x, one row of the window */
+    int                   first = (int)(p / run), whole = !p && depth == (size_t)s->kh * run;
     int                   column = (int)(i % (size_t)s->columns), row = (int)(i / (size_t)s->columns % (size_t)s->rows);
-    size_t                image = i / (size_t)s->columns / (size_t)s->rows;
+    const float          *image = s->x + i / (size_t)s->columns / (size_t)s->rows * (size_t)s->h * line, *from;
     for (; rows; rows--) {
-        int    y = row * s->stride_h - s->top + (int)first, x = column * s->stride_w - s->left;
-        int    outside_left = x < 0 ? -x : 0, inside = s->w - x;
-        size_t low = genai__smaller((size_t)outside_left * (size_t)s->c, run), high = 0, from = offset, left = depth;
-        if (inside > 0) high = genai__smaller((size_t)inside * (size_t)s->c, run);
-        for (; left; y++, from = 0) {
-            size_t count = genai__smaller(run - from, left), end = from + count;
-            if (y < 0 || y >= s->h || high <= low) memset(to, 0, count * sizeof *to);
-            else {
-                const float *line = s->x + ((image * (size_t)s->h + (size_t)y) * (size_t)s->w + (size_t)(x + outside_left)) * (size_t)s->c;
-                size_t       a = from < low ? genai__smaller(low, end) : from, b = end > high ? (high > a ? high : a) : end;
-                if (a > from) memset(to, 0, (a - from) * sizeof *to);
-                if (b > a) genai__copy_run(to + (a - from), line + (a - low), b - a);
-                if (end > b) memset(to + (b - from), 0, (end - b) * sizeof *to);
+        int    y = row * s->stride_h - s->top + first, x = column * s->stride_w - s->left;
+        size_t low = x < 0 ? genai__smaller((size_t)-x * c, run) : 0, high = x < s->w ? genai__smaller((size_t)(s->w - x) * c, run) : 0; /* of a run, inside */
+        from = x < 0 ? image : image + (size_t)x * c;
+        if (whole && high > low) { /* the common case of few channels */
+            int top = y < 0 ? -y : 0, bottom = s->h - y < s->kh ? s->h - y : s->kh;
+            if (bottom - top < s->kh || high - low < run) memset(to, 0, depth * sizeof *to);
+            for (from += (size_t)(y + top) * line; top < bottom; top++, from += line) genai__copy_run(to + (size_t)top * run + low, from, high - low);
+            to += depth;
+        } else {
+            size_t start = p % run, left = depth, count, end, a, b;
+            for (; left; y++, start = 0, left -= count, to += count) {
+                count = genai__smaller(run - start, left);
+                end = start + count;
+                a = genai__smaller(low > start ? low : start, end);
+                b = y < 0 || y >= s->h || high <= a ? a : genai__smaller(high, end);
+                if (a > start) memset(to, 0, (a - start) * sizeof *to);
+                if (b > a) genai__copy_run(to + (a - start), from + (size_t)y * line + (a - low), b - a);
+                if (end > b) memset(to + (b - start), 0, (end - b) * sizeof *to);
             }
-            to += count;
-            left -= count;
         }
         if (++column == s->columns) {
             column = 0;
-            if (++row == s->rows) { row = 0; image++; }
+            if (++row == s->rows) { row = 0; image += (size_t)s->h * line; }
         }
     }
 }
