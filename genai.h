@@ -570,6 +570,8 @@ GENAI_API genai_result  genai_backward(genai_tensor *loss);
  * of ops that required gradients when y was made (else: ARGUMENT). With create_graph the gradients can be differentiated again (critics: dense, conv, activations, layer and
  * instance norm, reshape, sum, mean). Leaves' grad is not touched. */
 GENAI_API genai_result  genai_grad(genai_tensor *y, int n, genai_tensor **x, genai_tensor **dx, int create_graph);
+/* The same from a gradient dy of y's shape that came from elsewhere: dx[i] = d (sum of dy*y) / d x[i]. SHAPE: it has another. */
+GENAI_API genai_result  genai_grad_from(genai_tensor *y, genai_tensor *dy, int n, genai_tensor **x, genai_tensor **dx, int create_graph);
 
 /* --- elementwise ops: shapes broadcast as in NumPy --- */
 GENAI_API genai_tensor *genai_add(genai_tensor *a, genai_tensor *b);
@@ -1736,6 +1738,7 @@ static void genai__uniform(genai_ctx *ctx, uint32_t stream, uint64_t step, uint3
 GENAI_API genai_ctx *genai_ctx_create(const genai_ctx_desc *desc) {
     genai_ctx_desc d;
     genai_ctx     *ctx;
+    char           text[128];
     if (desc) d = *desc;
     else memset(&d, 0, sizeof d);
     if (!d.allocator.alloc || !d.allocator.free) {
@@ -1744,11 +1747,11 @@ GENAI_API genai_ctx *genai_ctx_create(const genai_ctx_desc *desc) {
     }
     if (!d.io.open) d.io = genai__default_io();
     if (d.threads < 0 || d.threads > GENAI__MAX_THREADS) {
-        genai__log_to(&d, GENAI_LOG_ERROR, "the number of threads must be 0 (one per core) or 1 to 256");
+        snprintf(text, sizeof text, "threads is %d, but must be 0 (one per core) or 1 to %d", d.threads, GENAI__MAX_THREADS);
+        genai__log_to(&d, GENAI_LOG_ERROR, text);
         return NULL;
     }
     if (!genai__choose_kernels(d.isa)) {
-        char text[128];
         snprintf(text, sizeof text, "this processor or build hasn't got the instruction set %s", genai_isa_name(d.isa));
         genai__log_to(&d, GENAI_LOG_ERROR, text);
         return NULL;
@@ -2457,16 +2460,18 @@ static void genai__mark_wanted(genai_tensor *y, int leaves) {
     }
 }
 
-/* Leaves dy/dt in t->pending of every wanted leaf and target; other pending fields are NULL afterwards. */
-static genai_result genai__differentiate(genai_tensor *y, int leaves) {
+/* Leaves dy/dt in t->pending of every wanted leaf and target; other pending fields are NULL afterwards. seed: what y's own
+ * gradient is; NULL: ones. */
+static genai_result genai__differentiate(genai_tensor *y, genai_tensor *seed, int leaves) {
     genai_ctx    *ctx = y->ctx;
     genai_result  result = GENAI_OK;
     genai_tensor *t, *dx[3];
+    size_t        k;
     int           i;
     genai__mark_wanted(y, leaves);
-    y->pending = genai_tensor_of(ctx, y->ndim, y->dim, NULL);
+    y->pending = seed ? seed : genai_tensor_of(ctx, y->ndim, y->dim, NULL);
     if (!y->pending) return ctx->result;
-    for (i = 0; (size_t)i < y->count; i++) y->pending->data[i] = 1.0f;
+    for (k = 0; !seed && k < y->count; k++) y->pending->data[k] = 1.0f;
     for (t = y; t; t = t->previous) {
         genai_tensor *dy = t->pending;
         if (!dy || !t->op) continue;
@@ -2513,7 +2518,7 @@ GENAI_API genai_result genai_backward(genai_tensor *loss) {
     if (!loss->requires_grad) return genai__fail(loss->ctx, GENAI_ERROR_ARGUMENT, "genai_backward: the loss depends on nothing that requires a gradient");
     before = genai_recording(loss->ctx, 0);
     mode = genai__fp_enter();
-    result = genai__differentiate(loss, 1);
+    result = genai__differentiate(loss, NULL, 1);
     genai_recording(loss->ctx, before);
     if (!loss->op && loss->requires_grad && !result) result = genai__collect(loss);
     for (t = loss; t; t = t->previous)
@@ -2526,7 +2531,7 @@ GENAI_API genai_result genai_backward(genai_tensor *loss) {
     return result;
 }
 
-GENAI_API genai_result genai_grad(genai_tensor *y, int n, genai_tensor **x, genai_tensor **dx, int create_graph) {
+static genai_result genai__grad(genai_tensor *y, genai_tensor *dy, int n, genai_tensor **x, genai_tensor **dx, int create_graph) {
     genai_result result;
     uint64_t     mode;
     int          i, before;
@@ -2540,7 +2545,7 @@ GENAI_API genai_result genai_grad(genai_tensor *y, int n, genai_tensor **x, gena
     for (i = 0; i < n; i++) x[i]->flags |= GENAI__TARGET;
     before = genai_recording(y->ctx, create_graph);
     mode = genai__fp_enter();
-    result = genai__differentiate(y, 0);
+    result = genai__differentiate(y, dy, 0);
     genai__fp_leave(mode);
     for (i = 0; i < n; i++) x[i]->flags &= ~(unsigned)GENAI__TARGET;
     for (i = 0; i < n && !result; i++) {
@@ -2551,6 +2556,16 @@ GENAI_API genai_result genai_grad(genai_tensor *y, int n, genai_tensor **x, gena
     y->pending = NULL;
     genai_recording(y->ctx, before);
     return result;
+}
+GENAI_API genai_result genai_grad(genai_tensor *y, int n, genai_tensor **x, genai_tensor **dx, int create_graph) {
+    return genai__grad(y, NULL, n, x, dx, create_graph);
+}
+GENAI_API genai_result genai_grad_from(genai_tensor *y, genai_tensor *dy, int n, genai_tensor **x, genai_tensor **dx, int create_graph) {
+    char ty[64], td[64];
+    if (!y || !dy) return GENAI_ERROR_ARGUMENT;
+    if (!genai__same_shape(y, dy))
+        return genai__fail(y->ctx, GENAI_ERROR_SHAPE, "genai_grad_from: y %s and dy %s differ in shape", genai__shape_text(y, ty), genai__shape_text(dy, td));
+    return genai__grad(y, dy, n, x, dx, create_graph);
 }
 
 /* ====================================================================================================================

@@ -272,7 +272,7 @@ static void trace(void *user, const genai_work *w) {
     profile *p = (profile *)user;
     double   t = now(), took;
     char     name[80];
-    int      i;
+    int      i, apart_from_it;
     if (!p->on) return;
     if (!w->ended) {
         if (p->depth < MOST_DEPTH) {
@@ -287,8 +287,9 @@ static void trace(void *user, const genai_work *w) {
     if (--p->depth >= MOST_DEPTH) return;
     took = t - p->open[p->depth].start;
     if (p->depth) p->open[p->depth - 1].inside += took;
-    snprintf(name, sizeof name, "%.40s%s%s%.20s", p->open[0].name, p->open[0].backward ? " backward" : "", p->depth && w->flops > 0 ? ": " : "",
-             p->depth && w->flops > 0 ? w->name : "");
+    apart_from_it = p->depth && w->flops > 0;
+    snprintf(name, sizeof name, "%.40s%s%s%.20s", p->open[0].name, p->open[0].backward ? " backward" : "", apart_from_it ? ": " : "",
+             apart_from_it ? w->name : "");
     for (i = 0; i < p->pieces && strcmp(p->piece[i].name, name); i++) {}
     if (i == MOST_PIECES) return;
     if (i == p->pieces) {
@@ -299,7 +300,7 @@ static void trace(void *user, const genai_work *w) {
     p->piece[i].seconds += took - p->open[p->depth].inside;
     p->piece[i].flops += w->flops;
     p->piece[i].bytes += w->bytes;
-    p->piece[i].calls += !p->depth || w->flops > 0;
+    p->piece[i].calls += !p->depth || apart_from_it;
 }
 
 static int by_share(const void *a, const void *b) {
@@ -437,7 +438,10 @@ static void json_close(bench *b, const char *bracket) {
     b->started = 1;
 }
 
-static double percent(const bench *b, double flops, double seconds) { return 100 * flops / seconds / (b->top * b->threads); }
+/* Of the peak of as many cores as there are threads, or as there are at all. */
+static double percent(const bench *b, double flops, double seconds) {
+    return 100 * flops / seconds / (b->top * (b->threads < cores() ? b->threads : cores()));
+}
 
 static void json_figures(bench *b, const char *name, const figures *f) {
     json_open(b, name, "{");
@@ -499,11 +503,13 @@ static genai_tensor *tensor(genai_ctx *ctx, int ndim, int d0, int d1, int d2, in
     return t;
 }
 
+static int batch_of(const bench *b, int usual) { return b->a->batch ? (int)b->a->batch : usual; }
+
 #define MOST_VALUES 268435456.0 /* of one array here: a gigabyte */
 
 typedef struct job { /* what is timed: a product, or a convolution and its gradients */
     genai_ctx      *ctx;
-    genai_tensor   *x, *w, *bias, *sum; /* sum: of the result, where the gradients of a finished forward pass are timed */
+    genai_tensor   *x, *w, *bias, *y, *dy; /* y: where a gradient of a finished forward pass is timed */
     int             transpose_x, transpose_w, transposed;
     genai_conv_desc conv;
     size_t          mark;
@@ -582,20 +588,25 @@ static int parse_product(const char *text, product *p) {
     return (n == 3 || n == 5) && (a == 'n' || a == 't') && (b == 'n' || b == 't') && p->m > 0 && p->n > 0 && p->k > 0;
 }
 
-static int bench_gemm(bench *b) {
-    const tool_args *a = b->a;
-    int              status = TOOL_DONE;
-    say(b, "gemm: C[m,n] = A[m,k] B[k,n], t where a factor is stored transposed; best of rounds of 50 ms, then the median\n");
+static int check_gemm(const tool_args *a) {
     for (int i = 1; i < a->operands; i++) {
         product p;
         if (!parse_product(a->operand[i], &p))
             return tool_usage(a, "'%s' is no shape of a matrix product such as 512x512x512 or 64x128x784nt", a->operand[i]);
         if ((double)p.m * p.n > MOST_VALUES || (double)p.m * p.k > MOST_VALUES || (double)p.k * p.n > MOST_VALUES)
             return tool_usage(a, "a matrix of %s has more than %.0f values, the most that are measured", a->operand[i], MOST_VALUES);
-        status = gemm_line(b, &p);
-        if (status) return status;
     }
-    for (size_t i = 0; a->operands < 2 && i < sizeof products / sizeof products[0] && !status; i++) status = gemm_line(b, &products[i]);
+    return TOOL_DONE;
+}
+
+static int bench_gemm(bench *b) {
+    int status = TOOL_DONE, named = b->a->operands > 1 ? b->a->operands - 1 : 0;
+    say(b, "gemm: C[m,n] = A[m,k] B[k,n], t where a factor is stored transposed; best of rounds of 50 ms, then the median\n");
+    for (int i = 0; i < (named ? named : (int)(sizeof products / sizeof products[0])) && !status; i++) {
+        product p = products[named ? 0 : i];
+        if (named) parse_product(b->a->operand[i + 1], &p);
+        status = gemm_line(b, &p);
+    }
     return status;
 }
 
@@ -620,7 +631,7 @@ static int run_forward(void *arg) {
 static int run_gradient(void *arg) { /* of the one that requires it */
     job          *j = (job *)arg;
     genai_tensor *leaf = j->x->requires_grad ? j->x : j->w, *gradient;
-    genai_grad(j->sum, 1, &leaf, &gradient, 0);
+    genai_grad_from(j->y, j->dy, 1, &leaf, &gradient, 0);
     return job_end(j);
 }
 static int run_all(void *arg) {
@@ -629,7 +640,7 @@ static int run_all(void *arg) {
     leaf[0] = j->x;
     leaf[1] = j->w;
     leaf[2] = j->bias;
-    genai_grad(genai_sum(forward(j), 0), 3, leaf, gradient, 0);
+    genai_grad_from(forward(j), j->dy, 3, leaf, gradient, 0);
     return job_end(j);
 }
 
@@ -637,7 +648,8 @@ enum { FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT, FORWARD_BACKWARD };
 
 static int conv_job(const bench *b, const void *arg, results *r) {
     const layer *l = (const layer *)arg;
-    int          n = b->a->batch ? (int)b->a->batch : 64, status, places = l->transposed ? l->size : (l->size + 2 * l->pad - l->k) / l->stride + 1;
+    int          n = batch_of(b, 64), status, shrunk = (l->size + 2 * l->pad - l->k) / l->stride + 1;
+    int          places = l->transposed ? l->size : shrunk, out = l->transposed ? l->size * l->stride : shrunk;
     double       flops = 2.0 * n * places * places * l->in * l->out * l->k * l->k;
     job          j;
     memset(&j, 0, sizeof j);
@@ -645,20 +657,22 @@ static int conv_job(const bench *b, const void *arg, results *r) {
     j.transposed = l->transposed;
     j.conv.stride_h = j.conv.stride_w = l->stride;
     j.conv.pad_h = j.conv.pad_w = l->pad;
-    if (l->transposed) j.conv.output_h = j.conv.output_w = l->size * l->stride;
+    if (l->transposed) j.conv.output_h = j.conv.output_w = out;
     j.x = tensor(j.ctx, 4, n, l->size, l->size, l->in);
     j.w = l->transposed ? tensor(j.ctx, 4, l->k, l->k, l->out, l->in) : tensor(j.ctx, 4, l->k, l->k, l->in, l->out);
     j.bias = tensor(j.ctx, 1, l->out, 1, 1, 1);
-    status = j.x && j.w && j.bias ? TOOL_DONE : TOOL_FAILED;
+    j.dy = tensor(j.ctx, 4, n, out, out, l->out);
+    status = j.x && j.w && j.bias && j.dy ? TOOL_DONE : TOOL_FAILED;
     for (int what = 0; what < 4 && !status; what++) {
         j.x->requires_grad = what == INPUT_GRADIENT || what == FORWARD_BACKWARD;
         j.w->requires_grad = what == WEIGHT_GRADIENT || what == FORWARD_BACKWARD;
         j.bias->requires_grad = what == FORWARD_BACKWARD;
         genai_recording(j.ctx, what != FORWARD);
-        if (what == INPUT_GRADIENT || what == WEIGHT_GRADIENT) j.sum = genai_sum(forward(&j), 0);
+        if (what == INPUT_GRADIENT || what == WEIGHT_GRADIENT) j.y = forward(&j);
         j.mark = genai_tape_mark(j.ctx);
         r->f[what].flops = what == FORWARD_BACKWARD ? 3 * flops : flops;
-        status = measure(what == FORWARD ? run_forward : what == FORWARD_BACKWARD ? run_all : run_gradient, &j, b->seconds, 0, b->least, &r->f[what]);
+        status = measure(what == FORWARD ? run_forward : what == FORWARD_BACKWARD ? run_all : run_gradient, &j, b->seconds, 0, b->least,
+                         &r->f[what]);
         j.mark = 0;
         genai_tape_release(j.ctx, 0);
     }
@@ -671,7 +685,8 @@ static int conv_line(bench *b, const layer *l) {
     results                  r;
     char                     text[64];
     int                      status;
-    snprintf(text, sizeof text, "%s %3d -> %3d k%d s%d %2dx%-2d", l->transposed ? "convt" : "conv ", l->in, l->out, l->k, l->stride, l->size, l->size);
+    snprintf(text, sizeof text, "%s %3d -> %3d k%d s%d %2dx%-2d", l->transposed ? "convt" : "conv ", l->in, l->out, l->k, l->stride, l->size,
+             l->size);
     progress("%s", text);
     status = apart(b, conv_job, l, &r);
     progress(NULL);
@@ -694,13 +709,18 @@ static int conv_line(bench *b, const layer *l) {
     return TOOL_DONE;
 }
 
-static int bench_conv(bench *b) {
-    const tool_args *a = b->a;
-    int              status = TOOL_DONE;
+static int check_conv(const tool_args *a) {
     if (a->operands > 1) return tool_usage(a, "bench conv doesn't take '%s'", a->operand[1]);
     if ((double)a->batch * 65536 > MOST_VALUES) /* the largest here is 32x32x64 */
-        return tool_usage(a, "bench conv takes a --batch of at most %.0f, so that no array has more than %.0f values", MOST_VALUES / 65536, MOST_VALUES);
-    say(b, "conv: batch %ld, with bias; best run in GFLOP/s (nominal: above 100 %% where an algorithm needs fewer multiplications)\n", a->batch ? a->batch : 64);
+        return tool_usage(a, "bench conv takes a --batch of at most %.0f, so that no array has more than %.0f values", MOST_VALUES / 65536,
+                          MOST_VALUES);
+    return TOOL_DONE;
+}
+
+static int bench_conv(bench *b) {
+    int status = TOOL_DONE;
+    say(b, "conv: batch %d, with bias; best run, GFLOP/s and %% of peak, of nominal FLOPs: above 100 %% where fewer multiplications do\n",
+        batch_of(b, 64));
     say(b, "%-27s %9s %7s %17s %17s %17s\n", "", "forward", "", "input gradient ", "weight gradient ", "forward + both ");
     for (size_t i = 0; i < sizeof layers / sizeof layers[0] && !status; i++) status = conv_line(b, &layers[i]);
     return status;
@@ -735,7 +755,13 @@ typedef struct run { /* of a model; width 0: the preset's size */
 
 static int run_model(void *arg) {
     run *j = (run *)arg;
-    return j->sampling ? genai_model_decode(j->model, j->batch, j->latents, j->images) : genai_model_step(j->model, j->batch, j->images, NULL);
+    if (j->sampling) return genai_model_decode(j->model, j->batch, j->latents, j->images);
+    return genai_model_step(j->model, j->batch, j->images, NULL);
+}
+
+static int too_many(long n, long width, long height, long channels) {
+    if ((double)n * (double)width * (double)height * (double)channels <= MOST_VALUES) return TOOL_DONE;
+    return tool_fail("%ld images %ldx%ldx%ld have more than %.0f values, the most that are measured", n, width, height, channels, MOST_VALUES);
 }
 
 static int model_job(const bench *b, const void *arg, results *r) {
@@ -750,6 +776,7 @@ static int model_job(const bench *b, const void *arg, results *r) {
     allocator.alloc = meter_alloc;
     allocator.free = meter_free;
     allocator.user = &memory;
+    if (too_many(j.batch, j.width, j.height, j.channels ? j.channels : 1)) return TOOL_FAILED; /* before a net of that size is made */
     ctx = make_ctx(b, &allocator, &r->profile);
     memset(&desc, 0, sizeof desc);
     desc.preset = j.preset->name;
@@ -760,10 +787,7 @@ static int model_job(const bench *b, const void *arg, results *r) {
     if (!j.model) goto done;
     desc = genai_model_resolved(j.model);
     pixels = (double)j.batch * desc.width * desc.height * desc.channels;
-    if (pixels > MOST_VALUES) {
-        tool_fail("%d images %dx%dx%d have more than %.0f values, the most that are measured", j.batch, desc.width, desc.height, desc.channels, MOST_VALUES);
-        goto done;
-    }
+    if (too_many(j.batch, desc.width, desc.height, desc.channels)) goto done;
     j.images = (float *)malloc((size_t)pixels * sizeof(float));
     j.latents = (float *)malloc((size_t)j.batch * (size_t)desc.latent * sizeof(float));
     if (!j.images || !j.latents) {
@@ -803,7 +827,8 @@ static void say_profile(const bench *b, const profile *p) {
         rest -= e->seconds;
         if (product) products += e->seconds;
         if (count > 0) snprintf(text, sizeof text, "%8.1f %s", rate, product ? "GFLOP/s" : "GB/s");
-        say(b, "  %5.1f %% %7.3f %6.1f %-17s %s\n", 100 * e->seconds / p->seconds, e->seconds * ms, (double)e->calls / (double)p->runs, text, e->name);
+        say(b, "  %5.1f %% %7.3f %6.1f %-17s %s\n", 100 * e->seconds / p->seconds, e->seconds * ms, (double)e->calls / (double)p->runs, text,
+            e->name);
     }
     say(b, "  %5.1f %% %7.3f %24s between the ops\n", 100 * rest / p->seconds, rest * ms, "");
     say(b, "  100.0 %% %7.3f        %8.1f GFLOP/s  in all; %.1f %% are neither matrix product nor convolution\n", p->seconds * ms,
@@ -855,12 +880,12 @@ static int model_line(bench *b, const genai_preset *preset, int n, int sampling)
     status = model_measure(b, &j, &r);
     if (status) return status;
     say(b, "%-14s batch %d threads %d %.1f img/s ", preset->name, n, b->threads, n / f->median);
-    if (sampling) say(b, "median %.1f us min %.1f us ", 1e6 * f->median, 1e6 * f->best);
-    else say(b, "%.3f ms/step ", 1e3 * f->median);
-    say(b, "peak %s", mebibytes(f->resident, text));
-    if (!sampling) say(b, " (mean %.3f best %.3f ms", 1e3 * f->mean, 1e3 * f->best);
-    say(b, "%s %.1f %% of peak, library %s, %ld allocations in %ld runs)\n", sampling ? " (" : ",", percent(b, f->flops, f->median),
-        mebibytes(f->held, text), f->allocations, f->rounds);
+    if (sampling) say(b, "median %.1f us min %.1f us", 1e6 * f->median, 1e6 * f->best);
+    else say(b, "%.3f ms/step", 1e3 * f->median);
+    say(b, " peak %s (", mebibytes(f->resident, text));
+    if (!sampling) say(b, "mean %.3f best %.3f ms, ", 1e3 * f->mean, 1e3 * f->best);
+    say(b, "%.1f %% of peak, library %s, %ld allocations in %ld runs)\n", percent(b, f->flops, f->median), mebibytes(f->held, text),
+        f->allocations, f->rounds);
     if (b->a->profile) say_profile(b, &r.profile);
     return TOOL_DONE;
 }
@@ -872,9 +897,16 @@ static int bench_models(bench *b, int sampling) {
     for (int i = 0; i < (named ? named : genai_preset_count()) && !status; i++) {
         const genai_preset *p = named ? tool_preset(a->operand[i + 1]) : genai_preset_at(i);
         if (sampling && !a->batch) status = model_line(b, p, 1, 1);
-        if (!status) status = model_line(b, p, a->batch ? (int)a->batch : 64, sampling);
+        if (!status) status = model_line(b, p, batch_of(b, 64), sampling);
     }
     return status;
+}
+
+static int check_presets(const tool_args *a) {
+    for (int i = 1; i < a->operands; i++)
+        if (!tool_preset(a->operand[i]))
+            return tool_usage(a, "there is no preset '%s'; did you mean %s?", a->operand[i], tool_nearest_preset(a->operand[i]));
+    return TOOL_DONE;
 }
 
 static int bench_train(bench *b) {
@@ -891,8 +923,9 @@ static int scale_curve(bench *b, const genai_preset *preset, int by_size) {
     static const int batches[] = {16, 32, 64, 128, 256, 0}, sizes[] = {32, 64, 128, 256, 0};
     const int       *value = by_size ? sizes : batches;
     double           first = 0;
-    say(b, by_size ? "%s, batch %d:\n  size    ns/pixel   to first  flop/pixel  GFLOP/s  peak\n" : "%s, size %d:\n batch    ms/image   to first  MFLOP/image GFLOP/s  peak\n",
-        preset->name, by_size ? (b->a->batch ? (int)b->a->batch : 16) : b->a->size[0] ? (int)b->a->size[0] : preset->width ? preset->width : 32);
+    if (by_size) say(b, "%s, batch %d, by size:\n  side    ns/pixel  to first   flop/pixel  GFLOP/s  peak\n", preset->name,
+                     batch_of(b, 16));
+    else say(b, "%s, by batch:\n batch    ms/image  to first  MFLOP/image  GFLOP/s  peak\n", preset->name);
     for (; *value; value++) {
         char    text[32];
         results r;
@@ -901,7 +934,7 @@ static int scale_curve(bench *b, const genai_preset *preset, int by_size) {
         int     status;
         memset(&j, 0, sizeof j);
         j.preset = preset;
-        j.batch = by_size ? (b->a->batch ? (int)b->a->batch : 16) : *value;
+        j.batch = by_size ? batch_of(b, 16) : *value;
         j.width = by_size ? *value : (int)b->a->size[0];
         j.height = by_size ? *value : (int)b->a->size[1];
         j.channels = (int)b->a->channels;
@@ -910,8 +943,8 @@ static int scale_curve(bench *b, const genai_preset *preset, int by_size) {
         unit = by_size ? (double)j.batch * j.width * j.height : j.batch;
         per = r.f[0].median / unit;
         if (first <= 0) first = per;
-        say(b, "%6d %11.3f %9.2f %12.2f %8.1f  %s\n", *value, per * (by_size ? 1e9 : 1e3), per / first, r.f[0].flops / unit * (by_size ? 1 : 1e-6),
-            1e-9 * r.f[0].flops / r.f[0].median, mebibytes(r.f[0].resident, text));
+        say(b, "%6d %11.3f %9.2f %12.2f %8.1f  %s\n", *value, per * (by_size ? 1e9 : 1e3), per / first,
+            r.f[0].flops / unit * (by_size ? 1 : 1e-6), 1e-9 * r.f[0].flops / r.f[0].median, mebibytes(r.f[0].resident, text));
     }
     return TOOL_DONE;
 }
@@ -932,12 +965,15 @@ static int bench_scale(bench *b) {
 
 static const struct benchmark {
     const char *name;
+    int (*check)(const tool_args *a); /* its words and sizes, before anything is printed                          */
     int (*run)(bench *b);
-    double      seconds, brief;  /* for each measurement; brief: of `genai bench` alone, 0: left out there */
-    int         presets;         /* its words are presets                                                 */
+    double seconds, brief;            /* for each measurement; brief: of `genai bench` alone, 0: left out there   */
 } benchmarks[] = {
-    {"gemm", bench_gemm, 0.4, 0.1, 0},     {"conv", bench_conv, 0.3, 0.03, 0},   {"train", bench_train, 3, 0.3, 1},
-    {"sample", bench_sample, 2, 0.1, 1},   {"scale", bench_scale, 1.5, 0, 1},
+    {"gemm", check_gemm, bench_gemm, 0.4, 0.1},
+    {"conv", check_conv, bench_conv, 0.3, 0.02},
+    {"train", check_presets, bench_train, 3, 0.3},
+    {"sample", check_presets, bench_sample, 2, 0.05},
+    {"scale", check_presets, bench_scale, 1.5, 0},
 };
 
 static int run_benchmark(bench *b, const struct benchmark *m, int brief) {
@@ -960,8 +996,9 @@ static int begin(bench *b) {
     genai_ctx_destroy(ctx);
     cpu_name(name);
     probe(b, 0.02);
-    say(b, "genai %s on %s, %d cores; %s, %d threads; compiled by %s, %s; peak of one core %.1f GFLOP/s\n", genai_version(), name, cores(),
-        genai_isa_name(b->isa), b->threads, COMPILER, OPTIMISED ? "optimised" : "not optimised", 1e-9 * b->top);
+    say(b, "genai %s on %s, %d %s; %s, %d %s; compiled by %s, %s; peak of one core %.1f GFLOP/s\n", genai_version(), name, cores(),
+        cores() == 1 ? "core" : "cores", genai_isa_name(b->isa), b->threads, b->threads == 1 ? "thread" : "threads", COMPILER,
+        OPTIMISED ? "optimised" : "not optimised", 1e-9 * b->top);
     json_open(b, NULL, "{");
     json_text(b, "genai", genai_version());
     json_text(b, "cpu", name);
@@ -985,15 +1022,15 @@ int tool_bench(const tool_args *a) {
     const struct benchmark *chosen = NULL;
     const size_t            count = sizeof benchmarks / sizeof benchmarks[0];
     bench                   b;
-    int                     status;
+    int                     status = TOOL_DONE;
     memset(&b, 0, sizeof b);
     b.a = a;
     for (size_t i = 0; a->operands && i < count; i++)
         if (!strcmp(benchmarks[i].name, a->operand[0])) chosen = &benchmarks[i];
     if (a->operands && !chosen) return tool_usage(a, "bench has no '%s'; it has gemm, conv, train, sample and scale", a->operand[0]);
-    for (int i = 1; i < a->operands; i++)
-        if (chosen->presets && !tool_preset(a->operand[i]))
-            return tool_usage(a, "there is no preset '%s'; did you mean %s?", a->operand[i], tool_nearest_preset(a->operand[i]));
+    for (size_t i = 0; i < count && !status; i++)
+        if (!chosen || chosen == &benchmarks[i]) status = benchmarks[i].check(a);
+    if (status) return status;
     status = begin(&b);
     if (!status && chosen) status = run_benchmark(&b, chosen, 0);
     for (size_t i = 0; !chosen && i < count && !status; i++)
