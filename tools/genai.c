@@ -640,7 +640,7 @@ static const command commands[] = {
     {"reconstruct", "reconstruct MODEL --data PATH -o FILE.png", "images above what the model makes of them", RECONSTRUCT, 1, 1, run_reconstruct},
     {"interpolate", "interpolate MODEL -o FILE.png", "rows of images on the way from one latent to another", INTERPOLATE, 1, 1, run_interpolate},
     {"info", "info MODEL", "what is in a model file: settings, layers, shapes, parameters", INFO, 1, 1, run_info},
-    {"bench", "bench [gemm|conv|train|sample|scale [NAME ...]]", "measures speed, all in brief by itself; NAME: presets, or shapes for gemm", BENCH, 0,
+    {"bench", "bench [gemm|conv|train|sample|scale] [NAME ...]", "speed; alone: all in brief; NAME: presets, or shapes for gemm", BENCH, 0,
      TOOL_MAX_OPERANDS, tool_bench},
 };
 #define COMMANDS (sizeof commands / sizeof commands[0])
@@ -657,8 +657,8 @@ static void print_help(const command *c) {
         return;
     }
     printf("genai %s: generative image models in C\n\n", genai_version());
-    for (size_t i = 0; i < COMMANDS; i++) printf("  genai %-44s %s\n", commands[i].synopsis, commands[i].about);
-    printf("  genai %-44s %s\n", "version", "the version");
+    for (size_t i = 0; i < COMMANDS; i++) printf("  genai %-48s %s\n", commands[i].synopsis, commands[i].about);
+    printf("  genai %-48s %s\n", "version", "the version");
     printf("\nA command's options: genai COMMAND --help\n");
 }
 
