@@ -69,10 +69,7 @@ lint:
 	@sh tools/lint.sh
 
 bench: build/genai
-	build/genai bench gemm --threads 1 --seconds 0.1
-	build/genai bench conv --threads 1 --seconds 0.1
-	build/genai bench train --seconds 1
-	build/genai bench sample --seconds 0.5
+	build/genai bench
 
 install: build/genai
 	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/bin

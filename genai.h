@@ -228,6 +228,10 @@
  *   GENAI_TRAIN uses batch statistics and lets the running ones learn; a second pass of the same step through a net with
  *   batch norm takes GENAI_TRAIN_FROZEN; GENAI_EVAL is for use.
  *
+ * WHERE THE TIME GOES
+ *   `genai bench train PRESET --profile` shows each op's share. In a program of yours genai_ctx_desc.trace is told when each
+ *   piece of work begins and ends; read a clock there and add up by name, with a stack for the pieces that lie inside others.
+ *
  * AN OP OF YOUR OWN
  *   Most are compositions: write a function that calls ops, and its gradient comes for nothing. The Huber loss, say, with
  *   d = |y - t| and c = min(d, 1): genai_mul(c, genai_sub(d, genai_scale(c, 0.5f, 0))). An op with code of its own is a
@@ -342,6 +346,19 @@ typedef struct genai_io {
     void *user;
 } genai_io;
 
+/* A piece of work, as genai_ctx_desc.trace is told of it when it begins and when it has ended. Pieces nest like brackets:
+ * the ops that compute a gradient lie inside the piece of the op whose gradient it is, the ops of a loss inside the loss.
+ * So what a piece took, less the pieces directly in it, is its own time. */
+typedef struct genai_work {
+    const char *name;          /* an op ("conv2d"), a loss ("bce_loss"), an update ("adam"), "random", "average",
+                                  "zero_gradients", "add_gradients"; a constant                                   */
+    int         backward;      /* 1: not the op itself but its gradient                                           */
+    int         ended;         /* 0: it begins; 1: it has ended, and the rest is known                            */
+    double      flops;         /* nominal, two for a multiply-add, of the matrix products and convolutions in it, without
+                                  those of the pieces in it; padding counts, savings of an algorithm don't        */
+    double      bytes;         /* of its inputs and results, each counted once (twice: what it changes in place)  */
+} genai_work;
+
 typedef struct genai_ctx_desc {
     uint64_t        seed;      /* of everything random; 0 is a seed like any other                                */
     int             threads;   /* 0: one per core; at most 256                                                    */
@@ -354,6 +371,9 @@ typedef struct genai_ctx_desc {
     void (*parallel_for)(void *user, int n, void (*task)(void *arg, int index), void *arg); /* runs task(arg, 0..n-1), each once, on
                                   any threads, and returns when all are done; 0: own pool                         */
     void *parallel_user;
+    void (*trace)(void *user, const genai_work *work); /* for profiles: called on the thread that uses the context, may be with
+                                  denormals flushed; must not use the context; 0: nobody is told, which costs nothing */
+    void *trace_user;
 } genai_ctx_desc;
 
 /* A dense float array of up to 4 dims in reading order. Made by ops (then it lives until the tape is released) or by
@@ -550,6 +570,8 @@ GENAI_API genai_result  genai_backward(genai_tensor *loss);
  * of ops that required gradients when y was made (else: ARGUMENT). With create_graph the gradients can be differentiated again (critics: dense, conv, activations, layer and
  * instance norm, reshape, sum, mean). Leaves' grad is not touched. */
 GENAI_API genai_result  genai_grad(genai_tensor *y, int n, genai_tensor **x, genai_tensor **dx, int create_graph);
+/* The same from a gradient dy of y's shape that came from elsewhere: dx[i] = d (sum of dy*y) / d x[i]. SHAPE: it has another. */
+GENAI_API genai_result  genai_grad_from(genai_tensor *y, genai_tensor *dy, int n, genai_tensor **x, genai_tensor **dx, int create_graph);
 
 /* --- elementwise ops: shapes broadcast as in NumPy --- */
 GENAI_API genai_tensor *genai_add(genai_tensor *a, genai_tensor *b);
@@ -956,7 +978,21 @@ struct genai_ctx {
     uint32_t              stream;     /* >>random: where draws stand                */
     uint64_t              step;
     uint32_t              draw;
+    double                flops;      /* >>ops: nominal, since trace was told last   */
 };
+
+/* Tells genai_ctx_desc.trace that a piece of work begins (ended 0) or has ended. */
+static void genai__trace(genai_ctx *ctx, const char *name, int backward, int ended, double bytes) {
+    genai_work work;
+    if (!ctx->desc.trace) return;
+    work.name = name;
+    work.backward = backward;
+    work.ended = ended;
+    work.flops = ended ? ctx->flops : 0;
+    work.bytes = bytes;
+    ctx->flops = 0;
+    ctx->desc.trace(ctx->desc.trace_user, &work);
+}
 
 /* ====================================================================================================================
  * >>errors (private)
@@ -1688,7 +1724,9 @@ static void genai__random_fill(genai_ctx *ctx, int normal, uint32_t stream, uint
     r.step = step;
     r.out = out;
     r.normal = normal;
+    genai__trace(ctx, "random", 0, 0, 0);
     genai__for_chunks(ctx, n, genai__random_chunk, &r);
+    genai__trace(ctx, "random", 0, 1, (double)n * sizeof(float));
     genai__fp_leave(mode);
 }
 
@@ -1717,6 +1755,7 @@ static void genai__uniform(genai_ctx *ctx, uint32_t stream, uint64_t step, uint3
 GENAI_API genai_ctx *genai_ctx_create(const genai_ctx_desc *desc) {
     genai_ctx_desc d;
     genai_ctx     *ctx;
+    char           text[128];
     if (desc) d = *desc;
     else memset(&d, 0, sizeof d);
     if (!d.allocator.alloc || !d.allocator.free) {
@@ -1725,11 +1764,11 @@ GENAI_API genai_ctx *genai_ctx_create(const genai_ctx_desc *desc) {
     }
     if (!d.io.open) d.io = genai__default_io();
     if (d.threads < 0 || d.threads > GENAI__MAX_THREADS) {
-        genai__log_to(&d, GENAI_LOG_ERROR, "the number of threads must be 0 (one per core) or 1 to 256");
+        snprintf(text, sizeof text, "threads is %d, but must be 0 (one per core) or 1 to %d", d.threads, GENAI__MAX_THREADS);
+        genai__log_to(&d, GENAI_LOG_ERROR, text);
         return NULL;
     }
     if (!genai__choose_kernels(d.isa)) {
-        char text[128];
         snprintf(text, sizeof text, "this processor or build hasn't got the instruction set %s", genai_isa_name(d.isa));
         genai__log_to(&d, GENAI_LOG_ERROR, text);
         return NULL;
@@ -2862,6 +2901,13 @@ static genai_result genai__op_fail(const genai_tensor *y, const char *format, ..
     return genai__fail(y->ctx, GENAI_ERROR_SHAPE, "%s: %s", y->op->name, text);
 }
 
+static double genai__apply_bytes(const genai_tensor *y) {
+    size_t count = y->count;
+    int    i;
+    for (i = 0; i < 3; i++) count += y->in[i] ? y->in[i]->count : 0;
+    return (double)count * sizeof(float);
+}
+
 /* proto: a tensor struct with inputs and attributes filled in. */
 static genai_tensor *genai__apply(const genai__op *op, genai_tensor *proto) {
     genai_tensor *y = NULL;
@@ -2886,7 +2932,9 @@ static genai_tensor *genai__apply(const genai__op *op, genai_tensor *proto) {
     memcpy(y->f, proto->f, sizeof y->f);
     y->saved = proto->saved;
     mode = genai__fp_enter();
+    if (!op->view) genai__trace(ctx, op->name, 0, 0, 0);
     result = op->forward ? op->forward(y) : GENAI_OK;
+    if (!op->view) genai__trace(ctx, op->name, 0, 1, genai__apply_bytes(y));
     genai__fp_leave(mode);
     if (result) return NULL;
     if (wanted && ctx->recording && op->backward) y->requires_grad = 1;
@@ -2911,7 +2959,11 @@ static int genai__wants(const genai_tensor *y, int i) { return y->in[i] && y->in
 
 static genai_result genai__add_gradient(genai_tensor *t, genai_tensor *dx) {
     if (!dx) return t->ctx->result ? t->ctx->result : GENAI_ERROR_UNSUPPORTED;
-    t->pending = t->pending ? genai_add(t->pending, dx) : dx;
+    if (t->pending) {
+        genai__trace(t->ctx, "add_gradients", 0, 0, 0);
+        t->pending = genai_add(t->pending, dx);
+        genai__trace(t->ctx, "add_gradients", 0, 1, 0);
+    } else t->pending = dx;
     return t->pending ? GENAI_OK : t->ctx->result;
 }
 
@@ -2937,16 +2989,18 @@ static void genai__mark_wanted(genai_tensor *y, int leaves) {
     }
 }
 
-/* Leaves dy/dt in t->pending of every wanted leaf and target; other pending fields are NULL afterwards. */
-static genai_result genai__differentiate(genai_tensor *y, int leaves) {
+/* Leaves dy/dt in t->pending of every wanted leaf and target; other pending fields are NULL afterwards. seed: what y's own
+ * gradient is; NULL: ones. */
+static genai_result genai__differentiate(genai_tensor *y, genai_tensor *seed, int leaves) {
     genai_ctx    *ctx = y->ctx;
     genai_result  result = GENAI_OK;
     genai_tensor *t, *dx[3];
+    size_t        k;
     int           i;
     genai__mark_wanted(y, leaves);
-    y->pending = genai_tensor_of(ctx, y->ndim, y->dim, NULL);
+    y->pending = seed ? seed : genai_tensor_of(ctx, y->ndim, y->dim, NULL);
     if (!y->pending) return ctx->result;
-    for (i = 0; (size_t)i < y->count; i++) y->pending->data[i] = 1.0f;
+    for (k = 0; !seed && k < y->count; k++) y->pending->data[k] = 1.0f;
     for (t = y; t; t = t->previous) {
         genai_tensor *dy = t->pending;
         if (!dy || !t->op) continue;
@@ -2954,7 +3008,9 @@ static genai_result genai__differentiate(genai_tensor *y, int leaves) {
         if (result || !(t->flags & GENAI__WANTED)) continue;
         if (!genai__wants(t, 0) && !genai__wants(t, 1) && !genai__wants(t, 2)) continue;
         dx[0] = dx[1] = dx[2] = NULL;
+        genai__trace(ctx, t->op->name, 1, 0, 0);
         t->op->backward(t, dy, dx);
+        genai__trace(ctx, t->op->name, 1, 1, 0);
         for (i = 0; i < 3 && !result; i++)
             if (genai__wants(t, i)) result = genai__add_gradient(t->in[i], dx[i]);
         if (result && !ctx->result)
@@ -2972,7 +3028,9 @@ static genai_result genai__collect(genai_tensor *t) {
         t->grad = t->flags & GENAI__ON_TAPE ? genai_tensor_of(t->ctx, t->ndim, t->dim, NULL) : genai_tensor_create(t->ctx, t->ndim, t->dim);
         if (!t->grad) return t->ctx->result;
     }
+    genai__trace(t->ctx, "add_gradients", 0, 0, 0);
     t->ctx->kernels->add_to(t->count, t->grad->data, g->data);
+    genai__trace(t->ctx, "add_gradients", 0, 1, 3.0 * (double)t->count * sizeof(float));
     return GENAI_OK;
 }
 
@@ -2989,7 +3047,7 @@ GENAI_API genai_result genai_backward(genai_tensor *loss) {
     if (!loss->requires_grad) return genai__fail(loss->ctx, GENAI_ERROR_ARGUMENT, "genai_backward: the loss depends on nothing that requires a gradient");
     before = genai_recording(loss->ctx, 0);
     mode = genai__fp_enter();
-    result = genai__differentiate(loss, 1);
+    result = genai__differentiate(loss, NULL, 1);
     genai_recording(loss->ctx, before);
     if (!loss->op && loss->requires_grad && !result) result = genai__collect(loss);
     for (t = loss; t; t = t->previous)
@@ -3002,7 +3060,7 @@ GENAI_API genai_result genai_backward(genai_tensor *loss) {
     return result;
 }
 
-GENAI_API genai_result genai_grad(genai_tensor *y, int n, genai_tensor **x, genai_tensor **dx, int create_graph) {
+static genai_result genai__grad(genai_tensor *y, genai_tensor *dy, int n, genai_tensor **x, genai_tensor **dx, int create_graph) {
     genai_result result;
     uint64_t     mode;
     int          i, before;
@@ -3016,7 +3074,7 @@ GENAI_API genai_result genai_grad(genai_tensor *y, int n, genai_tensor **x, gena
     for (i = 0; i < n; i++) x[i]->flags |= GENAI__TARGET;
     before = genai_recording(y->ctx, create_graph);
     mode = genai__fp_enter();
-    result = genai__differentiate(y, 0);
+    result = genai__differentiate(y, dy, 0);
     genai__fp_leave(mode);
     for (i = 0; i < n; i++) x[i]->flags &= ~(unsigned)GENAI__TARGET;
     for (i = 0; i < n && !result; i++) {
@@ -3027,6 +3085,16 @@ GENAI_API genai_result genai_grad(genai_tensor *y, int n, genai_tensor **x, gena
     y->pending = NULL;
     genai_recording(y->ctx, before);
     return result;
+}
+GENAI_API genai_result genai_grad(genai_tensor *y, int n, genai_tensor **x, genai_tensor **dx, int create_graph) {
+    return genai__grad(y, NULL, n, x, dx, create_graph);
+}
+GENAI_API genai_result genai_grad_from(genai_tensor *y, genai_tensor *dy, int n, genai_tensor **x, genai_tensor **dx, int create_graph) {
+    char ty[64], td[64];
+    if (!y || !dy) return GENAI_ERROR_ARGUMENT;
+    if (!genai__same_shape(y, dy))
+        return genai__fail(y->ctx, GENAI_ERROR_SHAPE, "genai_grad_from: y %s and dy %s differ in shape", genai__shape_text(y, ty), genai__shape_text(dy, td));
+    return genai__grad(y, dy, n, x, dx, create_graph);
 }
 
 /* ====================================================================================================================
@@ -3696,6 +3764,7 @@ static genai_result genai__matmul_forward(genai_tensor *y) {
     g.c_row = g.n;
     g.bias = y->in[2] ? y->in[2]->data : NULL;
     batch = y->count / (g.m * g.n);
+    y->ctx->flops += 2.0 * (double)y->count * (double)g.k;
     if (b->ndim == 2 && !y->i[0]) { /* one tall product */
         g.m *= batch;
         batch = 1;
@@ -3771,6 +3840,7 @@ static void genai__conv_of(const genai_tensor *y, const genai_tensor *x, const g
     v->kh = w->dim[0]; v->kw = w->dim[1];
     v->stride_h = y->i[0]; v->stride_w = y->i[1];
     v->top = y->i[2]; v->left = y->i[3];
+    y->ctx->flops += 2.0 * (double)out->count * (double)v->kh * (double)v->kw * (double)v->c;
 }
 
 static genai_tensor *genai__conv_apply(const genai__op *op, const int *i, genai_tensor *a, genai_tensor *b, genai_tensor *bias, int size_h, int size_w) {
@@ -4337,6 +4407,12 @@ GENAI_API genai_tensor *genai_log_softmax(genai_tensor *x) {
 }
 
 /* --- losses --- */
+/* The value of a loss, whose ops are traced inside a piece of its name; x is one of its inputs. */
+#define GENAI__LOSS(x, name, value) ((x) ? genai__trace((x)->ctx, name, 0, 0, 0) : (void)0, genai__loss_end(x, name, value))
+static genai_tensor *genai__loss_end(genai_tensor *x, const char *name, genai_tensor *value) {
+    if (x) genai__trace(x->ctx, name, 0, 1, 0);
+    return value;
+}
 static genai_tensor *genai__mean_of_sums(genai_tensor *x) { /* sum of all, over N */
     return x ? genai_scale(genai_sum(x, 0), genai__inverse((float)x->dim[0]), 0.0f) : NULL;
 }
@@ -4348,14 +4424,15 @@ static int genai__loss_shapes(const char *name, const genai_tensor *a, const gen
     return 0;
 }
 GENAI_API genai_tensor *genai_mse_loss(genai_tensor *y, genai_tensor *target) {
-    return genai__loss_shapes("mse_loss", y, target) ? genai__mean_of_sums(genai_square(genai_sub(y, target))) : NULL;
+    return genai__loss_shapes("mse_loss", y, target) ? GENAI__LOSS(y, "mse_loss", genai__mean_of_sums(genai_square(genai_sub(y, target)))) : NULL;
 }
 GENAI_API genai_tensor *genai_l1_loss(genai_tensor *y, genai_tensor *target) {
-    return genai__loss_shapes("l1_loss", y, target) ? genai__mean_of_sums(genai_abs(genai_sub(y, target))) : NULL;
+    return genai__loss_shapes("l1_loss", y, target) ? GENAI__LOSS(y, "l1_loss", genai__mean_of_sums(genai_abs(genai_sub(y, target)))) : NULL;
 }
 GENAI_API genai_tensor *genai_bce_loss(genai_tensor *logits, genai_tensor *target, float value) {
     if (target && !genai__loss_shapes("bce_loss", logits, target)) return NULL;
-    return genai__mean_of_sums(genai_sub(genai_softplus(logits), target ? genai_mul(logits, target) : genai_scale(logits, value, 0.0f)));
+    return GENAI__LOSS(logits, "bce_loss",
+                       genai__mean_of_sums(genai_sub(genai_softplus(logits), target ? genai_mul(logits, target) : genai_scale(logits, value, 0.0f))));
 }
 GENAI_API genai_tensor *genai_cross_entropy_loss(genai_tensor *logits, const int *labels) {
     genai_tensor *hot;
@@ -4374,19 +4451,24 @@ GENAI_API genai_tensor *genai_cross_entropy_loss(genai_tensor *logits, const int
         }
         hot->data[(size_t)i * (size_t)logits->dim[1] + (size_t)labels[i]] = 1.0f;
     }
-    return genai_neg(genai__mean_of_sums(genai_mul(genai_log_softmax(logits), hot)));
+    return GENAI__LOSS(logits, "cross_entropy_loss", genai_neg(genai__mean_of_sums(genai_mul(genai_log_softmax(logits), hot))));
 }
 GENAI_API genai_tensor *genai_gaussian_nll_loss(genai_tensor *mean, genai_tensor *log_var, genai_tensor *target) {
     genai_tensor *e;
     if (!genai__loss_shapes("gaussian_nll_loss", mean, target) || !genai__loss_shapes("gaussian_nll_loss", mean, log_var)) return NULL;
-    e = genai_mul(genai_square(genai_sub(target, mean)), genai_exp(genai_neg(log_var)));
-    return genai_scale(genai__mean_of_sums(genai_scale(genai_add(log_var, e), 1.0f, 1.8378770664093453f)), 0.5f, 0.0f);
+    return GENAI__LOSS(mean, "gaussian_nll_loss",
+                       (e = genai_mul(genai_square(genai_sub(target, mean)), genai_exp(genai_neg(log_var))),
+                        genai_scale(genai__mean_of_sums(genai_scale(genai_add(log_var, e), 1.0f, 1.8378770664093453f)), 0.5f, 0.0f)));
 }
 GENAI_API genai_tensor *genai_kl_loss(genai_tensor *mean, genai_tensor *log_var) {
     if (!genai__loss_shapes("kl_loss", mean, log_var)) return NULL;
-    return genai_scale(genai__mean_of_sums(genai_sub(genai_add(genai_exp(log_var), genai_square(mean)), genai_scale(log_var, 1.0f, 1.0f))), 0.5f, 0.0f);
+    return GENAI__LOSS(mean, "kl_loss", genai_scale(genai__mean_of_sums(genai_sub(genai_add(genai_exp(log_var), genai_square(mean)),
+                                                                                  genai_scale(log_var, 1.0f, 1.0f))), 0.5f, 0.0f));
 }
-GENAI_API genai_tensor *genai_hinge_loss(genai_tensor *logits, float sign) { return genai_mean(genai_relu(genai_scale(logits, -sign, 1.0f)), 0); }
+GENAI_API genai_tensor *genai_hinge_loss(genai_tensor *logits, float sign) {
+    return GENAI__LOSS(logits, "hinge_loss", genai_mean(genai_relu(genai_scale(logits, -sign, 1.0f)), 0));
+}
+#undef GENAI__LOSS
 
 /* ====================================================================================================================
  * >>optim (private)
@@ -4394,6 +4476,8 @@ GENAI_API genai_tensor *genai_hinge_loss(genai_tensor *logits, float sign) { ret
  * (first and second moment), so that an update is one pass of one kernel. What depends on the step number t is computed
  * here in double with + - * / only, from t alone: a resumed optimiser needs t and the moments, nothing else.
  * ================================================================================================================= */
+static const char *const genai__rule_words[] = {"default", "adam", "adamw", "sgd", "rmsprop", NULL};
+
 typedef struct genai__group {
     float        *value, *gradient; /* gradient NULL: that of tensor[0], which may come and go                       */
     size_t        n;
@@ -4559,10 +4643,15 @@ static float *genai__group_gradient(const genai__group *g) {
 
 GENAI_API void genai_optimizer_zero(genai_optimizer *o) {
     int i;
-    for (i = 0; o && i < o->groups; i++) {
+    double bytes = 0;
+    if (!o) return;
+    genai__trace(o->ctx, "zero_gradients", 0, 0, 0);
+    for (i = 0; i < o->groups; i++) {
         float *gradient = genai__group_gradient(&o->group[i]);
         if (gradient) memset(gradient, 0, o->group[i].n * sizeof(float));
+        if (gradient) bytes += (double)o->group[i].n * sizeof(float);
     }
+    genai__trace(o->ctx, "zero_gradients", 0, 1, bytes);
 }
 
 typedef struct genai__update_job {
@@ -4620,10 +4709,13 @@ static genai_result genai__optimizer_try(genai_optimizer *o, const char **bad) {
     double                      norm, rate, beta1 = d->beta1 < 0 ? 0 : (double)d->beta1, beta2 = d->beta2 < 0 ? 0 : (double)d->beta2;
     uint64_t                    mode = genai__fp_enter();
     genai__update_job           job;
+    double                      bytes = 0;
     int                         i;
     *bad = NULL;
+    genai__trace(o->ctx, genai__rule_words[d->rule], 0, 0, 0);
     norm = sqrt(genai__optimizer_squares(o, bad));
     if (*bad) {
+        genai__trace(o->ctx, genai__rule_words[d->rule], 0, 1, 0);
         genai__fp_leave(mode);
         return GENAI_ERROR_NONFINITE;
     }
@@ -4650,9 +4742,12 @@ static genai_result genai__optimizer_try(genai_optimizer *o, const char **bad) {
         job.m = g->m;
         job.v = g->v;
         job.u.lr = (float)(rate * (double)g->lr_scale);
-        if (job.g && g->n) genai__for_chunks(o->ctx, g->n, genai__update_chunk, &job);
+        if (!job.g || !g->n) continue;
+        genai__for_chunks(o->ctx, g->n, genai__update_chunk, &job);
+        bytes += (double)g->n * (double)(3 + 2 * (g->m != NULL) + 2 * (g->v != NULL)) * sizeof(float);
     }
     o->t++;
+    genai__trace(o->ctx, genai__rule_words[d->rule], 0, 1, bytes);
     genai__fp_leave(mode);
     return GENAI_OK;
 }
@@ -5675,10 +5770,12 @@ GENAI_API genai_result genai_net_average(genai_net *target, const genai_net *sou
     job.keep = decay;
     job.to = target->values;
     job.from = source->values;
+    genai__trace(target->ctx, "average", 0, 0, 0);
     genai__for_chunks(target->ctx, target->size, genai__lerp_chunk, &job);
     job.to = target->running;
     job.from = source->running;
     genai__for_chunks(target->ctx, target->running_size, genai__lerp_chunk, &job);
+    genai__trace(target->ctx, "average", 0, 1, 3.0 * (double)(target->size + target->running_size) * sizeof(float));
     genai__fp_leave(mode);
     return GENAI_OK;
 }
@@ -8368,7 +8465,6 @@ typedef struct genai__field {
     const char        *families; /* NULL: all                                              */
 } genai__field;
 
-static const char *const genai__rule_words[] = {"default", "adam", "adamw", "sgd", "rmsprop", NULL};
 static const char *const genai__schedule_words[] = {"constant", "linear", "cosine", "exponential", NULL};
 static const char *const genai__model_init_words[] = {"default", "he", "glorot", "normal", "orthogonal", NULL};
 typedef char genai__enums_are_ints[sizeof(genai_rule) == sizeof(int) && sizeof(genai_schedule) == sizeof(int) && sizeof(genai_init) == sizeof(int) ? 1 : -1];

@@ -895,6 +895,64 @@ static void test_evaluate(void) {
 }
 
 /* Finite losses, but the generator's gradient overflows: its update is left out and counted, the discriminator's stays. */
+/* --- trace: pieces nest like brackets, count what they should, and change nothing --- */
+typedef struct traced { int depth, broken, begun; const char *open[16]; double flops, updated; int losses, random, gradients; } traced;
+static void on_trace(void *user, const genai_work *w) {
+    traced *t = (traced *)user;
+    if (!w->ended) {
+        t->begun++;
+        if (t->depth < 16) t->open[t->depth] = w->name;
+        t->depth++;
+        t->losses += !strcmp(w->name, "bce_loss");
+        t->random += !strcmp(w->name, "random");
+        t->gradients += w->backward;
+        return;
+    }
+    t->depth--;
+    if (t->depth < 0 || t->depth >= 16 || strcmp(t->open[t->depth], w->name)) t->broken = 1;
+    t->flops += w->flops;
+    if (!strcmp(w->name, "adam")) t->updated += w->bytes;
+}
+static void test_trace(void) {
+    float  parameters[2];
+    traced t;
+    int    with;
+    memset(&t, 0, sizeof t);
+    for (with = 0; with < 2; with++) {
+        genai_ctx_desc   cd;
+        genai_model_desc d;
+        genai_ctx       *g;
+        genai_model     *m;
+        memset(&cd, 0, sizeof cd);
+        memset(&d, 0, sizeof d);
+        if (with) cd.trace = on_trace;
+        cd.trace_user = &t;
+        cd.threads = 1;
+        g = genai_ctx_create(&cd);
+        d.preset = "gan";
+        d.width = d.height = 8;
+        d.channels = 1;
+        d.latent = 4;
+        d.generator = "dense 64 nobias | reshape 8x8x1 | tanh";
+        d.discriminator = "conv 2 k3 s2 | lrelu 0.2 | flatten | dense 1";
+        m = genai_model_create(g, &d);
+        memset(&t, 0, sizeof t);
+        fill_images(4 * 64);
+        CHECK(m && genai_model_step(m, 4, images, NULL) == GENAI_OK, "%s", genai_ctx_error(g));
+        if (m) parameters[with] = m->net[GENAI__GENERATOR]->values[7];
+        genai_ctx_destroy(g);
+    }
+    CHECK(parameters[0] == parameters[1], "a trace changed the result");
+    CHECK(t.begun && !t.depth && !t.broken, "pieces don't nest: %d open", t.depth);
+    CHECK(t.losses == 3 && t.random == 1 && t.gradients, "%d losses, %d draws", t.losses, t.random);
+    /* generator 4x4x64, discriminator's convolution 4 images 4x4 places 3x3x2 and dense 4x32, in multiply-adds. D's step: two
+     * forward passes, two weight gradients of both layers, input gradients of the dense one; G's: D forward, both its input
+     * gradients, G forward (once, before both) and its weight gradient. */
+    CHECK(t.flops == 2.0 * (2 * 1024 + (2 + 2) * 1152 + (2 + 2 + 2) * 128 + (1 + 1) * 1152 + (1 + 1) * 128), "%.0f flops", t.flops);
+    /* 64x4; 3x3x2, 2, 32, 1, each up to the next cache line. Adam reads and writes value and moments, and reads the gradient. */
+    CHECK(t.updated == 7 * 4 * (256.0 + 32 + 16 + 32 + 16), "%.0f bytes updated", t.updated);
+}
+
 static void test_overflowing_gradient(void) {
     genai_ctx       *g = make_ctx(4, NULL);
     genai_model_desc d;
@@ -947,5 +1005,6 @@ int main(void) {
     test_files();
     test_latents();
     test_evaluate();
+    test_trace();
     return CHECK_DONE("test_models");
 }

@@ -1281,6 +1281,9 @@ static void check_tape(void) {
     CHECK(genai_grad(genai_mul(in[0], b), 2, in, dx, 0) == GENAI_OK && dx[0]->data[2] == 3 && dx[1]->data[2] == 9, "grad of an inner tensor: %s", genai_ctx_error(ctx));
     in[0] = a;
     CHECK(genai_grad(a, 1, in, dx, 0) == GENAI_OK && dx[0]->data[1] == 1, "d sum(a)/da: %s", genai_ctx_error(ctx));
+    y = genai_square(a); /* from a gradient of y's: 2 a b */
+    CHECK(genai_grad_from(y, b, 1, in, dx, 0) == GENAI_OK && dx[0]->data[1] == 8 && dx[0]->data[2] == 18, "grad_from: %s", genai_ctx_error(ctx));
+    CHECK_RESULT(ctx, GENAI_ERROR_SHAPE, genai_grad_from(y, genai_sum(b, 0), 1, in, dx, 0));
     y = genai_mul(genai_mul(a, a), a); /* third derivative of a^3 = 6 */
     for (i = 0; i < 3; i++)
         if (genai_grad(y, 1, in, dx, 1) == GENAI_OK) y = dx[0];
@@ -1357,6 +1360,58 @@ static void check_tape(void) {
     genai_tensor_destroy(b);
     genai_ctx_destroy(ctx);
     CHECK(live_blocks == 0, "%zu blocks leaked", live_blocks);
+}
+
+/* Settings and sizes that can't be: a sentence each. The allocator gives 64 MB at most, so that nothing large is really made. */
+static int said;
+static void count_log(void *user, genai_log_level level, const char *text) { (void)user; (void)level; said += strlen(text) > 20; }
+static void *small_alloc(void *user, size_t bytes) { (void)user; return bytes > 64u << 20 ? NULL : malloc(bytes); }
+static void  small_free(void *user, void *p) { (void)user; free(p); }
+static void check_bad_sizes(void) {
+    static const int threads[] = { -1, 257, 10000, INT32_MAX, INT32_MIN };
+    const int        isas[] = { -1, 99, genai__cpu_has(GENAI_ISA_NEON) ? GENAI_ISA_AVX2 : GENAI_ISA_NEON };
+    const int        column[2] = { 70000, 1 }, row[2] = { 1, 70000 }, pixel[4] = { 1, 1, 1, 1 }, huge[2] = { 1 << 20, 1 << 20 };
+    genai_conv_desc  conv;
+    genai_ctx_desc   desc;
+    genai_ctx       *ctx;
+    genai_tensor    *x;
+    int              i;
+    memset(&desc, 0, sizeof desc);
+    memset(&conv, 0, sizeof conv);
+    desc.log = count_log;
+    for (i = 0; i < 8; i++) {
+        desc.threads = i < 5 ? threads[i] : 1;
+        desc.isa = (genai_isa)(i < 5 ? GENAI_ISA_BEST : isas[i - 5]);
+        said = 0;
+        ctx = genai_ctx_create(&desc);
+        CHECK(!ctx && said == 1, "threads %d, isa %d: %d sentences", desc.threads, (int)desc.isa, said);
+        genai_ctx_destroy(ctx);
+    }
+    desc.isa = GENAI_ISA_BEST;
+    desc.threads = 0; /* one per core */
+    desc.allocator.alloc = small_alloc;
+    desc.allocator.free = small_free;
+    ctx = genai_ctx_create(&desc);
+    CHECK(ctx && genai_ctx_threads(ctx) >= 1, "no context with threads 0");
+    if (!ctx) return;
+    CHECK_RESULT(ctx, GENAI_ERROR_MEMORY, genai_tensor_of(ctx, 2, huge, NULL));
+    CHECK_RESULT(ctx, GENAI_ERROR_MEMORY, genai_matmul(genai_tensor_of(ctx, 2, column, NULL), genai_tensor_of(ctx, 2, row, NULL), 0, 0));
+    x = genai_tensor_of(ctx, 4, pixel, NULL);
+    conv.stride_h = conv.stride_w = 1 << 20;
+    conv.pad_h = conv.pad_w = GENAI_SAME;
+    CHECK_RESULT(ctx, GENAI_ERROR_MEMORY, genai_conv2d_transpose(x, x, NULL, &conv));
+    conv.stride_h = INT32_MAX;
+    CHECK_RESULT(ctx, GENAI_ERROR_ARGUMENT, genai_conv2d_transpose(x, x, NULL, &conv));
+    conv.stride_h = -1;
+    CHECK_RESULT(ctx, GENAI_ERROR_ARGUMENT, genai_conv2d(x, x, NULL, &conv));
+    conv.stride_h = 1;
+    conv.pad_h = INT32_MAX;
+    CHECK_RESULT(ctx, GENAI_ERROR_ARGUMENT, genai_conv2d(x, x, NULL, &conv));
+    CHECK_RESULT(ctx, GENAI_ERROR_SHAPE, genai_pad(x, 1, INT32_MAX, INT32_MAX));
+    CHECK_RESULT(ctx, GENAI_ERROR_SHAPE, genai_upsample(x, INT32_MAX));
+    CHECK_RESULT(ctx, GENAI_ERROR_SHAPE, genai_upsample(x, 0));
+    CHECK_RESULT(ctx, GENAI_ERROR_SHAPE, genai_max_pool(x, -1, 1));
+    genai_ctx_destroy(ctx);
 }
 
 /* A gradient penalty, as critics need it, against central differences over a small convolutional critic: first and
@@ -1479,7 +1534,8 @@ int main(int argc, char **argv) {
     static const struct { const char *name; void (*run)(void); } groups[] = {
         { "adjoint", check_adjoint }, { "conv_sizes", check_conv_sizes }, { "conv_paths", check_conv_paths }, { "bn", check_batch_norm }, { "drop", check_dropout }, { "losses", check_losses },
         { "accuracy", check_accuracy }, { "special", check_special_values }, { "random", check_random }, { "tape", check_tape }, { "penalty", check_penalty },
-        { "optim", check_optimizers }, { "leaves", check_leaves }, { "rows", check_many_rows }, { "rounding", check_rounding_mode } };
+        { "optim", check_optimizers }, { "leaves", check_leaves }, { "rows", check_many_rows }, { "rounding", check_rounding_mode },
+        { "sizes", check_bad_sizes } };
     const char *only = argc > 1 ? argv[1] : NULL;
     size_t      k, t;
     int         n;

@@ -64,8 +64,22 @@ check 2 "wants -o FILE" sample model
 check 2 "wants --data" reconstruct model -o x.png
 check 2 "short of a word" info
 check 2 "doesn't take 'b'" info a b
-check 2 "it has gemm, conv, train and sample" bench speed
-check 2 "no shape" bench gemm 12x
+check 2 "it has gemm, conv, train, sample and scale" bench speed
+for shape in 12x 0x1x1 1x1x0 4x4 4x4x4x4 4x4x4q 4x4x4ntn 99999999x1x1 4x-4x4 999999999999999999999999x1x1; do check 2 "no shape" bench gemm $shape; done
+check 2 "more than 268435456 values" bench gemm 999999x999999x999999
+check 2 "more than 268435456 values" bench gemm 1x65536x65536nt
+check 2 "no option '-4x4x4'" bench gemm -4x4x4
+check 2 "doesn't take 'gan'" bench conv gan
+check 2 "at most 4096" bench conv --batch 65536
+for n in 0 -3 65537 99999999999999999999; do check 2 "whole number from 1 to 65536" bench conv --batch=$n; done
+for n in 0 -4x4 4x0 16385 99999999999999999999x4; do check 2 "WIDTHxHEIGHT" bench train gan --size=$n; done
+for n in 0 5 -1; do check 2 "whole number from 1 to 4" bench train gan --channels=$n; done
+for n in -1 257 10000 99999999999999999999 two; do
+    check 2 "whole number from 0 to 256" bench gemm --threads=$n
+    check 2 "whole number from 0 to 256" train $small --threads=$n --out run
+done
+check 2 "did you mean avx512?" bench gemm --isa avx51
+for n in -1 99999999999999999999; do check 2 "whole number from 1 to" train $small --steps=$n --out run; done
 check 2 "from 0 to 18446744073709551615" train --seed -1 --out run
 is "nothing was made by wrong usage" [ ! -e run ]
 
@@ -99,9 +113,35 @@ is "a refused resume changes nothing" cmp before "a run/checkpoint.safetensors"
 check 1 "no nowhere/checkpoint.safetensors to resume from" train --resume --out nowhere
 check 0 "at step 6" train $small --steps 8 --resume --out 'a run' # with the seed of the checkpoint
 is "metrics.csv has one header and grew" sh -c '[ "$(grep -c step "a run/metrics.csv")" = 1 ]'
-check 0 "img/s" bench train vae_mlp --batch 4 --seconds 0.01 --threads 1
-check 0 "vae_mlp .*batch 1 " bench sample vae_mlp --seconds 0.01 --threads 1
-check 0 "GFLOP/s .*%" bench gemm 32x32x32 --seconds 0.01 --threads 1
+case $(uname -m) in x86_64) lacks=neon ;; *) lacks=avx2 ;; esac
+check 1 "hasn't got the instruction set $lacks" bench gemm --isa $lacks
+check 1 "hasn't got the instruction set $lacks" train $small --steps 1 --isa $lacks --out run
+check 1 "must be from 1 to 4096" bench train gan --size 16384 --batch 1
+check 1 "more than 268435456 values" bench train vae_mlp --size 4096x2048 --batch 65536
+check 1 "makes images of 64x64" bench train dcgan64 --size 32
+is "nothing was made by bad sizes" [ ! -e run ]
+
+# --- bench ---
+check 0 "^vae_mlp .*batch 4 threads 1 [0-9.]* img/s [0-9.]* ms/step peak [0-9.]* MiB .* 0 allocations" bench train vae_mlp --batch 4 --seconds 0.01 --threads 1
+check 0 "[0-9.]* GFLOP/s *dense backward: matmul" bench train vae_mlp --batch 4 --seconds 0.01 --threads 1 --profile
+for op in adam random kl_loss "softplus backward" "between the ops" "neither matrix product nor convolution"; do
+    check 0 "$op" bench train vae_400_20 --batch 4 --seconds 0.01 --threads 1 --profile
+done
+check 0 "vae_mlp .*batch 1 .*median [0-9.]* us min" bench sample vae_mlp --seconds 0.01 --threads 1
+check 0 "32 x    16 x     8 .*GFLOP/s .*% tn" bench gemm 32x16x8tn --seconds 0.01 --threads 1
+check 0 "peak of one core afterwards" bench gemm 8x8x8 --seconds 0.01 --threads 0 # 0: one per core, here as in the library
+check 0 "compiled by .* optimised" bench gemm 8x8x8 --seconds 0.01 --isa scalar
+check 0 '"allocations": 0' bench train vae_mlp --batch 4 --seconds 0.01 --threads 1 --json --profile
+if command -v python3 >/dev/null; then
+    is "--json prints one document" sh -c 'python3 -c "import json; d = json.load(open(\"out\")); assert d[\"train\"][0][\"step\"][\"flops\"] > 0; assert d[\"train\"][0][\"profile\"]"'
+else echo "test_tool: skipped --json: there is no python3"; fi
+genai bench gemm 8x8x8 --seconds 0.01 >out 2>err
+is "piped bench has no control characters" sh -c '! cat out err | tr -d "\n\t" | LC_ALL=C grep -q "[[:cntrl:]]"'
+# Where memory ends, a sentence; AddressSanitizer needs too much itself to be limited.
+if (ulimit -v 200000 && genai version) >/dev/null 2>&1; then
+    (ulimit -v 200000 && genai bench train gan --size 512 --seconds 0.01) >out 2>err
+    [ $? -eq 1 ] && [ "$(grep -c '^genai: .*memory' err)" = 1 ] && tell yes || tell no "out of memory" "no sentence"
+else echo "test_tool: skipped: memory can't be limited here"; fi
 
 # --- bad data ---
 check 1 "nothing/here" train $small --steps 1 --data nothing/here --out bad

@@ -150,8 +150,10 @@ static const option options[] = {
     {"-n", "N", WHOLE, PICTURES, AT(count), 1, 65536, "images (sample: 64, reconstruct: 16); steps from end to end (interpolate: 10)"},
     {"--rows", "N", WHOLE, INTERPOLATE, AT(rows), 1, 4096, "pairs of ends, one a row (8)"},
     {"--seed", "N", SEED, TRAIN | PICTURES, AT(seed), 0, 0, "of everything random (0)"},
-    {"--seconds", "X", NUMBER, BENCH, AT(seconds), 1e-3, 3600, "measure each line for X seconds (gemm, conv: 0.3; train, sample: 3)"},
-    {"--threads", "N", WHOLE, TRAIN | PICTURES | BENCH, AT(threads), 1, 256, "threads (one per core)"},
+    {"--seconds", "X", NUMBER, BENCH, AT(seconds), 1e-3, 3600, "measure each figure for X seconds (gemm 0.4, conv 0.3, train 3, sample 2, scale 1.5; all of them, in brief: less)"},
+    {"--profile", NULL, FLAG, BENCH, AT(profile), 0, 0, "train, sample: the share and the rate of each op"},
+    {"--json", NULL, FLAG, BENCH, AT(json), 0, 0, "one JSON document at the end instead of lines (docs/performance.md)"},
+    {"--threads", "N", WHOLE, TRAIN | PICTURES | BENCH, AT(threads), 0, 256, "threads; 0: one per core (0)"},
     {"--isa", "NAME", ISA, TRAIN | PICTURES | BENCH, AT(isa), 0, 0, "scalar, avx2, avx512 or neon (the best this processor has)"},
     {"--help", NULL, FLAG, ANY, AT(help), 0, 0, "this text"},
 };
@@ -638,7 +640,7 @@ static const command commands[] = {
     {"reconstruct", "reconstruct MODEL --data PATH -o FILE.png", "images above what the model makes of them", RECONSTRUCT, 1, 1, run_reconstruct},
     {"interpolate", "interpolate MODEL -o FILE.png", "rows of images on the way from one latent to another", INTERPOLATE, 1, 1, run_interpolate},
     {"info", "info MODEL", "what is in a model file: settings, layers, shapes, parameters", INFO, 1, 1, run_info},
-    {"bench", "bench gemm|conv|train|sample [NAME ...]", "measures speed; NAME: presets (all), or shapes as 512x512x512 for gemm", BENCH, 1,
+    {"bench", "bench [gemm|conv|train|sample|scale] [NAME ...]", "speed; alone: all in brief; NAME: presets, or shapes for gemm", BENCH, 0,
      TOOL_MAX_OPERANDS, tool_bench},
 };
 #define COMMANDS (sizeof commands / sizeof commands[0])
@@ -655,8 +657,8 @@ static void print_help(const command *c) {
         return;
     }
     printf("genai %s: generative image models in C\n\n", genai_version());
-    for (size_t i = 0; i < COMMANDS; i++) printf("  genai %-44s %s\n", commands[i].synopsis, commands[i].about);
-    printf("  genai %-44s %s\n", "version", "the version");
+    for (size_t i = 0; i < COMMANDS; i++) printf("  genai %-48s %s\n", commands[i].synopsis, commands[i].about);
+    printf("  genai %-48s %s\n", "version", "the version");
     printf("\nA command's options: genai COMMAND --help\n");
 }
 

@@ -23,7 +23,7 @@ typedef struct tool_args {
     int          seed_given;
     genai_isa    isa;
     genai_filter filter;
-    int          flip, resume, help;
+    int          flip, resume, json, profile, help;
 } tool_args;
 
 enum { TOOL_DONE = 0, TOOL_FAILED = 1, TOOL_USAGE = 2, TOOL_STOPPED = 130 };
