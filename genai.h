@@ -1797,7 +1797,7 @@ typedef struct genai__gemm {
     int        packing;      /* B is read from panels: all of it packed before, or by each task what it needs */
     int        copy_a;       /* A is copied into the slot, since its rows lie too far apart for the caches  */
     size_t     rows, columns, row_blocks, column_blocks, parts, depth;
-    float     *packed;       /* B as panels [n/16][k][16]                                                   */
+    float     *packed;       /* B as [strips of BLOCK_DEPTH][n/16][depth][16]                               */
     float     *partial;      /* [parts][m][n to the next 16]                                                */
 } genai__gemm;
 
@@ -1843,8 +1843,9 @@ static void genai__gemm_pack_task(void *arg, int index) {
     const genai__gemm *g = (const genai__gemm *)arg;
     size_t             strips = genai__blocks(g->k, GENAI__BLOCK_DEPTH);
     size_t             p = (size_t)index % strips * GENAI__BLOCK_DEPTH, j = (size_t)index / strips * GENAI__PACK_COLUMNS;
-    genai__gemm_pack(g, j, genai__smaller(GENAI__PACK_COLUMNS, g->n - j), p, genai__smaller(GENAI__BLOCK_DEPTH, g->k - p),
-                     g->packed + j * g->k + p * 16, g->k * 16);
+    size_t             depth = genai__smaller(GENAI__BLOCK_DEPTH, g->k - p);
+    genai__gemm_pack(g, j, genai__smaller(GENAI__PACK_COLUMNS, g->n - j), p, depth,
+                     g->packed + p * genai__round16(g->n) + j * depth, depth * 16);
 }
 
 /* A's rows i0.., k in p.. as the tiles shall read it: in place, or copied into `pack`. */
@@ -1880,10 +1881,10 @@ static void genai__gemm_block(const genai__gemm *g, size_t i0, size_t rows, size
         a = genai__gemm_a(g, i0, rows, p, depth, slot, &a_row, &a_col);
         if (g->packing) {
             float *own = slot + GENAI__SLOT_B;
-            b = g->packed ? g->packed + j0 * g->k + p * 16 : own;
+            b = g->packed ? g->packed + p * genai__round16(g->n) + j0 * depth : own;
             b_row = 16;
-            b_panel = 16 * (g->packed ? g->k : depth);
-            if (!g->packed) genai__gemm_pack(g, j0, columns, p, depth, own, 16 * depth);
+            b_panel = 16 * depth;
+            if (!g->packed) genai__gemm_pack(g, j0, columns, p, depth, own, b_panel);
         }
         for (j = 0, left = (columns + 15) / 16; left; left -= panels) {
             int height = 0;
@@ -1957,7 +1958,10 @@ static genai_result genai__gemm_run(genai_ctx *ctx, genai__gemm *g) {
     g->parts = 1;
     while (blocks * g->parts < 16 && g->parts < 16 && g->k >= g->parts * 2048) g->parts *= 2;
     g->depth = genai__blocks(g->k, g->parts);
-    if (g->parts > 1) g->parts = genai__blocks(g->k, g->depth);
+    if (g->parts > 1) {
+        g->depth = genai__blocks(g->depth, GENAI__BLOCK_DEPTH) * GENAI__BLOCK_DEPTH;
+        g->parts = genai__blocks(g->k, g->depth);
+    }
     tasks = blocks * g->parts;
     g->serial = work < 4e5 || tasks == 1;
     if (tasks > GENAI__MAX_TASKS || width / 16 > GENAI__MAX_TASKS)
