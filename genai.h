@@ -1844,12 +1844,13 @@ typedef struct genai__gemm {
     int        packing;      /* B is read from panels: all of it packed before, or by each task what it needs */
     int        copy_a;       /* A is copied into the slot, since its rows lie too far apart for the caches  */
     size_t     rows, columns, row_blocks, column_blocks, parts, depth;
-    float     *packed;       /* B as panels [n/16][k][16]                                                   */
+    float     *packed;       /* B as [strips of BLOCK_DEPTH][n/16][depth][16]                               */
     float     *partial;      /* [parts][m][n to the next 16]                                                */
 } genai__gemm;
 
 GENAI__INLINE size_t genai__round16(size_t n) { return (n + 15) & ~(size_t)15; }
 GENAI__INLINE size_t genai__smaller(size_t a, size_t b) { return a < b ? a : b; }
+GENAI__INLINE size_t genai__blocks(size_t n, size_t size) { return n <= size ? 1 : (n + size - 1) / size; } /* a division is slow */
 
 /* Memory that holds until the next call; grows to the largest need and stays. */
 static float *genai__workspace(genai_ctx *ctx, size_t count) {
@@ -1887,10 +1888,11 @@ static void genai__gemm_pack(const genai__gemm *g, size_t j, size_t columns, siz
 
 static void genai__gemm_pack_task(void *arg, int index) {
     const genai__gemm *g = (const genai__gemm *)arg;
-    size_t             strips = (g->k + GENAI__BLOCK_DEPTH - 1) / GENAI__BLOCK_DEPTH;
+    size_t             strips = genai__blocks(g->k, GENAI__BLOCK_DEPTH);
     size_t             p = (size_t)index % strips * GENAI__BLOCK_DEPTH, j = (size_t)index / strips * GENAI__PACK_COLUMNS;
-    genai__gemm_pack(g, j, genai__smaller(GENAI__PACK_COLUMNS, g->n - j), p, genai__smaller(GENAI__BLOCK_DEPTH, g->k - p),
-                     g->packed + j * g->k + p * 16, g->k * 16);
+    size_t             depth = genai__smaller(GENAI__BLOCK_DEPTH, g->k - p);
+    genai__gemm_pack(g, j, genai__smaller(GENAI__PACK_COLUMNS, g->n - j), p, depth,
+                     g->packed + p * genai__round16(g->n) + j * depth, depth * 16);
 }
 
 /* A's rows i0.., k in p.. as the tiles shall read it: in place, or copied into `pack`. */
@@ -1942,10 +1944,10 @@ static void genai__gemm_block(const genai__gemm *g, size_t i0, size_t rows, size
         a = genai__gemm_a(g, i0, rows, p, depth, slot, &a_row, &a_col);
         if (g->packing) {
             float *own = slot + GENAI__SLOT_B;
-            b = g->packed ? g->packed + j0 * g->k + p * 16 : own;
+            b = g->packed ? g->packed + p * genai__round16(g->n) + j0 * depth : own;
             b_row = 16;
-            b_panel = 16 * (g->packed ? g->k : depth);
-            if (!g->packed) genai__gemm_pack(g, j0, columns, p, depth, own, 16 * depth);
+            b_panel = 16 * depth;
+            if (!g->packed) genai__gemm_pack(g, j0, columns, p, depth, own, b_panel);
         }
         genai__block_tiles(kernels, rows, columns, depth, a, a_row, a_col, b, b_row, b_panel, c, c_row, p > p0);
     }
@@ -1953,8 +1955,8 @@ static void genai__gemm_block(const genai__gemm *g, size_t i0, size_t rows, size
 
 static void genai__gemm_task(void *arg, int index) {
     const genai__gemm *g = (const genai__gemm *)arg;
-    size_t             t = (size_t)index, part = t / (g->row_blocks * g->column_blocks);
-    size_t             i0 = t / g->column_blocks % g->row_blocks * g->rows, j0 = t % g->column_blocks * g->columns;
+    unsigned           t = (unsigned)index, across = (unsigned)g->column_blocks, down = (unsigned)g->row_blocks;
+    size_t             part = t / (across * down), i0 = t / across % down * g->rows, j0 = t % across * g->columns;
     size_t             rows = genai__smaller(g->rows, g->m - i0), columns = genai__smaller(g->columns, g->n - j0), i;
     size_t             p0 = part * g->depth, p1 = genai__smaller(p0 + g->depth, g->k);
     int                taken = g->serial ? 0 : genai__slot_take(g->ctx);
@@ -1967,7 +1969,7 @@ static void genai__gemm_task(void *arg, int index) {
         size_t width = direct ? g->c_row : genai__round16(columns);
         float *block = direct ? g->c + i0 * g->c_row + j0 : slot + GENAI__SLOT_C;
         genai__gemm_block(g, i0, rows, j0, columns, p0, p1, slot, block, width);
-        for (i = 0; i < rows; i++) {
+        for (i = 0; i < rows && (!direct || g->bias); i++) {
             float *to = (g->place ? g->place(g->source, i0 + i) : g->c + (i0 + i) * g->c_row) + j0;
             if (!direct) memcpy(to, block + i * width, columns * sizeof *to);
             if (g->bias) g->ctx->kernels->add_to(columns, to, g->bias + j0);
@@ -2004,13 +2006,16 @@ static genai_result genai__gemm_run(genai_ctx *ctx, genai__gemm *g) {
     pack = g->packing && g->k && !own;
     g->rows = own ? g->m : g->m > 4096 || g->copy_a ? GENAI__BLOCK_ROWS : 64;
     g->columns = genai__smaller(width, (g->pack_a || g->copy_a) && g->m > 256 ? GENAI__BLOCK_COLUMNS : 192);
-    g->row_blocks = (g->m + g->rows - 1) / g->rows;
-    g->column_blocks = (g->n + g->columns - 1) / g->columns;
+    g->row_blocks = genai__blocks(g->m, g->rows);
+    g->column_blocks = genai__blocks(g->n, g->columns);
     blocks = g->row_blocks * g->column_blocks;
     g->parts = 1;
-    while (blocks * g->parts < 16 && g->parts < 16 && g->k / (g->parts * 2) >= 1024) g->parts *= 2;
-    g->depth = (g->k + g->parts - 1) / g->parts;
-    if (g->parts > 1) g->parts = (g->k + g->depth - 1) / g->depth;
+    while (blocks * g->parts < 16 && g->parts < 16 && g->k >= g->parts * 2048) g->parts *= 2;
+    g->depth = genai__blocks(g->k, g->parts);
+    if (g->parts > 1) {
+        g->depth = genai__blocks(g->depth, GENAI__BLOCK_DEPTH) * GENAI__BLOCK_DEPTH;
+        g->parts = genai__blocks(g->k, g->depth);
+    }
     tasks = blocks * g->parts;
     g->serial = work < 4e5 || tasks == 1;
     if (tasks > GENAI__MAX_TASKS || width / 16 > GENAI__MAX_TASKS)
@@ -2027,7 +2032,7 @@ static genai_result genai__gemm_run(genai_ctx *ctx, genai__gemm *g) {
         g->partial = memory + pack_size;
     }
     if (pack) {
-        int strips = (int)((g->n + GENAI__PACK_COLUMNS - 1) / GENAI__PACK_COLUMNS * ((g->k + GENAI__BLOCK_DEPTH - 1) / GENAI__BLOCK_DEPTH));
+        int strips = (int)(genai__blocks(g->n, GENAI__PACK_COLUMNS) * genai__blocks(g->k, GENAI__BLOCK_DEPTH));
         if (g->serial) genai__gemm_serial(g, strips, genai__gemm_pack_task);
         else genai__parallel(ctx, strips, genai__gemm_pack_task, g);
     }
