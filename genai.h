@@ -1748,9 +1748,12 @@ static void genai__uniform(genai_ctx *ctx, uint32_t stream, uint64_t step, uint3
 #define GENAI__SLOT_C (GENAI__BLOCK_ROWS * GENAI__BLOCK_DEPTH) /* a slot: A's block, C's block, 192 columns of B */
 #define GENAI__SLOT_B (GENAI__SLOT_C + GENAI__BLOCK_ROWS * GENAI__BLOCK_COLUMNS)
 #define GENAI__PACK_COLUMNS 192
-#define GENAI__WINOGRAD_PACK (9 * 48 * 128)  /* >>conv: transformed windows, [product][tile][depth], 221 KB, */
-#define GENAI__WINOGRAD_BLOCK (9 * 48 * 192) /* and their products, [product][tile][column], 332 KB             */
-#define GENAI__SLOT (GENAI__WINOGRAD_PACK + GENAI__WINOGRAD_BLOCK) /* the larger of the two uses */
+#define GENAI__SLOT (GENAI__SLOT_B + GENAI__BLOCK_DEPTH * GENAI__PACK_COLUMNS)
+#define GENAI__WINOGRAD_PACK (9 * 48 * 128) /* >>conv uses a slot for transformed windows, [product][tile][depth], 221 KB, */
+#define GENAI__WINOGRAD_BLOCK (9 * 48 * 192) /* and their products, [product][tile][column], 332 KB                      */
+#if GENAI__SLOT < GENAI__WINOGRAD_PACK + GENAI__WINOGRAD_BLOCK
+#error a slot is too small
+#endif
 
 GENAI_API genai_ctx *genai_ctx_create(const genai_ctx_desc *desc) {
     genai_ctx_desc d;
