@@ -374,7 +374,7 @@ struct genai_tensor {
     void         *saved;
     size_t        at;
     int           i[8], held;
-    float         f[2];
+    float         f[3];
     unsigned      flags;
 };
 
@@ -1548,6 +1548,8 @@ struct genai__kernels {
     void (*column_affine)(size_t rows, size_t n, const float *x, const float *scale, const float *shift, float *y); /* x*scale + shift */
     void (*column_products)(size_t rows, size_t n, const float *g, const float *x, const float *mean, float *sum_g, float *sum_gx); /* sums of g and g*(x-mean) */
     void (*column_combine)(size_t rows, size_t n, const float *g, const float *x, const float *a, const float *b, const float *c, float *y); /* g*a + x*b + c */
+    void (*dropout)(size_t n, const float *u, const float *x, float *y, float p, float q);  /* u > p ? q*x : -0           */
+    void (*dropout_d1)(size_t n, const float *g, const float *y, float *to, float q);       /* y is -0 ? 0 : q*g          */
     void (*normal_pairs)(size_t n, float *u, float *v);                                     /* Box-Muller in place: u in (0,1], v in [0,1) */
     void (*adam)(size_t n, float *p, const float *g, float *m, float *v, const genai__update *u);
     void (*sgd)(size_t n, float *p, const float *g, float *m, const genai__update *u);      /* m NULL: no momentum        */
@@ -2742,10 +2744,11 @@ static void genai__unary_backward(genai_tensor *y, genai_tensor *dy, genai_tenso
     dx[0] = genai__unary_derive(&genai__op_unary_d1, y, dy, y->in[0], NULL, y, genai__spent(dy) ? dy : NULL);
 }
 
-static genai_tensor *genai__unary_apply(const genai__op *op, size_t offset, genai_tensor *x, float p, float q) {
+static genai_tensor *genai__unary_apply(const genai__op *op, size_t offset, genai_tensor *x, float p, float q, genai_tensor *over) {
     genai_tensor t;
     memset(&t, 0, sizeof t);
     t.in[0] = x;
+    t.over = over;
     t.i[0] = (int)offset;
     t.f[0] = p;
     t.f[1] = q;
@@ -2756,7 +2759,7 @@ static genai_tensor *genai__unary_apply(const genai__op *op, size_t offset, gena
     static const genai__op genai__op_##name = {#name, 1, genai__shape_of_first, genai__unary_f, genai__unary_backward, 0};
 GENAI__UNARY_OPS(GENAI__X)
 #undef GENAI__X
-#define GENAI__APPLY(name, p, q) genai__unary_apply(&genai__op_##name, offsetof(genai__kernels, name), x, p, q)
+#define GENAI__APPLY(name, p, q) genai__unary_apply(&genai__op_##name, offsetof(genai__kernels, name), x, p, q, NULL)
 GENAI_API genai_tensor *genai_scale(genai_tensor *x, float scale, float shift) { return GENAI__APPLY(scale, scale, shift); }
 GENAI_API genai_tensor *genai_neg(genai_tensor *x) { return genai_scale(x, -1.0f, 0.0f); }
 GENAI_API genai_tensor *genai_square(genai_tensor *x) { return GENAI__APPLY(square, 0.0f, 0.0f); }
@@ -3585,13 +3588,18 @@ GENAI_API genai_tensor *genai_conv2d_transpose(genai_tensor *x, genai_tensor *w,
     return genai__conv_apply(&genai__op_conv2d_input, i, x, w, bias, h, wide, NULL);
 }
 
-/* --- batch norm: saved: mean, 1/sqrt(var+eps), of the batch or the running ones; i: mode; f: momentum, eps --- */
+/* --- batch norm, and an activation after it in the same passes over memory, whose derivative can do with its value alone;
+ * saved: mean, 1/sqrt(var+eps), of the batch or the running ones; i: mode, the activation's offset in the kernel table or 0;
+ * f: momentum, eps, the activation's parameter --- */
 typedef struct genai__columns { /* a column kernel over [rows, n] in parts */
     const genai__kernels *k;
     const float          *x, *g, *a, *b, *c;
     float                *y, *z;
     size_t                rows, n, part_rows;
     int                   what; /* 0: sums, 1: squares about a, 2: affine a b, 3: products about a, 4: combine a b c */
+    const genai__unary   *then; /* NULL, or a function that 2 puts each part through while it is in the cache; 3 makes g */
+    const float          *out, *dout; /* from its value and the gradient of that in the same way, into */
+    float                *back, p;    /* `back`, which is g */
 } genai__columns;
 
 static void genai__columns_task(void *arg, int index) {
@@ -3600,8 +3608,13 @@ static void genai__columns_task(void *arg, int index) {
     float                *part = j->y + (size_t)index * j->n;
     if (j->what == 0) j->k->column_sums(rows, j->n, j->x + at, part);
     else if (j->what == 1) j->k->column_squares(rows, j->n, j->x + at, j->a, part);
-    else if (j->what == 2) j->k->column_affine(rows, j->n, j->x + at, j->a, j->b, j->y + at);
-    else if (j->what == 3) j->k->column_products(rows, j->n, j->g + at, j->x + at, j->a, part, j->z + (size_t)index * j->n);
+    else if (j->what == 2) {
+        j->k->column_affine(rows, j->n, j->x + at, j->a, j->b, j->y + at);
+        if (j->then) j->then->f(rows * j->n, j->y + at, j->y + at, j->p, 0.0f);
+    } else if (j->what == 3) {
+        if (j->then) j->then->d1(rows * j->n, j->dout + at, j->out + at, j->out + at, j->back + at, j->p, 0.0f);
+        j->k->column_products(rows, j->n, j->g + at, j->x + at, j->a, part, j->z + (size_t)index * j->n);
+    }
     else j->k->column_combine(rows, j->n, j->g + at, j->x + at, j->a, j->b, j->c, j->y + at);
 }
 
@@ -3644,6 +3657,10 @@ static genai_result genai__batch_norm_shape(genai_tensor *y) {
     return GENAI_OK;
 }
 
+static const genai__unary *genai__batch_norm_then(const genai_tensor *y) {
+    return y->i[1] ? (const genai__unary *)(const void *)((const char *)y->ctx->kernels + y->i[1]) : NULL;
+}
+
 static genai_result genai__batch_norm_forward(genai_tensor *y) {
     const genai_tensor *x = y->in[0];
     size_t              n = (size_t)x->dim[x->ndim - 1], rows = x->count / n, c;
@@ -3682,14 +3699,14 @@ static genai_result genai__batch_norm_forward(genai_tensor *y) {
     j.what = 2;
     j.a = scale;
     j.b = shift;
+    j.then = genai__batch_norm_then(y);
+    j.p = y->f[2];
     return genai__columns_run(y->ctx, &j, y->data, NULL);
 }
 
-/* The gradient as an op of its own, so that it lands on the tape's arena; in: x, gamma, dy; results dx, dgamma, dbeta. */
-static const genai__op genai__op_batch_norm_gradient = {"batch_norm", 3, genai__shape_of_first, NULL, NULL, 0};
 static void genai__batch_norm_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
     genai_ctx      *ctx = y->ctx;
-    genai_tensor   *x = y->in[0], *dgamma, *dbeta, proto;
+    genai_tensor   *x = y->in[0], *dgamma, *dbeta, *d;
     size_t          n = (size_t)x->dim[x->ndim - 1], rows = x->count / n, c;
     const float    *mean = (const float *)y->saved, *rstd = mean + n;
     float          *coefficient;
@@ -3699,11 +3716,17 @@ static void genai__batch_norm_backward(genai_tensor *y, genai_tensor *dy, genai_
     dgamma = genai_tensor_of(ctx, 1, y->in[1]->dim, NULL);
     dbeta = genai_tensor_of(ctx, 1, y->in[1]->dim, NULL);
     coefficient = (float *)genai__arena(ctx, 3 * n * sizeof(float));
-    if (!dgamma || !dbeta || !coefficient) return;
+    d = genai__temporary(ctx, x->ndim, x->dim, genai__spent(dy) ? dy : NULL);
+    if (!dgamma || !dbeta || !coefficient || !d) return;
     mode = genai__fp_enter();
     memset(&j, 0, sizeof j);
     j.x = x->data;
-    j.g = dy->data;
+    j.then = genai__batch_norm_then(y);
+    j.p = y->f[2];
+    j.out = y->data;
+    j.dout = dy->data;
+    j.back = d->data;
+    j.g = j.then ? d->data : dy->data;
     j.rows = rows;
     j.n = n;
     j.a = mean;
@@ -3724,35 +3747,39 @@ static void genai__batch_norm_backward(genai_tensor *y, genai_tensor *dy, genai_
                 coefficient[2 * n + c] = -a * dbeta->data[c] / (float)rows - b * mean[c];
             }
         }
-        memset(&proto, 0, sizeof proto);
-        proto.in[0] = x;
-        proto.in[1] = y->in[1];
-        proto.in[2] = dy;
-        proto.over = genai__spent(dy) ? dy : NULL;
-        dx[0] = genai__apply(&genai__op_batch_norm_gradient, &proto);
         j.what = 4;
         j.a = coefficient;
         j.b = coefficient + n;
         j.c = coefficient + 2 * n;
-        if (dx[0]) genai__columns_run(ctx, &j, dx[0]->data, NULL);
+        genai__columns_run(ctx, &j, d->data, NULL);
+        dx[0] = d;
     }
     genai__fp_leave(mode);
 }
 static const genai__op genai__op_batch_norm = {"batch_norm", 3, genai__batch_norm_shape, genai__batch_norm_forward, genai__batch_norm_backward, 0};
-GENAI_API genai_tensor *genai_batch_norm(genai_tensor *x, genai_tensor *gamma, genai_tensor *beta, genai_tensor *mean, genai_tensor *var,
-                                         genai_mode mode, float momentum, float eps) {
+static genai_tensor *genai__batch_norm(genai_tensor *x, genai_tensor *const *scale, genai_tensor *const *running, genai_mode mode, float momentum,
+                                       float eps, size_t activation, float p) {
     genai_tensor t;
     memset(&t, 0, sizeof t);
-    if (!mean || !var) return NULL;
+    if (!running[0] || !running[1]) return NULL;
     t.in[0] = x;
-    t.in[1] = gamma;
-    t.in[2] = beta;
-    t.aux[0] = mean;
-    t.aux[1] = var;
+    t.in[1] = scale[0];
+    t.in[2] = scale[1];
+    t.aux[0] = running[0];
+    t.aux[1] = running[1];
     t.i[0] = (int)mode;
+    t.i[1] = (int)activation;
     t.f[0] = momentum;
     t.f[1] = eps;
+    t.f[2] = p;
     return genai__apply(&genai__op_batch_norm, &t);
+}
+GENAI_API genai_tensor *genai_batch_norm(genai_tensor *x, genai_tensor *gamma, genai_tensor *beta, genai_tensor *mean, genai_tensor *var,
+                                         genai_mode mode, float momentum, float eps) {
+    genai_tensor *scale[2], *running[2];
+    scale[0] = gamma; scale[1] = beta;
+    running[0] = mean; running[1] = var;
+    return genai__batch_norm(x, scale, running, mode, momentum, eps, 0, 0.0f);
 }
 
 /* --- layer, instance, group norm: compositions, so differentiable as often as you like --- */
@@ -3792,19 +3819,69 @@ static genai_tensor *genai__random_tensor(genai_ctx *ctx, int ndim, const int *d
 GENAI_API genai_tensor *genai_random_normal(genai_ctx *ctx, int ndim, const int *dim) { return genai__random_tensor(ctx, ndim, dim, 1); }
 GENAI_API genai_tensor *genai_random_uniform(genai_ctx *ctx, int ndim, const int *dim) { return genai__random_tensor(ctx, ndim, dim, 0); }
 
-/* A product with a mask of 0 and 1/(1-p), which the tape keeps for the gradient. */
-GENAI_API genai_tensor *genai_dropout(genai_tensor *x, float p) {
-    genai_tensor *mask, *threshold;
+/* What is dropped becomes -0 and what is kept never is: y is its own mask, and y may lie over x. i: draw, stream and step of
+ * the random numbers; f: dropped up to, 1/(1-p) */
+static void genai__dropout_chunk(void *arg, size_t from, size_t n) {
+    const genai_tensor *y = (const genai_tensor *)arg;
+    genai__random       r;
+    float               u[512];
+    size_t              i, j, count;
+    memset(&r, 0, sizeof r);
+    r.ctx = y->ctx;
+    r.draw = (uint32_t)y->i[0];
+    r.stream = (uint32_t)y->i[1];
+    memcpy(&r.step, y->i + 2, sizeof r.step);
+    for (i = from; i < from + n; i += count) { /* from is a multiple of 512 */
+        count = genai__smaller(512, from + n - i);
+        for (j = 0; j < count; j += 32) genai__random_block(&r, (i + j) / 32, u + j);
+        y->ctx->kernels->dropout(count, u, y->in[0]->data + i, y->data + i, y->f[0], y->f[1]);
+    }
+}
+static genai_result genai__dropout_forward(genai_tensor *y) {
+    genai__for_chunks(y->ctx, y->count, genai__dropout_chunk, y);
+    return GENAI_OK;
+}
+static void genai__dropout_d1_chunk(void *arg, size_t from, size_t n) { /* in: dy; aux: what dropout gave */
+    const genai_tensor *d = (const genai_tensor *)arg;
+    d->ctx->kernels->dropout_d1(n, d->in[0]->data + from, d->aux[0]->data + from, d->data + from, d->f[1]);
+}
+static genai_result genai__dropout_d1_forward(genai_tensor *d) {
+    genai__for_chunks(d->ctx, d->count, genai__dropout_d1_chunk, d);
+    return GENAI_OK;
+}
+static genai_tensor *genai__dropout_d1(const genai_tensor *from, genai_tensor *dy, genai_tensor *y);
+static void genai__dropout_d1_backward(genai_tensor *d, genai_tensor *dd, genai_tensor **dx) { dx[0] = genai__dropout_d1(d, dd, d->aux[0]); }
+static const genai__op genai__op_dropout_d1 = {"dropout", 1, genai__shape_of_first, genai__dropout_d1_forward, genai__dropout_d1_backward, 0};
+static genai_tensor *genai__dropout_d1(const genai_tensor *from, genai_tensor *dy, genai_tensor *y) {
+    genai_tensor t;
+    memset(&t, 0, sizeof t);
+    t.in[0] = dy;
+    t.aux[0] = y;
+    t.over = genai__spent(dy) ? dy : NULL;
+    memcpy(t.f, from->f, sizeof t.f);
+    return genai__apply(&genai__op_dropout_d1, &t);
+}
+static void genai__dropout_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) { dx[0] = genai__dropout_d1(y, dy, y); }
+static const genai__op genai__op_dropout = {"dropout", 1, genai__shape_of_first, genai__dropout_forward, genai__dropout_backward, 0};
+
+static genai_tensor *genai__dropout(genai_tensor *x, float p, genai_tensor *over) {
+    genai_tensor t;
     if (!x) return NULL;
     if (!(p >= 0.0f && p < 1.0f)) {
         genai__fail(x->ctx, GENAI_ERROR_ARGUMENT, "dropout: a probability in [0,1) is wanted, not %g", (double)p);
         return NULL;
     }
-    mask = genai_random_uniform(x->ctx, x->ndim, x->dim);
-    threshold = genai_scalar(x->ctx, p);
-    mask = genai__greater(mask, genai_scale(threshold, 1.0f, -1.0f / 16777216.0f)); /* u >= p, u a multiple of 2^-24 */
-    return genai_mul(x, genai_scale(mask, genai__inverse(1.0f - p), 0.0f));
+    memset(&t, 0, sizeof t);
+    t.in[0] = x;
+    t.over = over;
+    t.i[0] = (int)x->ctx->draw++;
+    t.i[1] = (int)x->ctx->stream;
+    memcpy(t.i + 2, &x->ctx->step, sizeof x->ctx->step);
+    t.f[0] = p - 1.0f / 16777216.0f; /* u >= p, u a multiple of 2^-24 */
+    t.f[1] = genai__inverse(1.0f - p);
+    return genai__apply(&genai__op_dropout, &t);
 }
+GENAI_API genai_tensor *genai_dropout(genai_tensor *x, float p) { return genai__dropout(x, p, NULL); }
 
 /* --- pooling and upsampling on [N,H,W,C]; i: window, stride --- */
 static genai_result genai__check_image(const genai_tensor *y) {
@@ -4591,7 +4668,7 @@ static genai_tensor *genai__forward_convt(const genai__layer *l, genai_tensor *x
 }
 
 static genai_tensor *genai__forward_batch_norm(const genai__layer *l, genai_tensor *x, genai_mode mode) {
-    return genai_batch_norm(x, l->parameter[0], l->parameter[1], l->running[0], l->running[1], mode, l->momentum, l->eps);
+    return genai__batch_norm(x, l->parameter, l->running, mode, l->momentum, l->eps, 0, 0);
 }
 
 static genai_tensor *genai__forward_dropout(const genai__layer *l, genai_tensor *x, genai_mode mode) {
@@ -4645,6 +4722,24 @@ GENAI__FORWARD(average_pool, genai_average_pool(x, l->n, l->stride[0] ? l->strid
 GENAI__FORWARD(max_pool, genai_max_pool(x, l->n, l->stride[0] ? l->stride[0] : l->n))
 GENAI__FORWARD(pad, genai_pad(genai_pad(x, 1, l->n, l->n), 2, l->n, l->n))
 #undef GENAI__FORWARD
+
+/* Activations whose derivatives can do with their value in place of their input (for the range of numbers that a layer takes),
+ * so that they may be written over it. */
+typedef struct genai__activation {
+    genai_tensor *(*forward)(const genai__layer *l, genai_tensor *x, genai_mode mode);
+    const genai__op *op;
+    size_t           kernel;
+    int              same_sign; /* 1: dropout may be written over it in turn: a dropped value's gradient is 0 anyhow     */
+} genai__activation;
+#define GENAI__X(name, same_sign) {genai__forward_##name, &genai__op_##name, offsetof(genai__kernels, name), same_sign}
+static const genai__activation genai__activations[] = {GENAI__X(relu, 1), GENAI__X(leaky_relu, 1), GENAI__X(elu, 0), GENAI__X(tanh, 0), GENAI__X(sigmoid, 0)};
+#undef GENAI__X
+static const genai__activation *genai__activation_of(const genai__layer *l) { /* or NULL */
+    size_t i;
+    for (i = 0; i < GENAI__COUNT(genai__activations); i++)
+        if (genai__activations[i].forward == l->kind->forward) return &genai__activations[i];
+    return NULL;
+}
 
 /* --- the table --- */
 #define GENAI__INIT_USAGE " [init he|glorot|normal|orthogonal]"
@@ -5211,9 +5306,28 @@ GENAI_API genai_net *genai_net_create(genai_ctx *ctx, const genai_net_desc *desc
 }
 
 /* --- use --- */
+
+/* Runs layer *i, and the activation after a batch norm with it, which *i then is. *over: what may be written over x: 0
+ * nothing, 1 dropout, 2 activations too; then the same for the result, so far as that is the layer's own business. */
+static genai_tensor *genai__net_layer(const genai_net *net, int *i, int last, genai_tensor *x, genai_mode mode, int *over) {
+    const genai__layer      *l = &net->layer[*i];
+    const genai__activation *a = genai__activation_of(l), *next = *i < last ? genai__activation_of(l + 1) : NULL;
+    int                      may = *over;
+    *over = a ? a->same_sign : l->kind->owns == GENAI__OWNS_WEIGHT || l->kind->owns == GENAI__OWNS_SCALE_AND_STATISTICS ? 2 : 0;
+    if (a && may == 2) return genai__unary_apply(a->op, a->kernel, x, l->number, 0, x);
+    if (l->kind->forward == genai__forward_dropout && may && mode != GENAI_EVAL && l->number > 0) return genai__dropout(x, l->number, x);
+    if (l->kind->forward == genai__forward_batch_norm && next) {
+        ++*i;
+        *over = next->same_sign;
+        return genai__batch_norm(x, l->parameter, l->running, mode, l->momentum, l->eps, next->kernel, l[1].number);
+    }
+    return l->kind->forward(l, x, mode);
+}
+
 GENAI_API genai_tensor *genai_net_forward_features(genai_net *net, genai_tensor *x, genai_mode mode, int layer, genai_tensor **features) {
-    char want[40];
-    int  i, fits;
+    char          want[40];
+    int           i, fits, over = 0;
+    genai_tensor *before, *t;
     if (features) *features = NULL;
     if (!net || !x) return NULL;
     if (features && (layer < 0 || layer >= net->layers)) {
@@ -5227,9 +5341,16 @@ GENAI_API genai_tensor *genai_net_forward_features(genai_net *net, genai_tensor 
                     genai__dims_text(want, net->ndim, net->dim), x->ndim, x->dim[0], x->dim[1], x->dim[2], x->dim[3]);
         return NULL;
     }
+    before = net->ctx->last;
     for (i = 0; i < net->layers && x; i++) {
-        x = net->layer[i].kind->forward(&net->layer[i], x, mode);
-        if (features && i == layer) *features = x;
+        x = genai__net_layer(net, &i, features && i <= layer ? layer : net->layers - 1, x, mode, &over);
+        if (features && i == layer) {
+            *features = x;
+            over = 0;
+        }
+        if (!net->ctx->recording) /* what layers passed on is needed no more */
+            for (t = before ? before->next : net->ctx->first; t; t = t->next)
+                if (t != x && !(features && t == *features)) genai__drop(t);
     }
     return x;
 }
@@ -10455,6 +10576,19 @@ static void GENAI__K(column_combine)(size_t rows, size_t n, const float *g, cons
         GENAI__EACH(n, GENAI__STORE(y, GENAI__V_FMA(GENAI__LOAD(g), GENAI__LOAD(a), GENAI__V_FMA(GENAI__LOAD(x), GENAI__LOAD(b), GENAI__LOAD(c))));)
 }
 
+/* --- dropout: + 0 makes +0 of a product that is -0 --- */
+static void GENAI__K(dropout)(size_t n, const float *u, const float *x, float *y, float p, float q) {
+    const GENAI__V P = GENAI__V_SET(p), Q = GENAI__V_SET(q), zero = GENAI__V_SET(0.0f), dropped = GENAI__V_NEG(zero);
+    GENAI__EACH(n, GENAI__STORE(y, GENAI__V_IF_GT(GENAI__LOAD(u), P, GENAI__V_ADD(GENAI__V_MUL(GENAI__LOAD(x), Q), zero), dropped));)
+}
+static void GENAI__K(dropout_d1)(size_t n, const float *g, const float *y, float *to, float q) {
+    const GENAI__V Q = GENAI__V_SET(q), zero = GENAI__V_SET(0.0f);
+    GENAI__EACH(n, const GENAI__V v = GENAI__LOAD(y); const GENAI__V d = GENAI__V_MUL(GENAI__LOAD(g), Q);
+                const GENAI__V sign = GENAI__K(bits)(v, 0x80000000u, 0x3f800000u); /* +-1 */
+                const GENAI__V kept = GENAI__V_IF_GT(sign, zero, d, zero);
+                GENAI__STORE(to, GENAI__V_IF_GT(GENAI__V_ABS(v), zero, d, kept));)
+}
+
 /* --- random: u, v become r cos(2 pi v), r sin(2 pi v) with r = sqrt(-2 log u) --- */
 static void GENAI__K(normal_pairs)(size_t n, float *u, float *v) {
     const GENAI__V one = GENAI__V_SET(1.0f), zero = GENAI__V_SET(0.0f);
@@ -10561,8 +10695,8 @@ static const genai__kernels GENAI__K(kernels) = {
     GENAI__BINARY_OPS(GENAI__X)
 #undef GENAI__X
     GENAI__K(sum), GENAI__K(sum_squares), GENAI__K(maximum), GENAI__K(add_to), GENAI__K(lerp), GENAI__K(column_sums),
-    GENAI__K(column_squares), GENAI__K(column_affine), GENAI__K(column_products), GENAI__K(column_combine), GENAI__K(normal_pairs),
-    GENAI__K(adam), GENAI__K(sgd), GENAI__K(rmsprop)};
+    GENAI__K(column_squares), GENAI__K(column_affine), GENAI__K(column_products), GENAI__K(column_combine), GENAI__K(dropout),
+    GENAI__K(dropout_d1), GENAI__K(normal_pairs), GENAI__K(adam), GENAI__K(sgd), GENAI__K(rmsprop)};
 
 #undef GENAI__V
 #undef GENAI__W
