@@ -2164,9 +2164,9 @@ static genai_result genai__conv_input(genai_ctx *ctx, const genai__conv *v, cons
 #define GENAI__SLAB_BYTES ((size_t)1 << 20)
 #define GENAI__SMALL 4096     /* bytes; pieces are larger                                                             */
 #define GENAI__PIECE_HEAD 64
-/* HOLDS: it has a share in the piece before its data; GRADIENT: made by a walk back, for the walk only; UNSET: a leaf's
- * gradient that is taken for zeros, whatever it holds. */
-enum { GENAI__ON_TAPE = 1, GENAI__WANTED = 2, GENAI__TARGET = 4, GENAI__HOLDS = 8, GENAI__GRADIENT = 16, GENAI__UNSET = 32 };
+/* Flags of tensors. HOLDS: it has a share in the piece before its data; GRADIENT: made by a walk back, for the walk only; UNSET: a leaf's
+ * gradient that is taken for zeros, whatever it holds; REMADE: its values were dropped and computed again. */
+enum { GENAI__ON_TAPE = 1, GENAI__WANTED = 2, GENAI__TARGET = 4, GENAI__HOLDS = 8, GENAI__GRADIENT = 16, GENAI__UNSET = 32, GENAI__REMADE = 64 };
 
 /* count of a shape, or 0 with the error set. */
 static size_t genai__shape_count(genai_ctx *ctx, const char *who, int ndim, const int *dim) {
@@ -2564,6 +2564,19 @@ static void genai__mark_wanted(genai_tensor *y, int leaves) {
     }
 }
 
+/* Makes dropped values again, of an op whose forward can be repeated; whoever is through with them says genai__spare. */
+static genai_result genai__remake(genai_tensor *t) {
+    if (t->data) return GENAI_OK;
+    t->data = genai__take(t->ctx, t->count * sizeof(float));
+    if (!t->data) return GENAI_ERROR_MEMORY;
+    t->flags |= GENAI__HOLDS | GENAI__REMADE;
+    return t->op->forward(t);
+}
+
+static void genai__spare(genai_tensor *t) {
+    if (t->flags & GENAI__REMADE && t->ctx->walk) genai__drop(t);
+}
+
 /* Walks back from y: adds dy/dt to the grad of leaves, or leaves it in t->pending of every target; other pending fields are
  * NULL afterwards. If no gradient is recorded, each is dropped as soon as the op that it went into is done; and so are the
  * values of all that was made from position `keep` on. */
@@ -2588,7 +2601,8 @@ static genai_result genai__differentiate(genai_tensor *y, int leaves, size_t kee
         else if (dy) t->pending = NULL;
         if (dy && !result && t->flags & GENAI__WANTED && (genai__wants(t, 0) || genai__wants(t, 1) || genai__wants(t, 2))) {
             dx[0] = dx[1] = dx[2] = NULL;
-            t->op->backward(t, dy, dx);
+            if (genai__wants(t, 1)) result = genai__remake(t->in[0]);
+            if (!result) t->op->backward(t, dy, dx);
             for (i = 0; i < 3 && !result; i++)
                 if (genai__wants(t, i)) result = genai__add_gradient(t->in[i], dx[i]);
             if (result && !ctx->result)
@@ -3364,18 +3378,10 @@ static genai_tensor *genai__matmul_over(genai_tensor *a, genai_tensor *b, int tr
 static void genai__matmul_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
     genai_tensor *a = y->in[0], *b = y->in[1];
     int           ta = y->i[0], tb = y->i[1];
-    if (genai__wants(y, 0)) {
-        if (ta && b->ndim == 2 && a->ndim > 2) { /* a' = b dy', batch by batch: (dy b')' */
-            int order[4] = {0, 1, 2, 3};
-            order[a->ndim - 2] = a->ndim - 1;
-            order[a->ndim - 1] = a->ndim - 2;
-            dx[0] = genai_transpose(genai_matmul(dy, b, 0, !tb), order);
-        } else dx[0] = ta ? genai_matmul(b, dy, tb, 1) : genai_matmul(dy, b, 0, !tb);
-    }
     if (genai__wants(y, 1)) {
         if (b->ndim == 2 && a->ndim > 2) {
             unsigned      leading = (1u << (a->ndim - 2)) - 1u;
-            genai_tensor *db;
+            genai_tensor *db, *tall, *dtall;
             if (ta) {
                 db = genai_sum(tb ? genai_matmul(dy, a, 1, 1) : genai_matmul(a, dy, 0, 0), leading);
                 dx[1] = db ? genai_reshape(db, 2, b->dim) : NULL;
@@ -3384,11 +3390,20 @@ static void genai__matmul_backward(genai_tensor *y, genai_tensor *dy, genai_tens
                 a2[0] = d2[0] = -1;
                 a2[1] = a->dim[a->ndim - 1];
                 d2[1] = dy->dim[dy->ndim - 1];
-                a = genai_reshape(a, 2, a2);
-                dy = genai_reshape(dy, 2, d2);
-                dx[1] = tb ? genai_matmul(dy, a, 1, 0) : genai_matmul(a, dy, 1, 0);
+                tall = genai_reshape(a, 2, a2);
+                dtall = genai_reshape(dy, 2, d2);
+                dx[1] = tb ? genai_matmul(dtall, tall, 1, 0) : genai_matmul(tall, dtall, 1, 0);
             }
         } else dx[1] = tb ? genai__matmul_over(dy, a, 1, ta, genai__over_grad(y, 1)) : genai__matmul_over(a, dy, !ta, 0, genai__over_grad(y, 1));
+    }
+    genai__spare(a);
+    if (genai__wants(y, 0)) {
+        if (ta && b->ndim == 2 && a->ndim > 2) { /* a' = b dy', batch by batch: (dy b')' */
+            int order[4] = {0, 1, 2, 3};
+            order[a->ndim - 2] = a->ndim - 1;
+            order[a->ndim - 1] = a->ndim - 2;
+            dx[0] = genai_transpose(genai_matmul(dy, b, 0, !tb), order);
+        } else dx[0] = ta ? genai_matmul(b, dy, tb, 1) : genai_matmul(dy, b, 0, !tb);
     }
     if (genai__wants(y, 2)) dx[2] = genai__sum_to(dy, y->in[2]);
 }
@@ -3517,16 +3532,19 @@ static genai_result genai__conv2d_weight_forward(genai_tensor *y) {
 static void genai__conv2d_weight_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx);
 static const genai__op genai__op_conv2d_weight = {"conv2d_weight", 2, genai__conv2d_weight_shape, genai__conv2d_weight_forward, genai__conv2d_weight_backward, 0};
 
+/* The weights' gradient comes first, so that the input's may have the memory of what was needed for it. */
 static void genai__conv2d_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
     genai_tensor *x = y->in[0], *w = y->in[1];
-    if (genai__wants(y, 0)) dx[0] = genai__conv_apply(&genai__op_conv2d_input, y->i, dy, w, NULL, x->dim[1], x->dim[2], NULL);
     if (genai__wants(y, 1)) dx[1] = genai__conv_apply(&genai__op_conv2d_weight, y->i, x, dy, NULL, w->dim[0], w->dim[1], genai__over_grad(y, 1));
+    genai__spare(x);
+    if (genai__wants(y, 0)) dx[0] = genai__conv_apply(&genai__op_conv2d_input, y->i, dy, w, NULL, x->dim[1], x->dim[2], NULL);
     if (genai__wants(y, 2)) dx[2] = genai__sum_to(dy, y->in[2]);
 }
 static void genai__conv2d_input_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
     genai_tensor *g = y->in[0], *w = y->in[1];
-    if (genai__wants(y, 0)) dx[0] = genai__conv_apply(&genai__op_conv2d, y->i, dy, w, NULL, g->dim[1], g->dim[2], NULL);
     if (genai__wants(y, 1)) dx[1] = genai__conv_apply(&genai__op_conv2d_weight, y->i, dy, g, NULL, w->dim[0], w->dim[1], genai__over_grad(y, 1));
+    genai__spare(g);
+    if (genai__wants(y, 0)) dx[0] = genai__conv_apply(&genai__op_conv2d, y->i, dy, w, NULL, g->dim[1], g->dim[2], NULL);
     if (genai__wants(y, 2)) dx[2] = genai__sum_to(dy, y->in[2]);
 }
 static void genai__conv2d_weight_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
@@ -3589,18 +3607,32 @@ GENAI_API genai_tensor *genai_conv2d_transpose(genai_tensor *x, genai_tensor *w,
 }
 
 /* --- batch norm, and an activation after it in the same passes over memory, whose derivative can do with its value alone;
- * saved: mean, 1/sqrt(var+eps), of the batch or the running ones; i: mode, the activation's offset in the kernel table or 0;
- * f: momentum, eps, the activation's parameter --- */
+ * saved: mean, 1/sqrt(var+eps), of the batch or the running ones, and y's scale and shift from x, from which it can be made
+ * again; i: mode, the activation's offset in the kernel table or 0; f: momentum, eps, the activation's parameter --- */
 typedef struct genai__columns { /* a column kernel over [rows, n] in parts */
     const genai__kernels *k;
     const float          *x, *g, *a, *b, *c;
     float                *y, *z;
     size_t                rows, n, part_rows;
     int                   what; /* 0: sums, 1: squares about a, 2: affine a b, 3: products about a, 4: combine a b c */
-    const genai__unary   *then; /* NULL, or a function that 2 puts each part through while it is in the cache; 3 makes g */
-    const float          *out, *dout; /* from its value and the gradient of that in the same way, into */
-    float                *back, p;    /* `back`, which is g */
+    const genai__unary   *then; /* NULL, or a function that 2 puts each part through while it is in the cache ...    */
+    const float          *dy;   /* ... and 3 puts dy back through, into g                                            */
+    float                *back, p;
 } genai__columns;
+
+/* back = dy times the derivative of then(x b + c), for a part; it goes by pieces that a buffer holds, rows or parts of one. */
+static void genai__columns_back(const genai__columns *j, size_t at, size_t rows) {
+    float  y[4096];
+    size_t width = genai__smaller(j->n, GENAI__COUNT(y)), height = GENAI__COUNT(y) / width, r, c, i, h;
+    for (r = 0; r < rows; r += h)
+        for (h = genai__smaller(height, rows - r), c = 0; c < j->n; c += width) {
+            size_t w = genai__smaller(width, j->n - c);
+            i = at + r * j->n + c;
+            j->k->column_affine(h, w, j->x + i, j->b + c, j->c + c, y);
+            j->then->f(h * w, y, y, j->p, 0.0f);
+            j->then->d1(h * w, j->dy + i, y, y, j->back + i, j->p, 0.0f);
+        }
+}
 
 static void genai__columns_task(void *arg, int index) {
     const genai__columns *j = (const genai__columns *)arg;
@@ -3612,7 +3644,7 @@ static void genai__columns_task(void *arg, int index) {
         j->k->column_affine(rows, j->n, j->x + at, j->a, j->b, j->y + at);
         if (j->then) j->then->f(rows * j->n, j->y + at, j->y + at, j->p, 0.0f);
     } else if (j->what == 3) {
-        if (j->then) j->then->d1(rows * j->n, j->dout + at, j->out + at, j->out + at, j->back + at, j->p, 0.0f);
+        if (j->then) genai__columns_back(j, at, rows);
         j->k->column_products(rows, j->n, j->g + at, j->x + at, j->a, part, j->z + (size_t)index * j->n);
     }
     else j->k->column_combine(rows, j->n, j->g + at, j->x + at, j->a, j->b, j->c, j->y + at);
@@ -3661,34 +3693,29 @@ static const genai__unary *genai__batch_norm_then(const genai_tensor *y) {
     return y->i[1] ? (const genai__unary *)(const void *)((const char *)y->ctx->kernels + y->i[1]) : NULL;
 }
 
-static genai_result genai__batch_norm_forward(genai_tensor *y) {
-    const genai_tensor *x = y->in[0];
-    size_t              n = (size_t)x->dim[x->ndim - 1], rows = x->count / n, c;
-    float              *mean = (float *)genai__arena(y->ctx, 4 * n * sizeof(float)), *rstd = mean + n, *scale = mean + 2 * n, *shift = mean + 3 * n;
-    float               momentum = y->f[0], eps = y->f[1];
-    genai__columns      j;
+/* Fills y->saved. */
+static genai_result genai__batch_norm_statistics(genai_tensor *y, genai__columns *j) {
+    size_t n = j->n, c;
+    float *mean = (float *)genai__arena(y->ctx, 4 * n * sizeof(float)), *rstd = mean + n, *scale = mean + 2 * n, *shift = mean + 3 * n;
+    float  momentum = y->f[0], eps = y->f[1];
     if (!mean) return GENAI_ERROR_MEMORY;
     y->saved = mean;
-    memset(&j, 0, sizeof j);
-    j.x = x->data;
-    j.rows = rows;
-    j.n = n;
     if (y->i[0] == GENAI_EVAL) {
         memcpy(mean, y->aux[0]->data, n * sizeof(float));
         memcpy(scale, y->aux[1]->data, n * sizeof(float));
     } else { /* two passes: raw E[x^2] - E[x]^2 cancels */
-        if (genai__columns_run(y->ctx, &j, mean, NULL)) return GENAI_ERROR_MEMORY;
-        for (c = 0; c < n; c++) mean[c] = mean[c] / (float)rows;
-        j.what = 1;
-        j.a = mean;
-        if (genai__columns_run(y->ctx, &j, scale, NULL)) return GENAI_ERROR_MEMORY;
+        if (genai__columns_run(y->ctx, j, mean, NULL)) return GENAI_ERROR_MEMORY;
+        for (c = 0; c < n; c++) mean[c] = mean[c] / (float)j->rows;
+        j->what = 1;
+        j->a = mean;
+        if (genai__columns_run(y->ctx, j, scale, NULL)) return GENAI_ERROR_MEMORY;
         for (c = 0; c < n; c++) {
             if (y->i[0] == GENAI_TRAIN) {
-                float unbiased = scale[c] / (float)(rows - 1);
+                float unbiased = scale[c] / (float)(j->rows - 1);
                 y->aux[0]->data[c] = momentum * y->aux[0]->data[c] + (1.0f - momentum) * mean[c];
                 y->aux[1]->data[c] = momentum * y->aux[1]->data[c] + (1.0f - momentum) * unbiased;
             }
-            scale[c] = scale[c] / (float)rows;
+            scale[c] = scale[c] / (float)j->rows;
         }
     }
     for (c = 0; c < n; c++) {
@@ -3696,9 +3723,20 @@ static genai_result genai__batch_norm_forward(genai_tensor *y) {
         scale[c] = y->in[1]->data[c] * rstd[c];
         shift[c] = y->in[2]->data[c] - mean[c] * scale[c];
     }
+    return GENAI_OK;
+}
+
+static genai_result genai__batch_norm_forward(genai_tensor *y) {
+    const genai_tensor *x = y->in[0];
+    genai__columns      j;
+    memset(&j, 0, sizeof j);
+    j.x = x->data;
+    j.n = (size_t)x->dim[x->ndim - 1];
+    j.rows = x->count / j.n;
+    if (!y->saved && genai__batch_norm_statistics(y, &j)) return GENAI_ERROR_MEMORY;
     j.what = 2;
-    j.a = scale;
-    j.b = shift;
+    j.a = (const float *)y->saved + 2 * j.n;
+    j.b = (const float *)y->saved + 3 * j.n;
     j.then = genai__batch_norm_then(y);
     j.p = y->f[2];
     return genai__columns_run(y->ctx, &j, y->data, NULL);
@@ -3723,8 +3761,9 @@ static void genai__batch_norm_backward(genai_tensor *y, genai_tensor *dy, genai_
     j.x = x->data;
     j.then = genai__batch_norm_then(y);
     j.p = y->f[2];
-    j.out = y->data;
-    j.dout = dy->data;
+    j.b = mean + 2 * n;
+    j.c = mean + 3 * n;
+    j.dy = dy->data;
     j.back = d->data;
     j.g = j.then ? d->data : dy->data;
     j.rows = rows;
@@ -5327,7 +5366,8 @@ static genai_tensor *genai__net_layer(const genai_net *net, int *i, int last, ge
 GENAI_API genai_tensor *genai_net_forward_features(genai_net *net, genai_tensor *x, genai_mode mode, int layer, genai_tensor **features) {
     char          want[40];
     int           i, fits, over = 0;
-    genai_tensor *before, *t;
+    genai_tensor *before, *t, *from;
+    size_t        start;
     if (features) *features = NULL;
     if (!net || !x) return NULL;
     if (features && (layer < 0 || layer >= net->layers)) {
@@ -5342,8 +5382,12 @@ GENAI_API genai_tensor *genai_net_forward_features(genai_net *net, genai_tensor 
         return NULL;
     }
     before = net->ctx->last;
+    start = genai_tape_mark(net->ctx);
     for (i = 0; i < net->layers && x; i++) {
+        from = x;
         x = genai__net_layer(net, &i, features && i <= layer ? layer : net->layers - 1, x, mode, &over);
+        if (x && net->layer[i].kind->owns == GENAI__OWNS_WEIGHT && x->in[0] == from && from->op == &genai__op_batch_norm && from->at >= start &&
+            from->flags & GENAI__HOLDS && !(features && from == *features)) genai__drop(from); /* cheap to make again, when the weights need it */
         if (features && i == layer) {
             *features = x;
             over = 0;
