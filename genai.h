@@ -2161,7 +2161,7 @@ static genai_result genai__conv_input(genai_ctx *ctx, const genai__conv *v, cons
  * that was new then is the next closed one now.
  * ================================================================================================================= */
 #define GENAI__CHUNK_BYTES ((size_t)256 << 10)
-#define GENAI__SLAB_BYTES ((size_t)1 << 20)
+#define GENAI__SLAB_BYTES ((size_t)256 << 10)
 #define GENAI__SMALL 4096     /* bytes; pieces are larger                                                             */
 #define GENAI__PIECE_HEAD 64
 /* Flags of tensors. HOLDS: it has a share in the piece before its data; GRADIENT: made by a walk back, for the walk only; UNSET: a leaf's

@@ -9,6 +9,7 @@
  * hashes.
  * determinism.sh runs it through compilers, levels and machines. When the arithmetic is changed on purpose: `print`. */
 #define GENAI_IMPLEMENTATION
+#define GENAI__POISON /* memory that was given back reads as NaN */
 #include "../genai.h"
 #include "check.h"
 
