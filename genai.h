@@ -113,7 +113,10 @@
  *     - genai_net_trainable(net, 0) makes the net's parameters constants, yet gradients pass through it: how a generator
  *       learns from a discriminator that stands still. genai_detach stops the gradient instead.
  *     - genai_grad gives gradients as tensors, which with create_graph can be differentiated again: gradient penalties.
- *   tensor->data is yours to read and write; read results before the tape is released.
+ *   tensor->data is yours to read and write; read results before the tape is released. Until then all that your ops and nets
+ *   gave you holds, and can be differentiated again. What you never see goes earlier and makes room: gradients on their way
+ *   back, what layers inside a net pass on. So a loop's memory is that of its forward results. genai_model_step gives
+ *   those back too while it goes through them the last time.
  *
  * ERRORS
  *   Nothing aborts. A function that fails returns a negative genai_result, or NULL; the context keeps the first error as a
@@ -544,7 +547,8 @@ GENAI_API size_t        genai_tape_mark(genai_ctx *ctx);
 GENAI_API void          genai_tape_release(genai_ctx *ctx, size_t mark);
 /* While off, ops compute but nothing is kept for gradients. Returns the former state. On at first. */
 GENAI_API int           genai_recording(genai_ctx *ctx, int on);
-/* Adds d loss / d leaf to leaf->grad for every leaf with requires_grad that loss depends on. loss has one element. */
+/* Adds d loss / d leaf to leaf->grad for every leaf with requires_grad that loss depends on. loss has one element. If it
+ * fails half-way, some of the sums may have been added. */
 GENAI_API genai_result  genai_backward(genai_tensor *loss);
 /* dx[i] = d (sum of y) / d x[i], as tensors on the tape; zeros where y doesn't depend on x[i]. x[i] are leaves or results
  * of ops that required gradients when y was made (else: ARGUMENT). With create_graph the gradients can be differentiated again (critics: dense, conv, activations, layer and

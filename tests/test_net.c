@@ -555,6 +555,8 @@ static void test_values_hold(genai_ctx *ctx) {
     }
     CHECK(genai_backward(loss) == GENAI_OK && genai_grad(loss, 1, &x, &dx, 0) == GENAI_OK, "%s", genai_ctx_error(ctx));
     CHECK(dx != kept[5] && equal(dx, kept[5]) && equal(dx, x->grad), "three gradients of the same differ");
+    loss = genai_add(genai_sum(kept[3], 0), genai_sum(kept[2], 0)); /* the same, but no gradient goes to two inputs */
+    CHECK(genai_grad(loss, 1, &x, &dx, 0) == GENAI_OK && equal(dx, kept[5]), "a gradient that two inputs share was written over");
     for (i = 0; i < 6; i++) {
         CHECK(!memcmp(copy[i], kept[i]->data, kept[i]->count * sizeof(float)), "result %d doesn't hold", i);
         free(copy[i]);
