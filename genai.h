@@ -113,7 +113,10 @@
  *     - genai_net_trainable(net, 0) makes the net's parameters constants, yet gradients pass through it: how a generator
  *       learns from a discriminator that stands still. genai_detach stops the gradient instead.
  *     - genai_grad gives gradients as tensors, which with create_graph can be differentiated again: gradient penalties.
- *   tensor->data is yours to read and write; read results before the tape is released.
+ *   tensor->data is yours to read and write; read results before the tape is released. Until then all that your ops and nets
+ *   gave you holds, and can be differentiated again. What you never see goes earlier and makes room: gradients on their way
+ *   back, what layers inside a net pass on. So a loop's memory is that of its forward results. genai_model_step gives
+ *   those back too while it goes through them the last time.
  *
  * ERRORS
  *   Nothing aborts. A function that fails returns a negative genai_result, or NULL; the context keeps the first error as a
@@ -390,11 +393,11 @@ struct genai_tensor {
     const char   *name;          /* for messages; may be NULL                                                   */
     /* private */
     const struct genai__op *op;
-    genai_tensor *in[3], *aux[2], *pending, *next, *previous;
+    genai_tensor *in[3], *aux[2], *over, *pending, *next, *previous;
     void         *saved;
     size_t        at;
-    int           i[8];
-    float         f[2];
+    int           i[8], held;
+    float         f[3];
     unsigned      flags;
 };
 
@@ -564,7 +567,8 @@ GENAI_API size_t        genai_tape_mark(genai_ctx *ctx);
 GENAI_API void          genai_tape_release(genai_ctx *ctx, size_t mark);
 /* While off, ops compute but nothing is kept for gradients. Returns the former state. On at first. */
 GENAI_API int           genai_recording(genai_ctx *ctx, int on);
-/* Adds d loss / d leaf to leaf->grad for every leaf with requires_grad that loss depends on. loss has one element. */
+/* Adds d loss / d leaf to leaf->grad for every leaf with requires_grad that loss depends on. loss has one element. If it
+ * fails half-way, some of the sums may have been added. */
 GENAI_API genai_result  genai_backward(genai_tensor *loss);
 /* dx[i] = d (sum of y) / d x[i], as tensors on the tape; zeros where y doesn't depend on x[i]. x[i] are leaves or results
  * of ops that required gradients when y was made (else: ARGUMENT). With create_graph the gradients can be differentiated again (critics: dense, conv, activations, layer and
@@ -939,11 +943,25 @@ typedef struct genai__block { /* heads every allocation; the ring of blocks is w
     size_t               bytes;
 } genai__block;
 
-typedef struct genai__chunk { /* one piece of the tape's arena */
+typedef struct genai__chunk { /* of the tape's small things */
     struct genai__chunk *next;
     size_t               size, used;
     unsigned char       *data;
 } genai__chunk;
+
+typedef struct genai__piece { /* heads a tensor's values; pieces fill a slab from end to end                   */
+    struct genai__piece *before;          /* its neighbour below; NULL: the slab's first                       */
+    struct genai__piece *next, *previous; /* in the ring of free ones                                          */
+    size_t               size;            /* bytes behind the head, a multiple of 64                           */
+    int                  users, last;     /* tensors that share it, 0: free; 1: it ends the slab               */
+} genai__piece;
+
+typedef struct genai__slab {
+    struct genai__slab *next;
+    genai__piece       *first;
+    size_t              size; /* of the largest piece that it can hold                                         */
+    int                 open; /* 1: its pieces are in use or in the ring                                       */
+} genai__slab;
 
 #define GENAI__MAX_THREADS 256
 
@@ -972,9 +990,11 @@ struct genai_ctx {
     int                   slot_taken[GENAI__MAX_THREADS + 1];
     float                *workspace;  /* >>gemm: grows to the largest need          */
     size_t                workspace_size;
-    genai__chunk         *chunks, *chunk; /* >>tape                                 */
-    genai_tensor         *first, *last;
-    int                   recording;
+    genai__chunk         *chunks, *chunk; /* >>tensor: the arena                    */
+    genai__slab          *slabs;
+    genai__piece          free_pieces;
+    genai_tensor         *first, *last; /* >>tape                                   */
+    int                   recording, walk;
     uint32_t              stream;     /* >>random: where draws stand                */
     uint64_t              step;
     uint32_t              draw;
@@ -1580,6 +1600,8 @@ struct genai__kernels {
     void (*winograd_taps)(size_t n, const float *m, size_t product, int taps_h, int taps_w, float *const tap[9]);
     void (*transpose)(size_t n, const float *x, size_t x_row, float *y);                    /* y[n][16] from x[16][n]     */
     void (*panels_of)(size_t rows, size_t n, const float *x, size_t x_row, float *y, size_t panel); /* y[n/16][rows][16] from x[rows][n], n by 16 */
+    void (*dropout)(size_t n, const float *u, const float *x, float *y, float p, float q);  /* u > p ? q*x : -0           */
+    void (*dropout_d1)(size_t n, const float *g, const float *y, float *to, float q);       /* y is -0 ? 0 : q*g          */
     void (*normal_pairs)(size_t n, float *u, float *v);                                     /* Box-Muller in place: u in (0,1], v in [0,1) */
     void (*adam)(size_t n, float *p, const float *g, float *m, float *v, const genai__update *u);
     void (*sgd)(size_t n, float *p, const float *g, float *m, const genai__update *u);      /* m NULL: no momentum        */
@@ -1787,6 +1809,7 @@ GENAI_API genai_ctx *genai_ctx_create(const genai_ctx_desc *desc) {
     ctx->kernels = genai__choose_kernels(d.isa);
     ctx->desc.isa = ctx->kernels->isa;
     ctx->blocks.next = ctx->blocks.previous = &ctx->blocks;
+    ctx->free_pieces.next = ctx->free_pieces.previous = &ctx->free_pieces;
     ctx->recording = 1;
     ctx->slots = (float *)genai__alloc(ctx, (size_t)d.threads * GENAI__SLOT, sizeof(float));
     if (!ctx->slots) {
@@ -2711,11 +2734,19 @@ static genai_result genai__conv_input(genai_ctx *ctx, const genai__conv *v, cons
 
 /* ====================================================================================================================
  * >>tensor (private)
- * Shapes, and the arena of temporaries. The arena is a list of chunks that are filled in order and never given back, so
- * that a second equal (or smaller) step allocates nothing. A position in it is one number, which serves as mark.
+ * Shapes, and the arena of temporaries, which has two parts. Tensor structs and whatever is small lie in chunks that are
+ * filled in order and given back by genai_tape_release only; a position there is one number, which serves as mark. The
+ * values of larger tensors are pieces of slabs: given back as soon as nobody needs them, joined with free neighbours, and
+ * used again. Nothing is returned to the allocator, and a second equal step finds all where the first had it: the slab
+ * that was new then is the next closed one now.
  * ================================================================================================================= */
-#define GENAI__CHUNK_BYTES ((size_t)4 << 20)
-enum { GENAI__ON_TAPE = 1, GENAI__WANTED = 2, GENAI__TARGET = 4 };
+#define GENAI__CHUNK_BYTES ((size_t)256 << 10)
+#define GENAI__SLAB_BYTES ((size_t)256 << 10)
+#define GENAI__SMALL 4096     /* bytes; pieces are larger                                                             */
+#define GENAI__PIECE_HEAD 64
+/* Flags of tensors. HOLDS: it has a share in the piece before its data; GRADIENT: made by a walk back, for the walk only; UNSET: a leaf's
+ * gradient that is taken for zeros, whatever it holds; REMADE: its values were dropped and computed again. */
+enum { GENAI__ON_TAPE = 1, GENAI__WANTED = 2, GENAI__TARGET = 4, GENAI__HOLDS = 8, GENAI__GRADIENT = 16, GENAI__UNSET = 32, GENAI__REMADE = 64 };
 
 /* count of a shape, or 0 with the error set. */
 static size_t genai__shape_count(genai_ctx *ctx, const char *who, int ndim, const int *dim) {
@@ -2807,17 +2838,119 @@ static size_t genai__arena_position(const genai_ctx *ctx) {
     return position + ctx->chunk->used;
 }
 
+/* --- pieces --- */
+static genai__piece *genai__piece_of(const float *data) { return (genai__piece *)(uintptr_t)((const unsigned char *)data - GENAI__PIECE_HEAD); }
+static float        *genai__piece_data(genai__piece *p) { return (float *)(void *)((unsigned char *)p + GENAI__PIECE_HEAD); }
+static genai__piece *genai__piece_after(genai__piece *p) {
+    return p->last ? NULL : (genai__piece *)(void *)((unsigned char *)p + GENAI__PIECE_HEAD + p->size);
+}
+
+static void genai__piece_free(genai_ctx *ctx, genai__piece *p) { /* into the ring */
+    p->users = 0;
+    p->next = &ctx->free_pieces;
+    p->previous = ctx->free_pieces.previous;
+    p->previous->next = p->next->previous = p;
+}
+static void genai__piece_unlink(genai__piece *p) {
+    p->next->previous = p->previous;
+    p->previous->next = p->next;
+}
+
+/* Makes a piece of `bytes` bytes of a free one, and what is left of it a free one. */
+static float *genai__piece_take(genai_ctx *ctx, genai__piece *p, size_t bytes) {
+    genai__piece *after = genai__piece_after(p), *rest;
+    genai__piece_unlink(p);
+    p->users = 1;
+    if (p->size - bytes >= GENAI__PIECE_HEAD + GENAI__SMALL) {
+        rest = (genai__piece *)(void *)((unsigned char *)p + GENAI__PIECE_HEAD + bytes);
+        rest->before = p;
+        rest->size = p->size - bytes - GENAI__PIECE_HEAD;
+        rest->last = p->last;
+        p->size = bytes;
+        p->last = 0;
+        if (after) after->before = rest;
+        genai__piece_free(ctx, rest);
+    }
+    return genai__piece_data(p);
+}
+
+/* `bytes` bytes, not cleared, for one user: from the free piece that fits best, else from the first closed slab, else from
+ * a new one. NULL with the error set. */
+static float *genai__take(genai_ctx *ctx, size_t bytes) {
+    genai__piece *p, *best = NULL;
+    genai__slab  *slab, **end = &ctx->slabs;
+    size_t        size;
+    if (!genai__add(bytes, 63, &bytes)) return NULL;
+    bytes &= ~(size_t)63;
+    for (p = ctx->free_pieces.next; p != &ctx->free_pieces; p = p->next)
+        if (p->size >= bytes && (!best || p->size < best->size)) best = p;
+    if (best) return genai__piece_take(ctx, best, bytes);
+    for (slab = ctx->slabs; slab && (slab->open || slab->size < bytes); slab = slab->next) end = &slab->next;
+    if (!slab) {
+        if (!genai__add(bytes > GENAI__SLAB_BYTES ? bytes : GENAI__SLAB_BYTES, 2 * GENAI__PIECE_HEAD, &size)) return NULL;
+        slab = (genai__slab *)genai__alloc(ctx, size, 1);
+        if (!slab) return NULL;
+        slab->size = size - 2 * GENAI__PIECE_HEAD;
+        slab->first = (genai__piece *)(void *)((unsigned char *)slab + GENAI__PIECE_HEAD);
+        *end = slab;
+    }
+    slab->open = 1;
+    slab->first->size = slab->size;
+    slab->first->last = 1;
+    genai__piece_free(ctx, slab->first);
+    return genai__piece_take(ctx, slab->first, bytes);
+}
+
+/* One user less; after the last one the piece is free, and one with its free neighbours. */
+static void genai__give(genai_ctx *ctx, const float *data) {
+    genai__piece *p = genai__piece_of(data), *after, *above;
+    if (--p->users) return;
+#ifdef GENAI__POISON /* tests: who reads what was given back reads NaN */
+    memset(genai__piece_data(p), 0xff, p->size);
+#endif
+    after = genai__piece_after(p);
+    if (after && !after->users) {
+        genai__piece_unlink(after);
+        p->size += GENAI__PIECE_HEAD + after->size;
+        p->last = after->last;
+    }
+    if (p->before && !p->before->users) {
+        genai__piece *before = p->before;
+        genai__piece_unlink(before);
+        before->size += GENAI__PIECE_HEAD + p->size;
+        before->last = p->last;
+        p = before;
+    }
+    above = genai__piece_after(p);
+    if (above) above->before = p;
+    genai__piece_free(ctx, p);
+}
+
+/* Ends t's share in its values. */
+static void genai__drop(genai_tensor *t) {
+    if (!(t->flags & GENAI__HOLDS)) return;
+    genai__give(t->ctx, t->data);
+    t->flags &= ~(unsigned)GENAI__HOLDS;
+    t->data = NULL;
+}
+
 GENAI_API size_t genai_tape_mark(genai_ctx *ctx) { return ctx ? genai__arena_position(ctx) : 0; }
 
 GENAI_API void genai_tape_release(genai_ctx *ctx, size_t mark) {
     genai__chunk *chunk;
+    genai__slab  *slab;
     genai_tensor *t;
     if (!ctx) return;
-    while (ctx->last && ctx->last->at >= mark) ctx->last = ctx->last->previous;
+    for (; ctx->last && ctx->last->at >= mark; ctx->last = ctx->last->previous) genai__drop(ctx->last);
     if (ctx->last) ctx->last->next = NULL;
     else ctx->first = NULL;
     for (t = ctx->last; t; t = t->previous)
         if (t->grad && t->grad->at >= mark) t->grad = NULL; /* it lay behind the mark */
+    for (slab = ctx->slabs; slab; slab = slab->next)
+        if (slab->open && !slab->first->users && slab->first->last) {
+            genai__piece_unlink(slab->first);
+            slab->open = 0;
+        }
     ctx->chunk = ctx->chunks;
     for (chunk = ctx->chunks; chunk; chunk = chunk->next) {
         if (mark >= chunk->size && chunk->next) {
@@ -2831,16 +2964,19 @@ GENAI_API void genai_tape_release(genai_ctx *ctx, size_t mark) {
     }
 }
 
-/* A tensor on the tape with room for its values (unless data is given), not cleared. */
-static genai_tensor *genai__temporary(genai_ctx *ctx, int ndim, const int *dim, float *data) {
+/* A tensor on the tape. Its values are those of `over`, or room that isn't cleared if that is NULL. */
+static genai_tensor *genai__temporary(genai_ctx *ctx, int ndim, const int *dim, const genai_tensor *over) {
     size_t        at = genai__arena_position(ctx);
     genai_tensor *t = (genai_tensor *)genai__arena(ctx, sizeof *t);
     if (!t) return NULL;
-    genai__tensor_init(ctx, t, ndim, dim, data);
-    t->flags = GENAI__ON_TAPE;
+    genai__tensor_init(ctx, t, ndim, dim, over ? over->data : NULL);
+    t->flags = GENAI__ON_TAPE | (ctx->walk ? (unsigned)GENAI__GRADIENT : 0);
     t->at = at;
-    if (!data) t->data = (float *)genai__arena(ctx, t->count * sizeof(float));
+    if (over && over->flags & GENAI__HOLDS) genai__piece_of(over->data)->users++;
+    else if (!over && t->count * sizeof(float) > GENAI__SMALL) t->data = genai__take(ctx, t->count * sizeof(float));
+    else if (!over) t->data = (float *)genai__arena(ctx, t->count * sizeof(float));
     if (!t->data) return NULL;
+    if (over ? over->flags & GENAI__HOLDS : t->count * sizeof(float) > GENAI__SMALL) t->flags |= GENAI__HOLDS;
     t->previous = ctx->last;
     if (ctx->last) ctx->last->next = t;
     else ctx->first = t;
@@ -2916,7 +3052,8 @@ static double genai__apply_bytes(const genai_tensor *y) {
     return (double)count * sizeof(float);
 }
 
-/* proto: a tensor struct with inputs and attributes filled in. */
+/* proto: a tensor struct with inputs and attributes filled in, and in `over` the tensor whose memory takes the result
+ * (NULL: memory of its own). */
 static genai_tensor *genai__apply(const genai__op *op, genai_tensor *proto) {
     genai_tensor *y = NULL;
     genai_ctx    *ctx;
@@ -2927,7 +3064,7 @@ static genai_tensor *genai__apply(const genai__op *op, genai_tensor *proto) {
     ctx = proto->ctx = proto->in[0]->ctx;
     proto->op = op;
     if (op->shape(proto) || !genai__shape_count(ctx, op->name, proto->ndim, proto->dim)) return NULL;
-    y = genai__temporary(ctx, proto->ndim, proto->dim, op->view ? proto->in[0]->data : NULL);
+    y = genai__temporary(ctx, proto->ndim, proto->dim, op->view ? proto->in[0] : proto->over);
     if (!y) return NULL;
     y->op = op;
     for (i = 0; i < 3; i++) {
@@ -2963,15 +3100,37 @@ GENAI_API int genai_recording(genai_ctx *ctx, int on) {
 }
 
 /* --- differentiation --- */
+enum { GENAI__NO_WALK, GENAI__TO_TARGETS, GENAI__TO_LEAVES }; /* walk: what gradients are on the way to, while none is recorded */
+
 static int genai__wants(const genai_tensor *y, int i) { return y->in[i] && y->in[i]->flags & GENAI__WANTED; }
 
+static genai_result genai__collect(genai_tensor *leaf, genai_tensor *dx);
+
+/* Is g a gradient that only the op which is being differentiated needs, so that its result may be written over it? */
+static int genai__spent(const genai_tensor *g) { return g->flags & GENAI__GRADIENT && g->flags & GENAI__HOLDS && g->held == 1 && genai__piece_of(g->data)->users == 1; }
+
+static void genai__let_go(genai_tensor *g) {
+    if (--g->held == 0 && g->flags & GENAI__GRADIENT) genai__drop(g);
+}
+
+static void genai__add_in_place(genai_tensor *y, genai_tensor *x);
 static genai_result genai__add_gradient(genai_tensor *t, genai_tensor *dx) {
     if (!dx) return t->ctx->result ? t->ctx->result : GENAI_ERROR_UNSUPPORTED;
-    if (t->pending) {
+    if (!t->op && t->ctx->walk == GENAI__TO_LEAVES) return genai__collect(t, dx);
+    if (!t->pending) t->pending = dx;
+    else {
         genai__trace(t->ctx, "add_gradients", 0, 0, 0);
-        t->pending = genai_add(t->pending, dx);
+        if (genai__spent(t->pending)) {
+            genai__add_in_place(t->pending, dx);
+            dx = NULL;
+        } else {
+            genai_tensor *sum = genai_add(t->pending, dx);
+            genai__let_go(t->pending);
+            t->pending = dx = sum;
+        }
         genai__trace(t->ctx, "add_gradients", 0, 1, 0);
-    } else t->pending = dx;
+    }
+    if (dx) dx->held++;
     return t->pending ? GENAI_OK : t->ctx->result;
 }
 
@@ -2997,56 +3156,88 @@ static void genai__mark_wanted(genai_tensor *y, int leaves) {
     }
 }
 
-/* Leaves dy/dt in t->pending of every wanted leaf and target; other pending fields are NULL afterwards. seed: what y's own
- * gradient is; NULL: ones. */
-static genai_result genai__differentiate(genai_tensor *y, genai_tensor *seed, int leaves) {
+/* Makes dropped values again, of an op whose forward can be repeated; whoever is through with them says genai__spare. */
+static genai_result genai__remake(genai_tensor *t) {
+    if (t->data) return GENAI_OK;
+    t->data = genai__take(t->ctx, t->count * sizeof(float));
+    if (!t->data) return GENAI_ERROR_MEMORY;
+    t->flags |= GENAI__HOLDS | GENAI__REMADE;
+    return t->op->forward(t);
+}
+
+static void genai__spare(genai_tensor *t) {
+    if (t->flags & GENAI__REMADE && t->ctx->walk) genai__drop(t);
+}
+
+/* Walks back from y: adds dy/dt to the grad of leaves, or leaves it in t->pending of every target; other pending fields are
+ * NULL afterwards. seed: what y's own gradient is; NULL: ones. If no gradient is recorded, each is dropped as soon as the op that it went into is done; and so are the
+ * values of all that was made from position `keep` on. */
+static genai_result genai__differentiate(genai_tensor *y, genai_tensor *seed, int leaves, size_t keep) {
     genai_ctx    *ctx = y->ctx;
     genai_result  result = GENAI_OK;
-    genai_tensor *t, *dx[3];
+    genai_tensor *t, *s, *dx[3];
     size_t        k;
     int           i;
     genai__mark_wanted(y, leaves);
+    ctx->walk = ctx->recording ? GENAI__NO_WALK : leaves ? GENAI__TO_LEAVES : GENAI__TO_TARGETS;
     y->pending = seed ? seed : genai_tensor_of(ctx, y->ndim, y->dim, NULL);
-    if (!y->pending) return ctx->result;
-    for (k = 0; !seed && k < y->count; k++) y->pending->data[k] = 1.0f;
-    for (t = y; t; t = t->previous) {
-        genai_tensor *dy = t->pending;
-        if (!dy || !t->op) continue;
-        if (!(t->flags & GENAI__TARGET)) t->pending = NULL;
-        if (result || !(t->flags & GENAI__WANTED)) continue;
-        if (!genai__wants(t, 0) && !genai__wants(t, 1) && !genai__wants(t, 2)) continue;
-        dx[0] = dx[1] = dx[2] = NULL;
-        genai__trace(ctx, t->op->name, 1, 0, 0);
-        t->op->backward(t, dy, dx);
-        genai__trace(ctx, t->op->name, 1, 1, 0);
-        for (i = 0; i < 3 && !result; i++)
-            if (genai__wants(t, i)) result = genai__add_gradient(t->in[i], dx[i]);
-        if (result && !ctx->result)
-            genai__fail(ctx, result, "%s: its gradient can't be differentiated again", t->op->name);
+    if (!y->pending) result = ctx->result;
+    else y->pending->held++;
+    for (k = 0; !result && !seed && k < y->count; k++) y->pending->data[k] = 1.0f;
+    if (!result && leaves && !y->op) {
+        result = genai__collect(y, y->pending);
+        y->pending = NULL;
     }
+    for (t = y; t; t = t->previous) {
+        genai_tensor *dy = t->op ? t->pending : NULL, *before = ctx->last;
+        if (dy && t->flags & GENAI__TARGET) dy->held++;
+        else if (dy) t->pending = NULL;
+        if (dy && !result && t->flags & GENAI__WANTED && (genai__wants(t, 0) || genai__wants(t, 1) || genai__wants(t, 2))) {
+            dx[0] = dx[1] = dx[2] = NULL;
+            if (genai__wants(t, 1)) result = genai__remake(t->in[0]);
+            genai__trace(ctx, t->op->name, 1, 0, 0);
+            if (!result) t->op->backward(t, dy, dx);
+            genai__trace(ctx, t->op->name, 1, 1, 0);
+            for (i = 0; i < 3 && !result; i++)
+                if (genai__wants(t, i)) result = genai__add_gradient(t->in[i], dx[i]);
+            if (result && !ctx->result)
+                genai__fail(ctx, result, "%s: its gradient can't be differentiated again", t->op->name);
+            for (s = before->next; s; s = s->next)
+                if (s->flags & GENAI__GRADIENT && !s->held) genai__drop(s);
+        }
+        if (dy) genai__let_go(dy);
+        if (t->at >= keep) genai__drop(t);
+    }
+    ctx->walk = GENAI__NO_WALK;
     return result;
 }
 
-/* Moves t's pending gradient to t->grad. */
-static genai_result genai__collect(genai_tensor *t) {
-    genai_tensor *g = t->pending;
-    t->pending = NULL;
-    if (!g) return GENAI_OK;
-    if (!t->grad) {
-        t->grad = t->flags & GENAI__ON_TAPE ? genai_tensor_of(t->ctx, t->ndim, t->dim, NULL) : genai_tensor_create(t->ctx, t->ndim, t->dim);
-        if (!t->grad) return t->ctx->result;
+/* Adds dx to leaf's grad, where it may lie already. */
+static genai_result genai__collect(genai_tensor *leaf, genai_tensor *dx) {
+    genai_tensor *g = leaf->grad;
+    if (!g) {
+        g = leaf->grad = leaf->flags & GENAI__ON_TAPE ? genai_tensor_of(leaf->ctx, leaf->ndim, leaf->dim, NULL) : genai_tensor_create(leaf->ctx, leaf->ndim, leaf->dim);
+        if (!g) return leaf->ctx->result;
+        g->held++;
     }
-    genai__trace(t->ctx, "add_gradients", 0, 0, 0);
-    t->ctx->kernels->add_to(t->count, t->grad->data, g->data);
-    genai__trace(t->ctx, "add_gradients", 0, 1, 3.0 * (double)t->count * sizeof(float));
+    genai__trace(leaf->ctx, "add_gradients", 0, 0, 0);
+    if (!(g->flags & GENAI__UNSET)) genai__add_in_place(g, dx);
+    else if (g->data != dx->data) memcpy(g->data, dx->data, g->count * sizeof(float));
+    g->flags &= ~(unsigned)GENAI__UNSET;
+    genai__trace(leaf->ctx, "add_gradients", 0, 1, 3.0 * (double)g->count * sizeof(float));
     return GENAI_OK;
 }
 
-GENAI_API genai_result genai_backward(genai_tensor *loss) {
-    genai_result  result;
-    genai_tensor *t;
-    uint64_t      mode;
-    int           i, before;
+/* Where the gradient of input i may be written at once: the grad of a leaf that counts as zeros; or NULL. */
+static genai_tensor *genai__over_grad(const genai_tensor *y, int i) {
+    genai_tensor *g = y->ctx->walk == GENAI__TO_LEAVES && !y->in[i]->op ? y->in[i]->grad : NULL;
+    return g && g->flags & GENAI__UNSET ? g : NULL;
+}
+
+static genai_result genai__backward(genai_tensor *loss, size_t keep) {
+    genai_result result;
+    uint64_t     mode;
+    int          before;
     if (!loss) return GENAI_ERROR_ARGUMENT;
     if (loss->count != 1) {
         char shape[64];
@@ -3055,18 +3246,12 @@ GENAI_API genai_result genai_backward(genai_tensor *loss) {
     if (!loss->requires_grad) return genai__fail(loss->ctx, GENAI_ERROR_ARGUMENT, "genai_backward: the loss depends on nothing that requires a gradient");
     before = genai_recording(loss->ctx, 0);
     mode = genai__fp_enter();
-    result = genai__differentiate(loss, NULL, 1);
-    genai_recording(loss->ctx, before);
-    if (!loss->op && loss->requires_grad && !result) result = genai__collect(loss);
-    for (t = loss; t; t = t->previous)
-        for (i = 0; i < 3; i++)
-            if (t->in[i] && !t->in[i]->op) {
-                if (result) t->in[i]->pending = NULL;
-                else if (t->in[i]->pending) result = genai__collect(t->in[i]);
-            }
+    result = genai__differentiate(loss, NULL, 1, keep);
     genai__fp_leave(mode);
+    genai_recording(loss->ctx, before);
     return result;
 }
+GENAI_API genai_result genai_backward(genai_tensor *loss) { return genai__backward(loss, (size_t)-1); }
 
 static genai_result genai__grad(genai_tensor *y, genai_tensor *dy, int n, genai_tensor **x, genai_tensor **dx, int create_graph) {
     genai_result result;
@@ -3082,7 +3267,7 @@ static genai_result genai__grad(genai_tensor *y, genai_tensor *dy, int n, genai_
     for (i = 0; i < n; i++) x[i]->flags |= GENAI__TARGET;
     before = genai_recording(y->ctx, create_graph);
     mode = genai__fp_enter();
-    result = genai__differentiate(y, dy, 0);
+    result = genai__differentiate(y, dy, 0, (size_t)-1);
     genai__fp_leave(mode);
     for (i = 0; i < n; i++) x[i]->flags &= ~(unsigned)GENAI__TARGET;
     for (i = 0; i < n && !result; i++) {
@@ -3151,9 +3336,10 @@ static genai_result genai__unary_d1(genai_tensor *t) { return genai__unary_forwa
 static genai_result genai__unary_d2(genai_tensor *t) { return genai__unary_forward(t, 2); }
 
 static genai_tensor *genai__unary_derive(const genai__op *op, const genai_tensor *from, genai_tensor *a, genai_tensor *b, genai_tensor *c,
-                                         genai_tensor *value) {
+                                         genai_tensor *value, genai_tensor *over) {
     genai_tensor t;
     memset(&t, 0, sizeof t);
+    t.over = over;
     t.in[0] = a;
     t.in[1] = b;
     t.in[2] = c;
@@ -3171,18 +3357,19 @@ static const genai__op genai__op_unary_d2 = {"the second derivative of an elemen
 static void genai__unary_d1_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx);
 static const genai__op genai__op_unary_d1 = {"the derivative of an elementwise function", 2, genai__shape_of_first, genai__unary_d1, genai__unary_d1_backward, 0};
 static void genai__unary_d1_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
-    if (genai__wants(y, 0)) dx[0] = genai__unary_derive(&genai__op_unary_d1, y, dy, y->in[1], NULL, y->aux[0]);
-    if (genai__wants(y, 1)) dx[1] = genai__unary_derive(&genai__op_unary_d2, y, dy, y->in[0], y->in[1], y->aux[0]);
+    if (genai__wants(y, 0)) dx[0] = genai__unary_derive(&genai__op_unary_d1, y, dy, y->in[1], NULL, y->aux[0], NULL);
+    if (genai__wants(y, 1)) dx[1] = genai__unary_derive(&genai__op_unary_d2, y, dy, y->in[0], y->in[1], y->aux[0], NULL);
 }
 
 static void genai__unary_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
-    dx[0] = genai__unary_derive(&genai__op_unary_d1, y, dy, y->in[0], NULL, y);
+    dx[0] = genai__unary_derive(&genai__op_unary_d1, y, dy, y->in[0], NULL, y, genai__spent(dy) ? dy : NULL);
 }
 
-static genai_tensor *genai__unary_apply(const genai__op *op, size_t offset, genai_tensor *x, float p, float q) {
+static genai_tensor *genai__unary_apply(const genai__op *op, size_t offset, genai_tensor *x, float p, float q, genai_tensor *over) {
     genai_tensor t;
     memset(&t, 0, sizeof t);
     t.in[0] = x;
+    t.over = over;
     t.i[0] = (int)offset;
     t.f[0] = p;
     t.f[1] = q;
@@ -3193,7 +3380,7 @@ static genai_tensor *genai__unary_apply(const genai__op *op, size_t offset, gena
     static const genai__op genai__op_##name = {#name, 1, genai__shape_of_first, genai__unary_f, genai__unary_backward, 0};
 GENAI__UNARY_OPS(GENAI__X)
 #undef GENAI__X
-#define GENAI__APPLY(name, p, q) genai__unary_apply(&genai__op_##name, offsetof(genai__kernels, name), x, p, q)
+#define GENAI__APPLY(name, p, q) genai__unary_apply(&genai__op_##name, offsetof(genai__kernels, name), x, p, q, NULL)
 GENAI_API genai_tensor *genai_scale(genai_tensor *x, float scale, float shift) { return GENAI__APPLY(scale, scale, shift); }
 GENAI_API genai_tensor *genai_neg(genai_tensor *x) { return genai_scale(x, -1.0f, 0.0f); }
 GENAI_API genai_tensor *genai_square(genai_tensor *x) { return GENAI__APPLY(square, 0.0f, 0.0f); }
@@ -3267,6 +3454,8 @@ static void genai__broadcast_run(genai__binary *f, const genai_tensor *a, const 
     if (n == 1) genai__for_chunks(y->ctx, j.dim[0], genai__broadcast_chunk, &j);
     else genai__for_rows(y->ctx, y->count / j.dim[n - 1], j.dim[n - 1], genai__broadcast_row, &j);
 }
+
+static void genai__add_in_place(genai_tensor *y, genai_tensor *x) { genai__broadcast_run(y->ctx->kernels->add, y, x, y); } /* of equal shapes */
 
 static genai_result genai__binary_shape(genai_tensor *y) {
     const genai_tensor *a = y->in[0], *b = y->in[1];
@@ -3392,12 +3581,14 @@ static genai_result genai__reduce(genai_ctx *ctx, const float *x, size_t outer, 
     if (inner == 1) {
         if (outer == 1 && r > GENAI__CHUNK) { /* one long row: parts first */
             size_t n = r / GENAI__CHUNK, rest = r % GENAI__CHUNK;
-            float *part = (float *)genai__arena(ctx, (n + 1) * sizeof(float));
+            float *part = genai__take(ctx, (n + 1) * sizeof(float));
             genai_result result;
             if (!part) return GENAI_ERROR_MEMORY;
             result = genai__reduce(ctx, x, n, GENAI__CHUNK, 1, part);
             part[n] = ctx->kernels->sum(rest, x + n * GENAI__CHUNK);
-            return result ? result : genai__reduce(ctx, part, 1, n + 1, 1, y);
+            if (!result) result = genai__reduce(ctx, part, 1, n + 1, 1, y);
+            genai__give(ctx, part);
+            return result;
         }
         genai__for_rows(ctx, outer, r, genai__reduce_row, &j);
         return GENAI_OK;
@@ -3405,15 +3596,16 @@ static genai_result genai__reduce(genai_ctx *ctx, const float *x, size_t outer, 
     j.part_rows = genai__part_rows(r, inner);
     j.parts = (r + j.part_rows - 1) / j.part_rows;
     if (j.parts > 1) {
-        j.y = (float *)genai__arena(ctx, outer * j.parts * inner * sizeof(float));
+        j.y = genai__take(ctx, outer * j.parts * inner * sizeof(float));
         if (!j.y) return GENAI_ERROR_MEMORY;
     }
     genai__for_rows(ctx, outer * j.parts, genai__smaller(j.part_rows, r) * inner, genai__reduce_columns, &j);
-    if (j.parts > 1)
-        for (o = 0; o < outer; o++) {
-            memcpy(y + o * inner, j.y + o * j.parts * inner, inner * sizeof(float));
-            for (p = 1; p < j.parts; p++) ctx->kernels->add_to(inner, y + o * inner, j.y + (o * j.parts + p) * inner);
-        }
+    if (j.parts == 1) return GENAI_OK;
+    for (o = 0; o < outer; o++) {
+        memcpy(y + o * inner, j.y + o * j.parts * inner, inner * sizeof(float));
+        for (p = 1; p < j.parts; p++) ctx->kernels->add_to(inner, y + o * inner, j.y + (o * j.parts + p) * inner);
+    }
+    genai__give(ctx, j.y);
     return GENAI_OK;
 }
 
@@ -3439,6 +3631,7 @@ static genai_result genai__sum_shape(genai_tensor *y) {
 static genai_result genai__sum_forward(genai_tensor *y) {
     const genai_tensor *x = y->in[0];
     const float        *from = x->data;
+    genai_result        result = GENAI_OK;
     size_t              size[4], outer, inner, r;
     int                 d, e, i, groups = 0, done = 0;
     unsigned            axes = (unsigned)y->i[0];
@@ -3446,7 +3639,7 @@ static genai_result genai__sum_forward(genai_tensor *y) {
     for (d = 0; d < x->ndim; d++)
         if (axes >> d & 1 && (d == 0 || !(axes >> (d - 1) & 1))) groups++;
     if (!groups) memcpy(y->data, x->data, y->count * sizeof(float));
-    for (d = x->ndim - 1; d >= 0; d = e - 1) {
+    for (d = x->ndim - 1; d >= 0 && !result; d = e - 1) {
         float *to = y->data;
         for (e = d; e > 0 && (axes >> (e - 1) & 1) == (axes >> d & 1); e--) {}
         if (!(axes >> d & 1)) continue;
@@ -3459,13 +3652,14 @@ static genai_result genai__sum_forward(genai_tensor *y) {
         for (i = d + 1; i < 4; i++) inner *= size[i];
         done++;
         if (done < groups) {
-            to = (float *)genai__arena(y->ctx, outer * inner * sizeof(float));
-            if (!to) return GENAI_ERROR_MEMORY;
+            to = genai__take(y->ctx, outer * inner * sizeof(float));
+            if (!to) result = GENAI_ERROR_MEMORY;
         }
-        if (genai__reduce(y->ctx, from, outer, r, inner, to)) return y->ctx->result;
+        if (!result) result = genai__reduce(y->ctx, from, outer, r, inner, to);
+        if (from != x->data) genai__give(y->ctx, from);
         from = to;
     }
-    return GENAI_OK;
+    return result;
 }
 
 static genai_tensor *genai__expand_to(genai_tensor *x, int ndim, const int *dim);
@@ -3788,21 +3982,14 @@ static genai_result genai__matmul_forward(genai_tensor *y) {
     return GENAI_OK;
 }
 
+static genai_tensor *genai__matmul_over(genai_tensor *a, genai_tensor *b, int transpose_a, int transpose_b, genai_tensor *over);
 static void genai__matmul_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
     genai_tensor *a = y->in[0], *b = y->in[1];
     int           ta = y->i[0], tb = y->i[1];
-    if (genai__wants(y, 0)) {
-        if (ta && b->ndim == 2 && a->ndim > 2) { /* a' = b dy', batch by batch: (dy b')' */
-            int order[4] = {0, 1, 2, 3};
-            order[a->ndim - 2] = a->ndim - 1;
-            order[a->ndim - 1] = a->ndim - 2;
-            dx[0] = genai_transpose(genai_matmul(dy, b, 0, !tb), order);
-        } else dx[0] = ta ? genai_matmul(b, dy, tb, 1) : genai_matmul(dy, b, 0, !tb);
-    }
     if (genai__wants(y, 1)) {
         if (b->ndim == 2 && a->ndim > 2) {
             unsigned      leading = (1u << (a->ndim - 2)) - 1u;
-            genai_tensor *db;
+            genai_tensor *db, *tall, *dtall;
             if (ta) {
                 db = genai_sum(tb ? genai_matmul(dy, a, 1, 1) : genai_matmul(a, dy, 0, 0), leading);
                 dx[1] = db ? genai_reshape(db, 2, b->dim) : NULL;
@@ -3811,23 +3998,36 @@ static void genai__matmul_backward(genai_tensor *y, genai_tensor *dy, genai_tens
                 a2[0] = d2[0] = -1;
                 a2[1] = a->dim[a->ndim - 1];
                 d2[1] = dy->dim[dy->ndim - 1];
-                a = genai_reshape(a, 2, a2);
-                dy = genai_reshape(dy, 2, d2);
-                dx[1] = tb ? genai_matmul(dy, a, 1, 0) : genai_matmul(a, dy, 1, 0);
+                tall = genai_reshape(a, 2, a2);
+                dtall = genai_reshape(dy, 2, d2);
+                dx[1] = tb ? genai_matmul(dtall, tall, 1, 0) : genai_matmul(tall, dtall, 1, 0);
             }
-        } else dx[1] = tb ? genai_matmul(dy, a, 1, ta) : genai_matmul(a, dy, !ta, 0);
+        } else dx[1] = tb ? genai__matmul_over(dy, a, 1, ta, genai__over_grad(y, 1)) : genai__matmul_over(a, dy, !ta, 0, genai__over_grad(y, 1));
+    }
+    genai__spare(a);
+    if (genai__wants(y, 0)) {
+        if (ta && b->ndim == 2 && a->ndim > 2) { /* a' = b dy', batch by batch: (dy b')' */
+            int order[4] = {0, 1, 2, 3};
+            order[a->ndim - 2] = a->ndim - 1;
+            order[a->ndim - 1] = a->ndim - 2;
+            dx[0] = genai_transpose(genai_matmul(dy, b, 0, !tb), order);
+        } else dx[0] = ta ? genai_matmul(b, dy, tb, 1) : genai_matmul(dy, b, 0, !tb);
     }
     if (genai__wants(y, 2)) dx[2] = genai__sum_to(dy, y->in[2]);
 }
 static const genai__op genai__op_matmul = {"matmul", 2, genai__matmul_shape, genai__matmul_forward, genai__matmul_backward, 0};
-GENAI_API genai_tensor *genai_matmul(genai_tensor *a, genai_tensor *b, int transpose_a, int transpose_b) {
+static genai_tensor *genai__matmul_over(genai_tensor *a, genai_tensor *b, int transpose_a, int transpose_b, genai_tensor *over) {
     genai_tensor t;
     memset(&t, 0, sizeof t);
     t.in[0] = a;
     t.in[1] = b;
     t.i[0] = transpose_a != 0;
     t.i[1] = transpose_b != 0;
+    t.over = over;
     return genai__apply(&genai__op_matmul, &t);
+}
+GENAI_API genai_tensor *genai_matmul(genai_tensor *a, genai_tensor *b, int transpose_a, int transpose_b) {
+    return genai__matmul_over(a, b, transpose_a, transpose_b, NULL);
 }
 
 static const genai__op genai__op_dense = {"dense", 2, genai__matmul_shape, genai__matmul_forward, genai__matmul_backward, 0};
@@ -3851,7 +4051,8 @@ static void genai__conv_of(const genai_tensor *y, const genai_tensor *x, const g
     y->ctx->flops += 2.0 * (double)out->count * (double)v->kh * (double)v->kw * (double)v->c;
 }
 
-static genai_tensor *genai__conv_apply(const genai__op *op, const int *i, genai_tensor *a, genai_tensor *b, genai_tensor *bias, int size_h, int size_w) {
+static genai_tensor *genai__conv_apply(const genai__op *op, const int *i, genai_tensor *a, genai_tensor *b, genai_tensor *bias, int size_h, int size_w,
+                                       genai_tensor *over) {
     genai_tensor t;
     memset(&t, 0, sizeof t);
     t.in[0] = a;
@@ -3860,6 +4061,7 @@ static genai_tensor *genai__conv_apply(const genai__op *op, const int *i, genai_
     memcpy(t.i, i, 4 * sizeof *i);
     t.i[4] = size_h;
     t.i[5] = size_w;
+    t.over = over;
     return genai__apply(op, &t);
 }
 
@@ -3939,22 +4141,25 @@ static genai_result genai__conv2d_weight_forward(genai_tensor *y) {
 static void genai__conv2d_weight_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx);
 static const genai__op genai__op_conv2d_weight = {"conv2d_weight", 2, genai__conv2d_weight_shape, genai__conv2d_weight_forward, genai__conv2d_weight_backward, 0};
 
+/* The weights' gradient comes first, so that the input's may have the memory of what was needed for it. */
 static void genai__conv2d_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
     genai_tensor *x = y->in[0], *w = y->in[1];
-    if (genai__wants(y, 0)) dx[0] = genai__conv_apply(&genai__op_conv2d_input, y->i, dy, w, NULL, x->dim[1], x->dim[2]);
-    if (genai__wants(y, 1)) dx[1] = genai__conv_apply(&genai__op_conv2d_weight, y->i, x, dy, NULL, w->dim[0], w->dim[1]);
+    if (genai__wants(y, 1)) dx[1] = genai__conv_apply(&genai__op_conv2d_weight, y->i, x, dy, NULL, w->dim[0], w->dim[1], genai__over_grad(y, 1));
+    genai__spare(x);
+    if (genai__wants(y, 0)) dx[0] = genai__conv_apply(&genai__op_conv2d_input, y->i, dy, w, NULL, x->dim[1], x->dim[2], NULL);
     if (genai__wants(y, 2)) dx[2] = genai__sum_to(dy, y->in[2]);
 }
 static void genai__conv2d_input_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
     genai_tensor *g = y->in[0], *w = y->in[1];
-    if (genai__wants(y, 0)) dx[0] = genai__conv_apply(&genai__op_conv2d, y->i, dy, w, NULL, g->dim[1], g->dim[2]);
-    if (genai__wants(y, 1)) dx[1] = genai__conv_apply(&genai__op_conv2d_weight, y->i, dy, g, NULL, w->dim[0], w->dim[1]);
+    if (genai__wants(y, 1)) dx[1] = genai__conv_apply(&genai__op_conv2d_weight, y->i, dy, g, NULL, w->dim[0], w->dim[1], genai__over_grad(y, 1));
+    genai__spare(g);
+    if (genai__wants(y, 0)) dx[0] = genai__conv_apply(&genai__op_conv2d, y->i, dy, w, NULL, g->dim[1], g->dim[2], NULL);
     if (genai__wants(y, 2)) dx[2] = genai__sum_to(dy, y->in[2]);
 }
 static void genai__conv2d_weight_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
     genai_tensor *x = y->in[0], *g = y->in[1];
-    if (genai__wants(y, 0)) dx[0] = genai__conv_apply(&genai__op_conv2d_input, y->i, g, dy, NULL, x->dim[1], x->dim[2]);
-    if (genai__wants(y, 1)) dx[1] = genai__conv_apply(&genai__op_conv2d, y->i, x, dy, NULL, g->dim[1], g->dim[2]);
+    if (genai__wants(y, 0)) dx[0] = genai__conv_apply(&genai__op_conv2d_input, y->i, g, dy, NULL, x->dim[1], x->dim[2], NULL);
+    if (genai__wants(y, 1)) dx[1] = genai__conv_apply(&genai__op_conv2d, y->i, x, dy, NULL, g->dim[1], g->dim[2], NULL);
 }
 
 static genai_result genai__conv_check(genai_ctx *ctx, const char *who, const genai_conv_desc *d) {
@@ -3979,7 +4184,7 @@ GENAI_API genai_tensor *genai_conv2d(genai_tensor *x, genai_tensor *w, genai_ten
                     d.pad_h, d.pad_w, w->dim[0], w->dim[1]);
         return NULL;
     }
-    return genai__conv_apply(&genai__op_conv2d, i, x, w, bias, oh, ow);
+    return genai__conv_apply(&genai__op_conv2d, i, x, w, bias, oh, ow, NULL);
 }
 
 /* The size that a convolution with kernel k, stride and pad shrinks to n: 1 with it and the padding before, or 0. */
@@ -4007,17 +4212,36 @@ GENAI_API genai_tensor *genai_conv2d_transpose(genai_tensor *x, genai_tensor *w,
                     w->dim[0], w->dim[1], i[0], i[1], d.pad_h, d.pad_w, x->dim[1], x->dim[2]);
         return NULL;
     }
-    return genai__conv_apply(&genai__op_conv2d_input, i, x, w, bias, h, wide);
+    return genai__conv_apply(&genai__op_conv2d_input, i, x, w, bias, h, wide, NULL);
 }
 
-/* --- batch norm: saved: mean, 1/sqrt(var+eps), of the batch or the running ones; i: mode; f: momentum, eps --- */
+/* --- batch norm, and an activation after it in the same passes over memory, whose derivative can do with its value alone;
+ * saved: mean, 1/sqrt(var+eps), of the batch or the running ones, and y's scale and shift from x, from which it can be made
+ * again; i: mode, the activation's offset in the kernel table or 0; f: momentum, eps, the activation's parameter --- */
 typedef struct genai__columns { /* a column kernel over [rows, n] in parts */
     const genai__kernels *k;
     const float          *x, *g, *a, *b, *c;
     float                *y, *z;
     size_t                rows, n, part_rows;
     int                   what; /* 0: sums, 1: squares about a, 2: affine a b, 3: products about a, 4: combine a b c */
+    const genai__unary   *then; /* NULL, or a function that 2 puts each part through while it is in the cache ...    */
+    const float          *dy;   /* ... and 3 puts dy back through, into g                                            */
+    float                *back, p;
 } genai__columns;
+
+/* back = dy times the derivative of then(x b + c), for a part; it goes by pieces that a buffer holds, rows or parts of one. */
+static void genai__columns_back(const genai__columns *j, size_t at, size_t rows) {
+    float  y[4096];
+    size_t width = genai__smaller(j->n, GENAI__COUNT(y)), height = GENAI__COUNT(y) / width, r, c, i, h;
+    for (r = 0; r < rows; r += h)
+        for (h = genai__smaller(height, rows - r), c = 0; c < j->n; c += width) {
+            size_t w = genai__smaller(width, j->n - c);
+            i = at + r * j->n + c;
+            j->k->column_affine(h, w, j->x + i, j->b + c, j->c + c, y);
+            j->then->f(h * w, y, y, j->p, 0.0f);
+            j->then->d1(h * w, j->dy + i, y, y, j->back + i, j->p, 0.0f);
+        }
+}
 
 static void genai__columns_task(void *arg, int index) {
     const genai__columns *j = (const genai__columns *)arg;
@@ -4025,12 +4249,17 @@ static void genai__columns_task(void *arg, int index) {
     float                *part = j->y + (size_t)index * j->n;
     if (j->what == 0) j->k->column_sums(rows, j->n, j->x + at, part);
     else if (j->what == 1) j->k->column_squares(rows, j->n, j->x + at, j->a, part);
-    else if (j->what == 2) j->k->column_affine(rows, j->n, j->x + at, j->a, j->b, j->y + at);
-    else if (j->what == 3) j->k->column_products(rows, j->n, j->g + at, j->x + at, j->a, part, j->z + (size_t)index * j->n);
+    else if (j->what == 2) {
+        j->k->column_affine(rows, j->n, j->x + at, j->a, j->b, j->y + at);
+        if (j->then) j->then->f(rows * j->n, j->y + at, j->y + at, j->p, 0.0f);
+    } else if (j->what == 3) {
+        if (j->then) genai__columns_back(j, at, rows);
+        j->k->column_products(rows, j->n, j->g + at, j->x + at, j->a, part, j->z + (size_t)index * j->n);
+    }
     else j->k->column_combine(rows, j->n, j->g + at, j->x + at, j->a, j->b, j->c, j->y + at);
 }
 
-/* Runs it; the sums of the parts are added in order into y (and z). Needs 2*parts*n floats of arena. */
+/* Runs it; the sums of the parts are added in order into y (and z). */
 static genai_result genai__columns_run(genai_ctx *ctx, genai__columns *j, float *y, float *z) {
     size_t parts, p;
     j->k = ctx->kernels;
@@ -4041,7 +4270,7 @@ static genai_result genai__columns_run(genai_ctx *ctx, genai__columns *j, float 
         genai__parallel(ctx, (int)parts, genai__columns_task, j);
         return GENAI_OK;
     }
-    j->y = (float *)genai__arena(ctx, 2 * parts * j->n * sizeof(float));
+    j->y = genai__take(ctx, 2 * parts * j->n * sizeof(float));
     if (!j->y) return GENAI_ERROR_MEMORY;
     j->z = j->y + parts * j->n;
     genai__parallel(ctx, (int)parts, genai__columns_task, j);
@@ -4051,6 +4280,7 @@ static genai_result genai__columns_run(genai_ctx *ctx, genai__columns *j, float 
         ctx->kernels->add_to(j->n, y, j->y + p * j->n);
         if (z) ctx->kernels->add_to(j->n, z, j->z + p * j->n);
     }
+    genai__give(ctx, j->y);
     return GENAI_OK;
 }
 
@@ -4068,34 +4298,33 @@ static genai_result genai__batch_norm_shape(genai_tensor *y) {
     return GENAI_OK;
 }
 
-static genai_result genai__batch_norm_forward(genai_tensor *y) {
-    const genai_tensor *x = y->in[0];
-    size_t              n = (size_t)x->dim[x->ndim - 1], rows = x->count / n, c;
-    float              *mean = (float *)genai__arena(y->ctx, 4 * n * sizeof(float)), *rstd = mean + n, *scale = mean + 2 * n, *shift = mean + 3 * n;
-    float               momentum = y->f[0], eps = y->f[1];
-    genai__columns      j;
+static const genai__unary *genai__batch_norm_then(const genai_tensor *y) {
+    return y->i[1] ? (const genai__unary *)(const void *)((const char *)y->ctx->kernels + y->i[1]) : NULL;
+}
+
+/* Fills y->saved. */
+static genai_result genai__batch_norm_statistics(genai_tensor *y, genai__columns *j) {
+    size_t n = j->n, c;
+    float *mean = (float *)genai__arena(y->ctx, 4 * n * sizeof(float)), *rstd = mean + n, *scale = mean + 2 * n, *shift = mean + 3 * n;
+    float  momentum = y->f[0], eps = y->f[1];
     if (!mean) return GENAI_ERROR_MEMORY;
     y->saved = mean;
-    memset(&j, 0, sizeof j);
-    j.x = x->data;
-    j.rows = rows;
-    j.n = n;
     if (y->i[0] == GENAI_EVAL) {
         memcpy(mean, y->aux[0]->data, n * sizeof(float));
         memcpy(scale, y->aux[1]->data, n * sizeof(float));
     } else { /* two passes: raw E[x^2] - E[x]^2 cancels */
-        if (genai__columns_run(y->ctx, &j, mean, NULL)) return GENAI_ERROR_MEMORY;
-        for (c = 0; c < n; c++) mean[c] = mean[c] / (float)rows;
-        j.what = 1;
-        j.a = mean;
-        if (genai__columns_run(y->ctx, &j, scale, NULL)) return GENAI_ERROR_MEMORY;
+        if (genai__columns_run(y->ctx, j, mean, NULL)) return GENAI_ERROR_MEMORY;
+        for (c = 0; c < n; c++) mean[c] = mean[c] / (float)j->rows;
+        j->what = 1;
+        j->a = mean;
+        if (genai__columns_run(y->ctx, j, scale, NULL)) return GENAI_ERROR_MEMORY;
         for (c = 0; c < n; c++) {
             if (y->i[0] == GENAI_TRAIN) {
-                float unbiased = scale[c] / (float)(rows - 1);
+                float unbiased = scale[c] / (float)(j->rows - 1);
                 y->aux[0]->data[c] = momentum * y->aux[0]->data[c] + (1.0f - momentum) * mean[c];
                 y->aux[1]->data[c] = momentum * y->aux[1]->data[c] + (1.0f - momentum) * unbiased;
             }
-            scale[c] = scale[c] / (float)rows;
+            scale[c] = scale[c] / (float)j->rows;
         }
     }
     for (c = 0; c < n; c++) {
@@ -4103,17 +4332,28 @@ static genai_result genai__batch_norm_forward(genai_tensor *y) {
         scale[c] = y->in[1]->data[c] * rstd[c];
         shift[c] = y->in[2]->data[c] - mean[c] * scale[c];
     }
+    return GENAI_OK;
+}
+
+static genai_result genai__batch_norm_forward(genai_tensor *y) {
+    const genai_tensor *x = y->in[0];
+    genai__columns      j;
+    memset(&j, 0, sizeof j);
+    j.x = x->data;
+    j.n = (size_t)x->dim[x->ndim - 1];
+    j.rows = x->count / j.n;
+    if (!y->saved && genai__batch_norm_statistics(y, &j)) return GENAI_ERROR_MEMORY;
     j.what = 2;
-    j.a = scale;
-    j.b = shift;
+    j.a = (const float *)y->saved + 2 * j.n;
+    j.b = (const float *)y->saved + 3 * j.n;
+    j.then = genai__batch_norm_then(y);
+    j.p = y->f[2];
     return genai__columns_run(y->ctx, &j, y->data, NULL);
 }
 
-/* The gradient as an op of its own, so that it lands on the tape's arena; in: x, gamma, dy; results dx, dgamma, dbeta. */
-static const genai__op genai__op_batch_norm_gradient = {"batch_norm", 3, genai__shape_of_first, NULL, NULL, 0};
 static void genai__batch_norm_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
     genai_ctx      *ctx = y->ctx;
-    genai_tensor   *x = y->in[0], *dgamma, *dbeta, proto;
+    genai_tensor   *x = y->in[0], *dgamma, *dbeta, *d;
     size_t          n = (size_t)x->dim[x->ndim - 1], rows = x->count / n, c;
     const float    *mean = (const float *)y->saved, *rstd = mean + n;
     float          *coefficient;
@@ -4123,11 +4363,18 @@ static void genai__batch_norm_backward(genai_tensor *y, genai_tensor *dy, genai_
     dgamma = genai_tensor_of(ctx, 1, y->in[1]->dim, NULL);
     dbeta = genai_tensor_of(ctx, 1, y->in[1]->dim, NULL);
     coefficient = (float *)genai__arena(ctx, 3 * n * sizeof(float));
-    if (!dgamma || !dbeta || !coefficient) return;
+    d = genai__temporary(ctx, x->ndim, x->dim, genai__spent(dy) ? dy : NULL);
+    if (!dgamma || !dbeta || !coefficient || !d) return;
     mode = genai__fp_enter();
     memset(&j, 0, sizeof j);
     j.x = x->data;
-    j.g = dy->data;
+    j.then = genai__batch_norm_then(y);
+    j.p = y->f[2];
+    j.b = mean + 2 * n;
+    j.c = mean + 3 * n;
+    j.dy = dy->data;
+    j.back = d->data;
+    j.g = j.then ? d->data : dy->data;
     j.rows = rows;
     j.n = n;
     j.a = mean;
@@ -4148,34 +4395,39 @@ static void genai__batch_norm_backward(genai_tensor *y, genai_tensor *dy, genai_
                 coefficient[2 * n + c] = -a * dbeta->data[c] / (float)rows - b * mean[c];
             }
         }
-        memset(&proto, 0, sizeof proto);
-        proto.in[0] = x;
-        proto.in[1] = y->in[1];
-        proto.in[2] = dy;
-        dx[0] = genai__apply(&genai__op_batch_norm_gradient, &proto);
         j.what = 4;
         j.a = coefficient;
         j.b = coefficient + n;
         j.c = coefficient + 2 * n;
-        if (dx[0]) genai__columns_run(ctx, &j, dx[0]->data, NULL);
+        genai__columns_run(ctx, &j, d->data, NULL);
+        dx[0] = d;
     }
     genai__fp_leave(mode);
 }
 static const genai__op genai__op_batch_norm = {"batch_norm", 3, genai__batch_norm_shape, genai__batch_norm_forward, genai__batch_norm_backward, 0};
-GENAI_API genai_tensor *genai_batch_norm(genai_tensor *x, genai_tensor *gamma, genai_tensor *beta, genai_tensor *mean, genai_tensor *var,
-                                         genai_mode mode, float momentum, float eps) {
+static genai_tensor *genai__batch_norm(genai_tensor *x, genai_tensor *const *scale, genai_tensor *const *running, genai_mode mode, float momentum,
+                                       float eps, size_t activation, float p) {
     genai_tensor t;
     memset(&t, 0, sizeof t);
-    if (!mean || !var) return NULL;
+    if (!running[0] || !running[1]) return NULL;
     t.in[0] = x;
-    t.in[1] = gamma;
-    t.in[2] = beta;
-    t.aux[0] = mean;
-    t.aux[1] = var;
+    t.in[1] = scale[0];
+    t.in[2] = scale[1];
+    t.aux[0] = running[0];
+    t.aux[1] = running[1];
     t.i[0] = (int)mode;
+    t.i[1] = (int)activation;
     t.f[0] = momentum;
     t.f[1] = eps;
+    t.f[2] = p;
     return genai__apply(&genai__op_batch_norm, &t);
+}
+GENAI_API genai_tensor *genai_batch_norm(genai_tensor *x, genai_tensor *gamma, genai_tensor *beta, genai_tensor *mean, genai_tensor *var,
+                                         genai_mode mode, float momentum, float eps) {
+    genai_tensor *scale[2], *running[2];
+    scale[0] = gamma; scale[1] = beta;
+    running[0] = mean; running[1] = var;
+    return genai__batch_norm(x, scale, running, mode, momentum, eps, 0, 0.0f);
 }
 
 /* --- layer, instance, group norm: compositions, so differentiable as often as you like --- */
@@ -4215,19 +4467,69 @@ static genai_tensor *genai__random_tensor(genai_ctx *ctx, int ndim, const int *d
 GENAI_API genai_tensor *genai_random_normal(genai_ctx *ctx, int ndim, const int *dim) { return genai__random_tensor(ctx, ndim, dim, 1); }
 GENAI_API genai_tensor *genai_random_uniform(genai_ctx *ctx, int ndim, const int *dim) { return genai__random_tensor(ctx, ndim, dim, 0); }
 
-/* A product with a mask of 0 and 1/(1-p), which the tape keeps for the gradient. */
-GENAI_API genai_tensor *genai_dropout(genai_tensor *x, float p) {
-    genai_tensor *mask, *threshold;
+/* What is dropped becomes -0 and what is kept never is: y is its own mask, and y may lie over x. i: draw, stream and step of
+ * the random numbers; f: dropped up to, 1/(1-p) */
+static void genai__dropout_chunk(void *arg, size_t from, size_t n) {
+    const genai_tensor *y = (const genai_tensor *)arg;
+    genai__random       r;
+    float               u[512];
+    size_t              i, j, count;
+    memset(&r, 0, sizeof r);
+    r.ctx = y->ctx;
+    r.draw = (uint32_t)y->i[0];
+    r.stream = (uint32_t)y->i[1];
+    memcpy(&r.step, y->i + 2, sizeof r.step);
+    for (i = from; i < from + n; i += count) { /* from is a multiple of 512 */
+        count = genai__smaller(512, from + n - i);
+        for (j = 0; j < count; j += 32) genai__random_block(&r, (i + j) / 32, u + j);
+        y->ctx->kernels->dropout(count, u, y->in[0]->data + i, y->data + i, y->f[0], y->f[1]);
+    }
+}
+static genai_result genai__dropout_forward(genai_tensor *y) {
+    genai__for_chunks(y->ctx, y->count, genai__dropout_chunk, y);
+    return GENAI_OK;
+}
+static void genai__dropout_d1_chunk(void *arg, size_t from, size_t n) { /* in: dy; aux: what dropout gave */
+    const genai_tensor *d = (const genai_tensor *)arg;
+    d->ctx->kernels->dropout_d1(n, d->in[0]->data + from, d->aux[0]->data + from, d->data + from, d->f[1]);
+}
+static genai_result genai__dropout_d1_forward(genai_tensor *d) {
+    genai__for_chunks(d->ctx, d->count, genai__dropout_d1_chunk, d);
+    return GENAI_OK;
+}
+static genai_tensor *genai__dropout_d1(const genai_tensor *from, genai_tensor *dy, genai_tensor *y);
+static void genai__dropout_d1_backward(genai_tensor *d, genai_tensor *dd, genai_tensor **dx) { dx[0] = genai__dropout_d1(d, dd, d->aux[0]); }
+static const genai__op genai__op_dropout_d1 = {"dropout", 1, genai__shape_of_first, genai__dropout_d1_forward, genai__dropout_d1_backward, 0};
+static genai_tensor *genai__dropout_d1(const genai_tensor *from, genai_tensor *dy, genai_tensor *y) {
+    genai_tensor t;
+    memset(&t, 0, sizeof t);
+    t.in[0] = dy;
+    t.aux[0] = y;
+    t.over = genai__spent(dy) ? dy : NULL;
+    memcpy(t.f, from->f, sizeof t.f);
+    return genai__apply(&genai__op_dropout_d1, &t);
+}
+static void genai__dropout_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) { dx[0] = genai__dropout_d1(y, dy, y); }
+static const genai__op genai__op_dropout = {"dropout", 1, genai__shape_of_first, genai__dropout_forward, genai__dropout_backward, 0};
+
+static genai_tensor *genai__dropout(genai_tensor *x, float p, genai_tensor *over) {
+    genai_tensor t;
     if (!x) return NULL;
     if (!(p >= 0.0f && p < 1.0f)) {
         genai__fail(x->ctx, GENAI_ERROR_ARGUMENT, "dropout: a probability in [0,1) is wanted, not %g", (double)p);
         return NULL;
     }
-    mask = genai_random_uniform(x->ctx, x->ndim, x->dim);
-    threshold = genai_scalar(x->ctx, p);
-    mask = genai__greater(mask, genai_scale(threshold, 1.0f, -1.0f / 16777216.0f)); /* u >= p, u a multiple of 2^-24 */
-    return genai_mul(x, genai_scale(mask, genai__inverse(1.0f - p), 0.0f));
+    memset(&t, 0, sizeof t);
+    t.in[0] = x;
+    t.over = over;
+    t.i[0] = (int)x->ctx->draw++;
+    t.i[1] = (int)x->ctx->stream;
+    memcpy(t.i + 2, &x->ctx->step, sizeof x->ctx->step);
+    t.f[0] = p - 1.0f / 16777216.0f; /* u >= p, u a multiple of 2^-24 */
+    t.f[1] = genai__inverse(1.0f - p);
+    return genai__apply(&genai__op_dropout, &t);
 }
+GENAI_API genai_tensor *genai_dropout(genai_tensor *x, float p) { return genai__dropout(x, p, NULL); }
 
 /* --- pooling and upsampling on [N,H,W,C]; i: window, stride --- */
 static genai_result genai__check_image(const genai_tensor *y) {
@@ -4340,39 +4642,48 @@ static genai_tensor *genai__spread(genai_tensor *dy, const genai_tensor *y) {
     return genai__apply(&genai__op_spread, &t);
 }
 
-/* max_pool keeps for each output the index of the first largest input in its image */
+/* max_pool: the index of a window's first largest value in its image; backward looks for it again */
+static size_t genai__max_pool_best(const genai_tensor *y, const float *image, size_t oy, size_t ox, size_t l) {
+    size_t c = (size_t)y->dim[3], w = (size_t)y->in[0]->dim[2], k = (size_t)y->i[0], s = (size_t)y->i[1], best = (oy * s * w + ox * s) * c + l, i, j;
+    for (i = 0; i < k; i++)
+        for (j = 0; j < k; j++) {
+            size_t at = ((oy * s + i) * w + ox * s + j) * c + l;
+            if (image[at] > image[best]) best = at;
+        }
+    return best;
+}
+typedef struct genai__max_pool_job { /* from y's input to y, or from dy to dx */
+    const genai_tensor *y, *dy;
+    genai_tensor       *dx;
+} genai__max_pool_job;
 static void genai__max_pool_image(void *arg, size_t index) {
-    const genai_tensor *y = (const genai_tensor *)arg;
-    const genai_tensor *x = y->in[0];
-    size_t              c = (size_t)y->dim[3], w = (size_t)x->dim[2], k = (size_t)y->i[0], s = (size_t)y->i[1], oy, ox, i, j, l, o;
-    const float        *from = x->data + index * (size_t)x->dim[1] * w * c;
-    o = index * (size_t)y->dim[1] * (size_t)y->dim[2] * c;
+    const genai__max_pool_job *p = (const genai__max_pool_job *)arg;
+    const genai_tensor        *y = p->y, *x = y->in[0];
+    size_t                     c = (size_t)y->dim[3], size = x->count / (size_t)x->dim[0], o = index * (y->count / (size_t)y->dim[0]), oy, ox, l;
+    const float               *image = x->data + index * size;
     for (oy = 0; oy < (size_t)y->dim[1]; oy++)
         for (ox = 0; ox < (size_t)y->dim[2]; ox++)
             for (l = 0; l < c; l++, o++) {
-                size_t best = (oy * s * w + ox * s) * c + l;
-                for (i = 0; i < k; i++)
-                    for (j = 0; j < k; j++) {
-                        size_t at = ((oy * s + i) * w + ox * s + j) * c + l;
-                        if (from[at] > from[best]) best = at;
-                    }
-                y->data[o] = from[best];
-                ((uint32_t *)y->saved)[o] = (uint32_t)best;
+                size_t best = genai__max_pool_best(y, image, oy, ox, l);
+                if (p->dx) p->dx->data[index * size + best] += p->dy->data[o];
+                else y->data[o] = image[best];
             }
 }
+static void genai__max_pool_run(const genai_tensor *y, const genai_tensor *dy, genai_tensor *dx) {
+    genai__max_pool_job p;
+    p.y = y;
+    p.dy = dy;
+    p.dx = dx;
+    genai__for_rows(y->ctx, (size_t)y->dim[0], y->count / (size_t)y->dim[0], genai__max_pool_image, &p);
+}
 static genai_result genai__max_pool_forward(genai_tensor *y) {
-    y->saved = genai__arena(y->ctx, y->count * sizeof(uint32_t));
-    if (!y->saved) return GENAI_ERROR_MEMORY;
-    genai__for_rows(y->ctx, (size_t)y->dim[0], y->count / (size_t)y->dim[0], genai__max_pool_image, y);
+    genai__max_pool_run(y, NULL, NULL);
     return GENAI_OK;
 }
 static void genai__max_pool_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
-    genai_tensor *x = y->in[0], *d;
-    size_t        per_x = x->count / (size_t)x->dim[0], per_y = y->count / (size_t)y->dim[0], i;
     if (y->ctx->recording) return; /* refused: genai__differentiate says so */
-    d = genai_tensor_of(y->ctx, 4, x->dim, NULL);
-    for (i = 0; d && i < y->count; i++) d->data[i / per_y * per_x + ((const uint32_t *)y->saved)[i]] += dy->data[i];
-    dx[0] = d;
+    dx[0] = genai_tensor_of(y->ctx, 4, y->in[0]->dim, NULL);
+    if (dx[0]) genai__max_pool_run(y, dy, dx[0]);
 }
 static const genai__op genai__op_max_pool = {"max_pool", 1, genai__pool_shape, genai__max_pool_forward, genai__max_pool_backward, 0};
 
@@ -5030,7 +5341,7 @@ static genai_tensor *genai__forward_convt(const genai__layer *l, genai_tensor *x
 }
 
 static genai_tensor *genai__forward_batch_norm(const genai__layer *l, genai_tensor *x, genai_mode mode) {
-    return genai_batch_norm(x, l->parameter[0], l->parameter[1], l->running[0], l->running[1], mode, l->momentum, l->eps);
+    return genai__batch_norm(x, l->parameter, l->running, mode, l->momentum, l->eps, 0, 0);
 }
 
 static genai_tensor *genai__forward_dropout(const genai__layer *l, genai_tensor *x, genai_mode mode) {
@@ -5084,6 +5395,24 @@ GENAI__FORWARD(average_pool, genai_average_pool(x, l->n, l->stride[0] ? l->strid
 GENAI__FORWARD(max_pool, genai_max_pool(x, l->n, l->stride[0] ? l->stride[0] : l->n))
 GENAI__FORWARD(pad, genai_pad(genai_pad(x, 1, l->n, l->n), 2, l->n, l->n))
 #undef GENAI__FORWARD
+
+/* Activations whose derivatives can do with their value in place of their input (for the range of numbers that a layer takes),
+ * so that they may be written over it. */
+typedef struct genai__activation {
+    genai_tensor *(*forward)(const genai__layer *l, genai_tensor *x, genai_mode mode);
+    const genai__op *op;
+    size_t           kernel;
+    int              same_sign; /* 1: dropout may be written over it in turn: a dropped value's gradient is 0 anyhow     */
+} genai__activation;
+#define GENAI__X(name, same_sign) {genai__forward_##name, &genai__op_##name, offsetof(genai__kernels, name), same_sign}
+static const genai__activation genai__activations[] = {GENAI__X(relu, 1), GENAI__X(leaky_relu, 1), GENAI__X(elu, 0), GENAI__X(tanh, 0), GENAI__X(sigmoid, 0)};
+#undef GENAI__X
+static const genai__activation *genai__activation_of(const genai__layer *l) { /* or NULL */
+    size_t i;
+    for (i = 0; i < GENAI__COUNT(genai__activations); i++)
+        if (genai__activations[i].forward == l->kind->forward) return &genai__activations[i];
+    return NULL;
+}
 
 /* --- the table --- */
 #define GENAI__INIT_USAGE " [init he|glorot|normal|orthogonal]"
@@ -5650,9 +5979,29 @@ GENAI_API genai_net *genai_net_create(genai_ctx *ctx, const genai_net_desc *desc
 }
 
 /* --- use --- */
+
+/* Runs layer *i, and the activation after a batch norm with it, which *i then is. *over: what may be written over x: 0
+ * nothing, 1 dropout, 2 activations too; then the same for the result, so far as that is the layer's own business. */
+static genai_tensor *genai__net_layer(const genai_net *net, int *i, int last, genai_tensor *x, genai_mode mode, int *over) {
+    const genai__layer      *l = &net->layer[*i];
+    const genai__activation *a = genai__activation_of(l), *next = *i < last ? genai__activation_of(l + 1) : NULL;
+    int                      may = *over;
+    *over = a ? a->same_sign : l->kind->owns == GENAI__OWNS_WEIGHT || l->kind->owns == GENAI__OWNS_SCALE_AND_STATISTICS ? 2 : 0;
+    if (a && may == 2) return genai__unary_apply(a->op, a->kernel, x, l->number, 0, x);
+    if (l->kind->forward == genai__forward_dropout && may && mode != GENAI_EVAL && l->number > 0) return genai__dropout(x, l->number, x);
+    if (l->kind->forward == genai__forward_batch_norm && next) {
+        ++*i;
+        *over = next->same_sign;
+        return genai__batch_norm(x, l->parameter, l->running, mode, l->momentum, l->eps, next->kernel, l[1].number);
+    }
+    return l->kind->forward(l, x, mode);
+}
+
 GENAI_API genai_tensor *genai_net_forward_features(genai_net *net, genai_tensor *x, genai_mode mode, int layer, genai_tensor **features) {
-    char want[40];
-    int  i, fits;
+    char          want[40];
+    int           i, fits, over = 0;
+    genai_tensor *before, *t, *from;
+    size_t        start;
     if (features) *features = NULL;
     if (!net || !x) return NULL;
     if (features && (layer < 0 || layer >= net->layers)) {
@@ -5666,9 +6015,20 @@ GENAI_API genai_tensor *genai_net_forward_features(genai_net *net, genai_tensor 
                     genai__dims_text(want, net->ndim, net->dim), x->ndim, x->dim[0], x->dim[1], x->dim[2], x->dim[3]);
         return NULL;
     }
+    before = net->ctx->last;
+    start = genai_tape_mark(net->ctx);
     for (i = 0; i < net->layers && x; i++) {
-        x = net->layer[i].kind->forward(&net->layer[i], x, mode);
-        if (features && i == layer) *features = x;
+        from = x;
+        x = genai__net_layer(net, &i, features && i <= layer ? layer : net->layers - 1, x, mode, &over);
+        if (x && net->layer[i].kind->owns == GENAI__OWNS_WEIGHT && x->in[0] == from && from->op == &genai__op_batch_norm && from->at >= start &&
+            from->flags & GENAI__HOLDS && !(features && from == *features)) genai__drop(from); /* cheap to make again, when the weights need it */
+        if (features && i == layer) {
+            *features = x;
+            over = 0;
+        }
+        if (!net->ctx->recording) /* what layers passed on is needed no more */
+            for (t = before ? before->next : net->ctx->first; t; t = t->next)
+                if (t != x && !(features && t == *features)) genai__drop(t);
     }
     return x;
 }
@@ -8458,6 +8818,7 @@ struct genai_model {
     float                   *kept;         /* the running statistics before the step                                 */
     float                   *scratch;
     size_t                   scratch_count;
+    size_t                   mark;         /* where the tape stood before the step                                   */
     double                   shown;        /* >>fit: when the progress bar last wrote                                */
 };
 
@@ -8755,34 +9116,63 @@ static genai_result genai__not_finite(genai_model *m, const char *what, const ch
     return GENAI_ERROR_NONFINITE;
 }
 
-/* One update of the optimiser kept at `role` by the sum of one or two losses; a trainable net that they reach and the
- * optimiser doesn't hold would gather gradients in vain, so callers freeze it. */
-static genai_result genai__learn(genai_model *m, int role, genai_tensor *a, genai_tensor *b) {
-    const char  *bad = NULL;
-    genai_result result;
-    if (!a) return genai__result_of(m->ctx);
-    if (!genai__finite(genai_value(a)) || (b && !genai__finite(genai_value(b)))) return genai__not_finite(m, "loss", genai__role_names[role]);
-    genai_optimizer_zero(m->optimizer[role]);
-    result = genai_backward(a);
-    if (!result && b) result = genai_backward(b);
-    if (!result) result = genai__optimizer_try(m->optimizer[role], &bad);
+/* An update of the optimiser kept at `role`: begin, from each loss, end. A loss's values are gone afterwards, as far as
+ * they were made behind `mark`. A trainable net that a loss reaches and the optimiser doesn't hold would gather gradients in
+ * vain, so callers freeze it. */
+static void genai__learn_begin(genai_model *m, int role) {
+    genai_optimizer *o = m->optimizer[role];
+    int              i, j;
+    for (i = 0; i < o->groups; i++)
+        for (j = 0; j < o->group[i].tensors; j++) o->group[i].tensor[j].grad->flags |= GENAI__UNSET;
+}
+static genai_result genai__learn_from(genai_model *m, int role, genai_tensor *loss, size_t mark) {
+    if (!loss) return genai__result_of(m->ctx);
+    if (!genai__finite(genai_value(loss))) return genai__not_finite(m, "loss", genai__role_names[role]);
+    return genai__backward(loss, mark);
+}
+static genai_result genai__learn_end(genai_model *m, int role) {
+    genai_optimizer *o = m->optimizer[role];
+    const char      *bad = NULL;
+    genai_result     result;
+    int              i, j;
+    for (i = 0; i < o->groups; i++)
+        for (j = 0; j < o->group[i].tensors; j++) {
+            genai_tensor *g = o->group[i].tensor[j].grad;
+            if (g->flags & GENAI__UNSET) memset(g->data, 0, g->count * sizeof(float)); /* no loss reached it */
+            g->flags &= ~(unsigned)GENAI__UNSET;
+        }
+    result = genai__optimizer_try(o, &bad);
     return result == GENAI_ERROR_NONFINITE ? genai__not_finite(m, "gradient", bad ? bad : genai__role_names[role]) : result;
 }
 
+/* The usual end of a step: one update from one loss, after which nothing of the step is needed. */
+static genai_result genai__learn(genai_model *m, int role, genai_tensor *loss) {
+    genai_result result;
+    genai__learn_begin(m, role);
+    result = genai__learn_from(m, role, loss, m->mark);
+    return result ? result : genai__learn_end(m, role);
+}
+
 /* What adversarial families have in common: the discriminator's update, on real images and one or two batches of made ones,
- * each a batch of its own (batch norm must not mix them); the running statistics learn from the real ones only. */
+ * each a batch of its own (batch norm must not mix them), and done with before the next takes memory; the running
+ * statistics learn from the real ones only. */
 static genai_result genai__learn_discriminator(genai_model *m, genai_tensor *x, genai_tensor *fake, genai_tensor *other, float *value) {
     genai_net    *d = m->net[GENAI__DISCRIMINATOR];
-    size_t        mark = genai_tape_mark(m->ctx);
-    genai_tensor *loss;
-    genai_result  result;
-    loss = m->loss->real(genai_net_forward(d, x, GENAI_TRAIN)); /* one statement each: the order of draws must be fixed */
-    loss = genai_add(loss, m->loss->fake(genai_net_forward(d, genai_detach(fake), GENAI_TRAIN_FROZEN)));
-    if (other) loss = genai_add(loss, m->loss->fake(genai_net_forward(d, genai_detach(other), GENAI_TRAIN_FROZEN)));
-    *value = genai_value(loss);
-    result = genai__learn(m, GENAI__DISCRIMINATOR, loss, NULL);
-    genai_tape_release(m->ctx, mark);
-    return result;
+    genai_tensor *images[3], *loss;
+    genai_result  result = GENAI_OK;
+    int           i;
+    images[0] = x;
+    images[1] = fake;
+    images[2] = other;
+    genai__learn_begin(m, GENAI__DISCRIMINATOR);
+    for (i = 0; i < 3 && (i < 2 || other) && !result; i++) {
+        size_t mark = genai_tape_mark(m->ctx);
+        loss = i ? m->loss->fake(genai_net_forward(d, genai_detach(images[i]), GENAI_TRAIN_FROZEN)) : m->loss->real(genai_net_forward(d, x, GENAI_TRAIN));
+        *value = i ? *value + genai_value(loss) : genai_value(loss);
+        result = genai__learn_from(m, GENAI__DISCRIMINATOR, loss, mark);
+        genai_tape_release(m->ctx, mark);
+    }
+    return result ? result : genai__learn_end(m, GENAI__DISCRIMINATOR);
 }
 
 static genai_result genai__words_find(genai_ctx *ctx, const char *what, const char *name, const void *rows, size_t count, size_t size, size_t *found) {
@@ -8841,7 +9231,7 @@ static genai_result genai__gan_step(genai_model *m, genai_tensor *x, float *valu
     genai_net_trainable(d, 0);
     loss = m->loss->generator(genai_net_forward(d, fake, GENAI_TRAIN_FROZEN));
     value[1] = genai_value(loss);
-    result = genai__learn(m, GENAI__GENERATOR, loss, NULL);
+    result = genai__learn(m, GENAI__GENERATOR, loss);
     genai_net_trainable(d, 1);
     return result;
 }
@@ -8933,7 +9323,7 @@ static genai_result genai__vae_step(genai_model *m, genai_tensor *x, float *valu
         value[1] = genai_value(kl);
         loss = genai_add(loss, genai_scale(kl, genai__beta(m), 0));
     }
-    return genai__learn(m, GENAI__ENCODER, loss, NULL);
+    return genai__learn(m, GENAI__ENCODER, loss);
 }
 
 /* --- encode: the posterior's mean, so that two calls agree --- */
@@ -9075,7 +9465,7 @@ static genai_result genai__vaegan_step(genai_model *m, genai_tensor *x, float *v
         if (result) return result;
         encoder_loss = genai_add(encoder_loss, genai_sum(genai_mul(z, dz), 0)); /* d/dz of the sum is dz */
     }
-    result = genai__learn(m, GENAI__ENCODER, decoder_loss, encoder_loss);
+    result = genai__learn(m, GENAI__ENCODER, genai_add(decoder_loss, encoder_loss));
     genai_net_trainable(d, 1);
     return result;
 }
@@ -9446,7 +9836,6 @@ GENAI_API genai_result genai_model_step(genai_model *m, int n, const float *imag
     genai_result  result;
     uint32_t      stream, draw;
     uint64_t      step, mode;
-    size_t        mark;
     int           recording, i;
     if (!m) return GENAI_ERROR_ARGUMENT;
     ctx = m->ctx;
@@ -9458,13 +9847,13 @@ GENAI_API genai_result genai_model_step(genai_model *m, int n, const float *imag
     step = ctx->step;
     draw = ctx->draw;
     recording = genai_recording(ctx, 1);
-    mark = genai_tape_mark(ctx);
+    m->mark = genai_tape_mark(ctx);
     genai_random_at(ctx, GENAI__STREAM_STEP, (uint64_t)m->steps); /* the step's draws depend on its number alone: resume is exact */
     genai__keep_statistics(m, 0);
     for (; m->family->losses[losses->count]; losses->count++) losses->name[losses->count] = m->family->losses[losses->count];
     x = genai__model_input(m, n, images);
     result = x ? m->family->step(m, x, losses->value) : genai__result_of(ctx);
-    genai_tape_release(ctx, mark);
+    genai_tape_release(ctx, m->mark);
     genai_recording(ctx, recording);
     ctx->stream = stream;
     ctx->step = step;
@@ -11052,6 +11441,19 @@ static void GENAI__K(panels_of)(size_t rows, size_t n, const float *x, size_t x_
     }
 }
 
+/* --- dropout: + 0 makes +0 of a product that is -0 --- */
+static void GENAI__K(dropout)(size_t n, const float *u, const float *x, float *y, float p, float q) {
+    const GENAI__V P = GENAI__V_SET(p), Q = GENAI__V_SET(q), zero = GENAI__V_SET(0.0f), dropped = GENAI__V_NEG(zero);
+    GENAI__EACH(n, GENAI__STORE(y, GENAI__V_IF_GT(GENAI__LOAD(u), P, GENAI__V_ADD(GENAI__V_MUL(GENAI__LOAD(x), Q), zero), dropped));)
+}
+static void GENAI__K(dropout_d1)(size_t n, const float *g, const float *y, float *to, float q) {
+    const GENAI__V Q = GENAI__V_SET(q), zero = GENAI__V_SET(0.0f);
+    GENAI__EACH(n, const GENAI__V v = GENAI__LOAD(y); const GENAI__V d = GENAI__V_MUL(GENAI__LOAD(g), Q);
+                const GENAI__V sign = GENAI__K(bits)(v, 0x80000000u, 0x3f800000u); /* +-1 */
+                const GENAI__V kept = GENAI__V_IF_GT(sign, zero, d, zero);
+                GENAI__STORE(to, GENAI__V_IF_GT(GENAI__V_ABS(v), zero, d, kept));)
+}
+
 /* --- random: u, v become r cos(2 pi v), r sin(2 pi v) with r = sqrt(-2 log u) --- */
 static void GENAI__K(normal_pairs)(size_t n, float *u, float *v) {
     const GENAI__V one = GENAI__V_SET(1.0f), zero = GENAI__V_SET(0.0f);
@@ -11161,8 +11563,7 @@ static const genai__kernels GENAI__K(kernels) = {
     GENAI__K(sum), GENAI__K(sum_squares), GENAI__K(maximum), GENAI__K(add_to), GENAI__K(lerp), GENAI__K(column_sums),
     GENAI__K(column_squares), GENAI__K(column_affine), GENAI__K(column_products), GENAI__K(column_combine), GENAI__K(winograd_windows),
     GENAI__K(winograd_gradients), GENAI__K(winograd_weights), GENAI__K(winograd_outputs), GENAI__K(winograd_taps), GENAI__K(transpose),
-    GENAI__K(panels_of), GENAI__K(normal_pairs),
-    GENAI__K(adam), GENAI__K(sgd), GENAI__K(rmsprop)};
+    GENAI__K(panels_of), GENAI__K(dropout), GENAI__K(dropout_d1), GENAI__K(normal_pairs), GENAI__K(adam), GENAI__K(sgd), GENAI__K(rmsprop)};
 
 #undef GENAI__V
 #undef GENAI__W

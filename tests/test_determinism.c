@@ -9,6 +9,7 @@
  * hashes.
  * determinism.sh runs it through compilers, levels and machines. When the arithmetic is changed on purpose: `print`. */
 #define GENAI_IMPLEMENTATION
+#define GENAI__POISON /* memory that was given back reads as NaN */
 #include "../genai.h"
 #include "check.h"
 
@@ -21,18 +22,18 @@ typedef struct golden {
 } golden;
 
 static const golden goldens[] = {
-    { "gan", 12, 16, 3, 4, 0, "da2cbc60eef6e25f" },
-    { "vae", 12, 16, 4, 4, 0, "5400148279874395" },
-    { "vaegan", 12, 16, 3, 4, 0, "b0574fc16077ff5e" },
-    { "dcgan_k4", 32, 32, 1, 2, 1, "fc415327eade7117" },
-    { "dcgan_k5", 32, 32, 1, 2, 1, "be2ae4a725a473f8" },
-    { "dcgan64", 64, 64, 1, 2, 1, "62e710eb38903f3c" },
-    { "gan_dense_conv", 32, 32, 1, 2, 1, "67ab5c999efb03eb" },
+    { "gan", 12, 16, 3, 4, 0, "e7030aff43a58ccd" },
+    { "vae", 12, 16, 4, 4, 0, "6849f1642232559a" },
+    { "vaegan", 12, 16, 3, 4, 0, "85b645ec73dd1bb2" },
+    { "dcgan_k4", 32, 32, 1, 2, 1, "3448243bdaf2c7b1" },
+    { "dcgan_k5", 32, 32, 1, 2, 1, "57317eabe3a75474" },
+    { "dcgan64", 64, 64, 1, 2, 1, "f32efc8b345e5deb" },
+    { "gan_dense_conv", 32, 32, 1, 2, 1, "cf160cef3dcd657a" },
     { "vae_mlp", 9, 7, 3, 4, 0, "20d9d4d0e6ba2cb2" },
     { "vae_400_20", 9, 7, 1, 4, 0, "24580414eed21e35" },
-    { "vae_conv_k5", 32, 32, 1, 2, 1, "6f8877cd11a4935a" },
+    { "vae_conv_k5", 32, 32, 1, 2, 1, "b7ce0dc63a86b0f3" },
     { "ae_32", 9, 7, 2, 4, 0, "c293d8ebddf57c28" },
-    { "vaegan_mlp", 9, 7, 1, 4, 0, "bf4d0d2869f7fd4c" },
+    { "vaegan_mlp", 9, 7, 1, 4, 0, "ef6f8390038a7f9f" },
 };
 
 /* --- files in memory --- */

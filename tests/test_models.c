@@ -1,5 +1,6 @@
 /* Model families, fit and model files: what a step may touch, gradient routing, resume, guards, bad settings and files. */
 #define GENAI_IMPLEMENTATION
+#define GENAI__POISON /* memory that was given back reads as NaN */
 #include "../genai.h"
 #include "check.h"
 
@@ -221,6 +222,44 @@ static void test_presets(void) {
         CHECK(a.live == 0, "%s: %ld blocks leaked", row->name, a.live);
         free(out);
         free(again);
+    }
+}
+
+/* What a preset holds after steps of 16 images, in KiB, besides the memory of matrix products: parameters, gradients and
+ * moments, 16 bytes a parameter (20 with an average), and the arena. If this fails, something is kept longer than before. */
+typedef struct holding { const char *preset; long arena, all; } holding;
+static const holding holdings[] = {
+    {"gan", 8616, 44127}, {"vae", 6528, 27667}, {"vaegan", 9139, 24159}, {"dcgan_k4", 7311, 26437},
+    {"dcgan_k5", 10314, 55712}, {"dcgan64", 35512, 134641}, {"gan_dense_conv", 10705, 287126},
+    {"vae_mlp", 1566, 14276}, {"vae_400_20", 2088, 41096}, {"vae_conv_k5", 7572, 65807},
+    {"ae_32", 1566, 4684}, {"vaegan_mlp", 4700, 23344}};
+static void test_holdings(void) {
+    int p;
+    for (p = 0; p < genai_preset_count(); p++) {
+        const genai_preset *row = genai_preset_at(p);
+        genai_ctx          *g = make_ctx(1, NULL);
+        genai_model        *m = make(g, row->name, row->width ? row->width : 32, row->width ? row->width : 32, 3);
+        long                arena = 0, all = 0, chunks = 0, open = 0;
+        size_t              i;
+        genai__block       *b;
+        genai__slab        *s;
+        genai__chunk       *c;
+        fill_images(16 * genai__pixels(m));
+        CHECK(!genai_model_step(m, 16, images, NULL) && !genai_model_step(m, 16, images, NULL), "%s: %s", row->name, genai_ctx_error(g));
+        for (b = g->blocks.next; b != &g->blocks; b = b->next) all += (long)b->bytes;
+        for (s = g->slabs; s; s = s->next) {
+            arena += (long)s->size;
+            open += s->open;
+        }
+        for (c = g->chunks; c; c = c->next) chunks += (long)c->size;
+        CHECK(!open && g->free_pieces.next == &g->free_pieces, "%s: %ld slabs are in use after a step", row->name, open);
+        all -= (long)((g->workspace_size + (size_t)g->desc.threads * GENAI__SLOT) * sizeof(float));
+        arena = (arena + chunks) / 1024;
+        all /= 1024;
+        for (i = 0; i < sizeof holdings / sizeof *holdings && strcmp(holdings[i].preset, row->name) != 0; i++) {}
+        CHECK(i < sizeof holdings / sizeof *holdings && arena <= holdings[i].arena && all <= holdings[i].all,
+              "a step holds {\"%s\", %ld, %ld}", row->name, arena, all);
+        genai_ctx_destroy(g);
     }
 }
 
@@ -991,6 +1030,7 @@ static void test_overflowing_gradient(void) {
 int main(void) {
     test_sizes();
     test_presets();
+    test_holdings();
     test_gan_routing();
     test_vaegan_routing();
     test_statistics();

@@ -2,6 +2,7 @@
  * passes against the same ops by hand, initial weights, averaging, freezing, the layer table, learning, allocation
  * failures, and texts changed at random. */
 #define GENAI_IMPLEMENTATION
+#define GENAI__POISON /* memory that was given back reads as NaN */
 #include "../genai.h"
 #include "check.h"
 
@@ -487,6 +488,84 @@ static void test_frozen(genai_ctx *ctx) {
     genai_net_destroy(net);
 }
 
+/* A net writes activations and dropout over what they come from, runs batch norm and activation as one, lets results go and
+ * makes them again. Layer by layer nothing of that happens: both give the same bits, forward and backward, again over the
+ * same record, and where values go on the way back. */
+static void test_memory_of_chains(genai_ctx *ctx) {
+    static const char *const texts[] = {
+        "conv 6 k4 s2 | lrelu 0.2 | dropout 0.3 | conv 12 k4 s2 | batchnorm | lrelu 0.3 | conv 24 k3 | batchnorm | tanh | flatten | dense 40 | elu 0.5",
+        "conv 8 k5 | relu | dropout 0.5 | convt 6 k4 s2 | batchnorm | dropout 0.25 | elu | conv 9 k3 | batchnorm | gelu | conv 3 k3 | sigmoid | maxpool 2",
+        "flatten | dense 5000 | batchnorm | sigmoid | dense 600 | tanh | batchnorm | relu | dense 700 | batchnorm | elu | dense 30 | batchnorm"};
+    size_t k, mark = 0, way, i, n;
+    for (k = 0; k < sizeof texts / sizeof *texts; k++) {
+        genai_net    *net = net_of(ctx, texts[k], 16, 12, 3);
+        genai_tensor *x = input_of(ctx, net, 9), *y = NULL, *loss = NULL, *t;
+        float        *first = NULL, *image = (float *)malloc(x->count * sizeof *image), *gradient = (float *)malloc(net->size * sizeof *gradient);
+        x->requires_grad = 1;
+        for (way = 0; way < 4; way++) { /* layer by layer; the net; again over its record; giving values back */
+            if (way != 2) {
+                mark = genai_tape_mark(ctx);
+                genai_random_at(ctx, 0, 5);
+                if (way) y = genai_net_forward(net, x, GENAI_TRAIN_FROZEN);
+                else for (i = 0, y = x; (int)i < net->layers; i++) y = net->layer[i].kind->forward(&net->layer[i], y, GENAI_TRAIN_FROZEN);
+                if (!first && y) first = (float *)malloc(y->count * sizeof *first);
+                if (y && !way) memcpy(first, y->data, y->count * sizeof *first);
+                CHECK(y && !memcmp(first, y->data, y->count * sizeof *first), "%s: way %d gives another result", texts[k], (int)way);
+                loss = genai_sum(genai_square(genai_scale(y, 1, -0.25f)), 0);
+            }
+            memset(net->gradients, 0, net->size * sizeof *net->gradients);
+            if (x->grad) memset(x->grad->data, 0, x->count * sizeof *image);
+            for (i = 0; way == 3 && (int)i < net->parameters; i++) net->gradient[i].flags |= GENAI__UNSET;
+            CHECK(genai__backward(loss, way == 3 ? mark : (size_t)-1) == GENAI_OK, "%s", genai_ctx_error(ctx));
+            if (!way) {
+                memcpy(gradient, net->gradients, net->size * sizeof *gradient);
+                memcpy(image, x->grad->data, x->count * sizeof *image);
+            }
+            CHECK(!memcmp(image, x->grad->data, x->count * sizeof *image), "%s: way %d gives the input another gradient", texts[k], (int)way);
+            CHECK(!memcmp(gradient, net->gradients, net->size * sizeof *gradient), "%s: way %d gives the parameters another gradient", texts[k], (int)way);
+            for (t = loss; way == 3 && t && t->at >= mark; t = t->previous) CHECK(!(t->flags & GENAI__HOLDS), "%s: values were kept", texts[k]);
+            if (way != 1) genai_tape_release(ctx, mark);
+        }
+        for (n = 0, i = 0; i < net->size; i++) n += net->gradients[i] != 0;
+        CHECK(n > net->count / 2, "%s: most gradients are 0", texts[k]);
+        genai_tensor_destroy(x);
+        genai_net_destroy(net);
+        free(first);
+        free(image);
+        free(gradient);
+    }
+}
+
+/* What the manual promises a loop of one's own: results hold until the tape is released, whatever is differentiated. */
+static void test_values_hold(genai_ctx *ctx) {
+    genai_net    *net = net_of(ctx, "conv 8 k3 | batchnorm | relu | conv 8 k3 | tanh", 16, 16, 3);
+    genai_tensor *x = input_of(ctx, net, 8), *kept[6], *dx, *loss;
+    float        *copy[6];
+    int           i;
+    x->requires_grad = 1;
+    kept[0] = genai_net_forward_features(net, x, GENAI_TRAIN, 2, &kept[1]);
+    kept[2] = genai_reshape(kept[0], 2, (int[2]){8, -1});
+    kept[3] = genai_square(kept[2]);
+    kept[4] = genai_add(kept[3], kept[2]);
+    loss = genai_sum(kept[4], 0);
+    CHECK(genai_grad(loss, 1, &x, &kept[5], 0) == GENAI_OK, "%s", genai_ctx_error(ctx));
+    for (i = 0; i < 6; i++) {
+        copy[i] = (float *)malloc(kept[i]->count * sizeof(float));
+        memcpy(copy[i], kept[i]->data, kept[i]->count * sizeof(float));
+    }
+    CHECK(genai_backward(loss) == GENAI_OK && genai_grad(loss, 1, &x, &dx, 0) == GENAI_OK, "%s", genai_ctx_error(ctx));
+    CHECK(dx != kept[5] && equal(dx, kept[5]) && equal(dx, x->grad), "three gradients of the same differ");
+    loss = genai_add(genai_sum(kept[3], 0), genai_sum(kept[2], 0)); /* the same, but no gradient goes to two inputs */
+    CHECK(genai_grad(loss, 1, &x, &dx, 0) == GENAI_OK && equal(dx, kept[5]), "a gradient that two inputs share was written over");
+    for (i = 0; i < 6; i++) {
+        CHECK(!memcmp(copy[i], kept[i]->data, kept[i]->count * sizeof(float)), "result %d doesn't hold", i);
+        free(copy[i]);
+    }
+    genai_tape_release(ctx, 0);
+    genai_tensor_destroy(x);
+    genai_net_destroy(net);
+}
+
 static void test_describe(genai_ctx *ctx) {
     const char *want = "      input                   8x8x3           \n"
                        "   0  conv 4 k4 s2 nobias     4x4x4                    192\n"
@@ -594,6 +673,8 @@ int main(void) {
     test_init(ctx);
     test_average(ctx);
     test_frozen(ctx);
+    test_memory_of_chains(ctx);
+    test_values_hold(ctx);
     test_describe(ctx);
     test_memory(ctx);
     test_fuzz(ctx);

@@ -3,6 +3,7 @@
  * can't say: closed forms, accuracy of the functions, random numbers, the rules of the tape.
  * Run from the repository's root. An argument names the only op, or the only group of checks, to run. */
 #define GENAI_IMPLEMENTATION
+#define GENAI__POISON /* memory that was given back reads as NaN */
 #include <fenv.h>
 #include "../genai.h"
 #include "check.h"
