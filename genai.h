@@ -840,6 +840,12 @@ GENAI_API genai_model   *genai_model_load(genai_ctx *ctx, const char *path);
 #define GENAI__UNROLL
 #endif
 
+#if defined(__clang__) && !defined(__OPTIMIZE__) /* which can't be made good here: a matrix product takes 50 times as long */
+#define GENAI__UNOPTIMISED 1
+#else
+#define GENAI__UNOPTIMISED 0
+#endif
+
 #if defined(__GNUC__)
 #define GENAI__INLINE static inline __attribute__((always_inline, unused))
 #define GENAI__PREFETCH(p) __builtin_prefetch(p)
@@ -1746,6 +1752,7 @@ GENAI_API genai_ctx *genai_ctx_create(const genai_ctx_desc *desc) {
 #ifndef GENAI_NO_THREADS
     if (!d.parallel_for) genai__pool_start(ctx, d.threads);
 #endif
+    if (GENAI__UNOPTIMISED) genai__warn(ctx, "clang compiled genai.h without optimisation, which makes it about 50 times slower: compile with -O2");
     return ctx;
 }
 
