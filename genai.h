@@ -1952,6 +1952,7 @@ static void genai__gemm_serial(void *arg, int n, void (*task)(void *, int)) {
 static genai_result genai__gemm_run(genai_ctx *ctx, genai__gemm *g) {
     size_t width = genai__round16(g->n), blocks, pack_size = 0, partial_size = 0, tasks;
     double work = 2.0 * (double)g->m * (double)g->n * (double)g->k;
+    size_t threads = (size_t)ctx->desc.threads;
     int    own = g->m <= GENAI__BLOCK_ROWS, pack;
     g->ctx = ctx;
     g->packing = g->pack_b || g->b_col != 1 || g->n % 16 || (own ? g->m > 16 && g->k * g->n > ((size_t)1 << 19) : g->b_row > 256);
@@ -1960,8 +1961,7 @@ static genai_result genai__gemm_run(genai_ctx *ctx, genai__gemm *g) {
     g->rows = own ? g->m : g->m > 4096 || g->copy_a ? GENAI__BLOCK_ROWS : 64;
     g->columns = genai__smaller(width, (g->pack_a || g->copy_a) && g->m > 256 ? GENAI__BLOCK_COLUMNS : 192);
     g->row_blocks = genai__blocks(g->m, g->rows);
-    g->column_blocks = genai__blocks(g->n, g->columns);
-    blocks = g->row_blocks * g->column_blocks;
+    blocks = g->row_blocks * genai__blocks(g->n, g->columns);
     g->parts = 1;
     while (blocks * g->parts < 16 && g->parts < 16 && g->k >= g->parts * 2048) g->parts *= 2;
     g->depth = genai__blocks(g->k, g->parts);
@@ -1969,7 +1969,12 @@ static genai_result genai__gemm_run(genai_ctx *ctx, genai__gemm *g) {
         g->depth = genai__blocks(g->depth, GENAI__BLOCK_DEPTH) * GENAI__BLOCK_DEPTH;
         g->parts = genai__blocks(g->k, g->depth);
     }
-    tasks = blocks * g->parts;
+    if (threads > 1 && blocks * g->parts < 4 * threads) { /* narrower blocks, which changes no bit, so that all have work */
+        size_t panels = width / 16 * g->row_blocks * g->parts;
+        g->columns = genai__smaller(g->columns, 16 * (panels <= 6 * threads ? genai__blocks(panels, threads) : 3 * (1 + panels / (12 * threads))));
+    }
+    g->column_blocks = genai__blocks(g->n, g->columns);
+    tasks = g->row_blocks * g->column_blocks * g->parts;
     g->serial = work < 4e5 || tasks == 1;
     if (tasks > GENAI__MAX_TASKS || width / 16 > GENAI__MAX_TASKS)
         return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "a matrix product of %zu by %zu by %zu is too large", g->m, g->n, g->k);
@@ -2172,7 +2177,7 @@ static genai_result genai__conv_input(genai_ctx *ctx, const genai__conv *v, cons
  * that a second equal (or smaller) step allocates nothing. A position in it is one number, which serves as mark.
  * ================================================================================================================= */
 #define GENAI__CHUNK_BYTES ((size_t)4 << 20)
-enum { GENAI__ON_TAPE = 1, GENAI__WANTED = 2, GENAI__TARGET = 4 };
+enum { GENAI__ON_TAPE = 1, GENAI__WANTED = 2, GENAI__TARGET = 4, GENAI__FRESH = 8 }; /* fresh: a gradient that counts as zero, whatever stands in it */
 
 /* count of a shape, or 0 with the error set. */
 static size_t genai__shape_count(genai_ctx *ctx, const char *who, int ndim, const int *dim) {
@@ -2377,7 +2382,7 @@ static genai_tensor *genai__apply(const genai__op *op, genai_tensor *proto) {
     ctx = proto->ctx = proto->in[0]->ctx;
     proto->op = op;
     if (op->shape(proto) || !genai__shape_count(ctx, op->name, proto->ndim, proto->dim)) return NULL;
-    y = genai__temporary(ctx, proto->ndim, proto->dim, op->view ? proto->in[0]->data : NULL);
+    y = genai__temporary(ctx, proto->ndim, proto->dim, op->view ? proto->in[0]->data : proto->data);
     if (!y) return NULL;
     y->op = op;
     for (i = 0; i < 3; i++) {
@@ -2413,15 +2418,41 @@ GENAI_API int genai_recording(genai_ctx *ctx, int on) {
 /* --- differentiation --- */
 static int genai__wants(const genai_tensor *y, int i) { return y->in[i] && y->in[i]->flags & GENAI__WANTED; }
 
+/* Where an op's backward may put its result for leaf t at once: t's gradient, if nothing stands there yet. */
+static float *genai__place_for(const genai_tensor *t) {
+    return t->grad && t->grad->flags & GENAI__FRESH && !t->pending && !t->ctx->recording ? t->grad->data : NULL;
+}
+
+typedef struct genai__sum_job {
+    void (*add_to)(size_t n, float *y, const float *x);
+    float       *y;
+    const float *x;
+} genai__sum_job;
+static void genai__sum_chunk(void *arg, size_t from, size_t count) {
+    const genai__sum_job *job = (const genai__sum_job *)arg;
+    job->add_to(count, job->y + from, job->x + from);
+}
+static void genai__add_in_place(genai_tensor *y, const genai_tensor *x) {
+    genai__sum_job job;
+    job.add_to = y->ctx->kernels->add_to;
+    job.y = y->data;
+    job.x = x->data;
+    genai__for_chunks(y->ctx, y->count, genai__sum_chunk, &job);
+}
+
 static genai_result genai__add_gradient(genai_tensor *t, genai_tensor *dx) {
     if (!dx) return t->ctx->result ? t->ctx->result : GENAI_ERROR_UNSUPPORTED;
+    if (t->pending && t->grad && t->pending->data == t->grad->data) {
+        genai__add_in_place(t->pending, dx);
+        return GENAI_OK;
+    }
     t->pending = t->pending ? genai_add(t->pending, dx) : dx;
     return t->pending ? GENAI_OK : t->ctx->result;
 }
 
-static void genai__set_wanted(genai_tensor *t, int wanted) {
-    t->flags &= ~(unsigned)GENAI__WANTED;
-    if (wanted) t->flags |= GENAI__WANTED;
+static void genai__set_flag(genai_tensor *t, unsigned flag, int on) {
+    t->flags &= ~flag;
+    if (on) t->flags |= flag;
 }
 
 /* Marks y and what it was made from wherever a wanted leaf or a target lies below. */
@@ -2433,10 +2464,10 @@ static void genai__mark_wanted(genai_tensor *y, int leaves) {
         for (i = 0; i < 3; i++) {
             genai_tensor *in = t->in[i];
             if (!in) continue;
-            if (!in->op) genai__set_wanted(in, in->flags & GENAI__TARGET || (leaves && in->requires_grad));
+            if (!in->op) genai__set_flag(in, GENAI__WANTED, in->flags & GENAI__TARGET || (leaves && in->requires_grad));
             wanted |= (in->flags & GENAI__WANTED) != 0;
         }
-        if (t->op) genai__set_wanted(t, wanted || t->flags & GENAI__TARGET);
+        if (t->op) genai__set_flag(t, GENAI__WANTED, wanted || t->flags & GENAI__TARGET);
         if (t == y) break;
     }
 }
@@ -2476,7 +2507,9 @@ static genai_result genai__collect(genai_tensor *t) {
         t->grad = t->flags & GENAI__ON_TAPE ? genai_tensor_of(t->ctx, t->ndim, t->dim, NULL) : genai_tensor_create(t->ctx, t->ndim, t->dim);
         if (!t->grad) return t->ctx->result;
     }
-    t->ctx->kernels->add_to(t->count, t->grad->data, g->data);
+    if (!(t->grad->flags & GENAI__FRESH)) genai__add_in_place(t->grad, g);
+    else if (g->data != t->grad->data) memcpy(t->grad->data, g->data, t->count * sizeof(float));
+    genai__set_flag(t->grad, GENAI__FRESH, 0);
     return GENAI_OK;
 }
 
@@ -3215,6 +3248,7 @@ static genai_result genai__matmul_forward(genai_tensor *y) {
     return GENAI_OK;
 }
 
+static genai_tensor *genai__matmul_into(float *to, genai_tensor *a, genai_tensor *b, int transpose_a, int transpose_b);
 static void genai__matmul_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
     genai_tensor *a = y->in[0], *b = y->in[1];
     int           ta = y->i[0], tb = y->i[1];
@@ -3240,21 +3274,25 @@ static void genai__matmul_backward(genai_tensor *y, genai_tensor *dy, genai_tens
                 d2[1] = dy->dim[dy->ndim - 1];
                 a = genai_reshape(a, 2, a2);
                 dy = genai_reshape(dy, 2, d2);
-                dx[1] = tb ? genai_matmul(dy, a, 1, 0) : genai_matmul(a, dy, 1, 0);
+                dx[1] = genai__matmul_into(genai__place_for(b), tb ? dy : a, tb ? a : dy, 1, 0);
             }
-        } else dx[1] = tb ? genai_matmul(dy, a, 1, ta) : genai_matmul(a, dy, !ta, 0);
+        } else dx[1] = genai__matmul_into(genai__place_for(b), tb ? dy : a, tb ? a : dy, tb || !ta, tb && ta);
     }
     if (genai__wants(y, 2)) dx[2] = genai__sum_to(dy, y->in[2]);
 }
 static const genai__op genai__op_matmul = {"matmul", 2, genai__matmul_shape, genai__matmul_forward, genai__matmul_backward, 0};
-GENAI_API genai_tensor *genai_matmul(genai_tensor *a, genai_tensor *b, int transpose_a, int transpose_b) {
+static genai_tensor *genai__matmul_into(float *to, genai_tensor *a, genai_tensor *b, int transpose_a, int transpose_b) {
     genai_tensor t;
     memset(&t, 0, sizeof t);
+    t.data = to;
     t.in[0] = a;
     t.in[1] = b;
     t.i[0] = transpose_a != 0;
     t.i[1] = transpose_b != 0;
     return genai__apply(&genai__op_matmul, &t);
+}
+GENAI_API genai_tensor *genai_matmul(genai_tensor *a, genai_tensor *b, int transpose_a, int transpose_b) {
+    return genai__matmul_into(NULL, a, b, transpose_a, transpose_b);
 }
 
 static const genai__op genai__op_dense = {"dense", 2, genai__matmul_shape, genai__matmul_forward, genai__matmul_backward, 0};
@@ -4067,6 +4105,25 @@ GENAI_API void genai_optimizer_zero(genai_optimizer *o) {
         float *gradient = genai__group_gradient(&o->group[i]);
         if (gradient) memset(gradient, 0, o->group[i].n * sizeof(float));
     }
+}
+
+/* Zeroing without touching memory: between begin and end the first gradient that arrives overwrites what stands there,
+ * and what none has reached at the end is zeroed then. */
+static void genai__optimizer_begin(genai_optimizer *o) {
+    int i, j;
+    for (i = 0; i < o->groups; i++)
+        for (j = 0; j < o->group[i].tensors; j++)
+            if (o->group[i].tensor[j].grad) genai__set_flag(o->group[i].tensor[j].grad, GENAI__FRESH, 1);
+}
+static void genai__optimizer_end(genai_optimizer *o) {
+    int i, j;
+    for (i = 0; i < o->groups; i++)
+        for (j = 0; j < o->group[i].tensors; j++) {
+            genai_tensor *g = o->group[i].tensor[j].grad;
+            if (!g || !(g->flags & GENAI__FRESH)) continue;
+            memset(g->data, 0, g->count * sizeof(float));
+            genai__set_flag(g, GENAI__FRESH, 0);
+        }
 }
 
 typedef struct genai__update_job {
@@ -8162,9 +8219,10 @@ static genai_result genai__learn(genai_model *m, int role, genai_tensor *a, gena
     genai_result result;
     if (!a) return genai__result_of(m->ctx);
     if (!genai__finite(genai_value(a)) || (b && !genai__finite(genai_value(b)))) return genai__not_finite(m, "loss", genai__role_names[role]);
-    genai_optimizer_zero(m->optimizer[role]);
+    genai__optimizer_begin(m->optimizer[role]);
     result = genai_backward(a);
     if (!result && b) result = genai_backward(b);
+    genai__optimizer_end(m->optimizer[role]);
     if (!result) result = genai__optimizer_try(m->optimizer[role], &bad);
     return result == GENAI_ERROR_NONFINITE ? genai__not_finite(m, "gradient", bad ? bad : genai__role_names[role]) : result;
 }
