@@ -866,6 +866,12 @@ GENAI_API genai_model   *genai_model_load(genai_ctx *ctx, const char *path);
 #define GENAI__UNROLL
 #endif
 
+#if defined(__clang__) && !defined(__OPTIMIZE__) /* which can't be made good here: a matrix product takes 50 times as long */
+#define GENAI__UNOPTIMISED 1
+#else
+#define GENAI__UNOPTIMISED 0
+#endif
+
 #if defined(__GNUC__)
 #define GENAI__INLINE static inline __attribute__((always_inline, unused))
 #define GENAI__PREFETCH(p) __builtin_prefetch(p)
@@ -1819,6 +1825,7 @@ GENAI_API genai_ctx *genai_ctx_create(const genai_ctx_desc *desc) {
 #ifndef GENAI_NO_THREADS
     if (!d.parallel_for) genai__pool_start(ctx, d.threads);
 #endif
+    if (GENAI__UNOPTIMISED) genai__warn(ctx, "clang compiled genai.h without optimisation, which makes it about 50 times slower: compile with -O2");
     return ctx;
 }
 
@@ -2025,6 +2032,7 @@ static void genai__gemm_serial(void *arg, int n, void (*task)(void *, int)) {
 static genai_result genai__gemm_run(genai_ctx *ctx, genai__gemm *g) {
     size_t width = genai__round16(g->n), blocks, pack_size = 0, partial_size = 0, tasks;
     double work = 2.0 * (double)g->m * (double)g->n * (double)g->k;
+    size_t threads = (size_t)ctx->desc.threads;
     int    own = g->m <= GENAI__BLOCK_ROWS, pack;
     g->ctx = ctx;
     g->packing = g->pack_b || g->b_col != 1 || g->n % 16 || (own ? g->m > 16 && g->k * g->n > ((size_t)1 << 19) : g->b_row > 256);
@@ -2033,8 +2041,7 @@ static genai_result genai__gemm_run(genai_ctx *ctx, genai__gemm *g) {
     g->rows = own ? g->m : g->m > 4096 || g->copy_a ? GENAI__BLOCK_ROWS : 64;
     g->columns = genai__smaller(width, (g->pack_a || g->copy_a) && g->m > 256 ? GENAI__BLOCK_COLUMNS : 192);
     g->row_blocks = genai__blocks(g->m, g->rows);
-    g->column_blocks = genai__blocks(g->n, g->columns);
-    blocks = g->row_blocks * g->column_blocks;
+    blocks = g->row_blocks * genai__blocks(g->n, g->columns);
     g->parts = 1;
     while (blocks * g->parts < 16 && g->parts < 16 && g->k >= g->parts * 2048) g->parts *= 2;
     g->depth = genai__blocks(g->k, g->parts);
@@ -2042,7 +2049,12 @@ static genai_result genai__gemm_run(genai_ctx *ctx, genai__gemm *g) {
         g->depth = genai__blocks(g->depth, GENAI__BLOCK_DEPTH) * GENAI__BLOCK_DEPTH;
         g->parts = genai__blocks(g->k, g->depth);
     }
-    tasks = blocks * g->parts;
+    if (threads > 1 && blocks * g->parts < 4 * threads) { /* narrower blocks, which changes no bit, so that all have work */
+        size_t panels = width / 16 * g->row_blocks * g->parts;
+        g->columns = genai__smaller(g->columns, 16 * (panels <= 6 * threads ? genai__blocks(panels, threads) : 3 * (1 + panels / (12 * threads))));
+    }
+    g->column_blocks = genai__blocks(g->n, g->columns);
+    tasks = g->row_blocks * g->column_blocks * g->parts;
     g->serial = work < 4e5 || tasks == 1;
     if (tasks > GENAI__MAX_TASKS || width / 16 > GENAI__MAX_TASKS)
         return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "a matrix product of %zu by %zu by %zu is too large", g->m, g->n, g->k);
@@ -3134,9 +3146,9 @@ static genai_result genai__add_gradient(genai_tensor *t, genai_tensor *dx) {
     return t->pending ? GENAI_OK : t->ctx->result;
 }
 
-static void genai__set_wanted(genai_tensor *t, int wanted) {
-    t->flags &= ~(unsigned)GENAI__WANTED;
-    if (wanted) t->flags |= GENAI__WANTED;
+static void genai__set_flag(genai_tensor *t, unsigned flag, int on) {
+    t->flags &= ~flag;
+    if (on) t->flags |= flag;
 }
 
 /* Marks y and what it was made from wherever a wanted leaf or a target lies below. */
@@ -3148,10 +3160,10 @@ static void genai__mark_wanted(genai_tensor *y, int leaves) {
         for (i = 0; i < 3; i++) {
             genai_tensor *in = t->in[i];
             if (!in) continue;
-            if (!in->op) genai__set_wanted(in, in->flags & GENAI__TARGET || (leaves && in->requires_grad));
+            if (!in->op) genai__set_flag(in, GENAI__WANTED, in->flags & GENAI__TARGET || (leaves && in->requires_grad));
             wanted |= (in->flags & GENAI__WANTED) != 0;
         }
-        if (t->op) genai__set_wanted(t, wanted || t->flags & GENAI__TARGET);
+        if (t->op) genai__set_flag(t, GENAI__WANTED, wanted || t->flags & GENAI__TARGET);
         if (t == y) break;
     }
 }

@@ -129,6 +129,25 @@ int main(void) {
 }
 END
 
+# Compiled without optimisation: one warning for each context where that matters, which is with clang.
+cat >slow.c <<'END'
+#define GENAI_IMPLEMENTATION
+#include "genai.h"
+static void count(void *user, genai_log_level level, const char *text) { *(int *)user += level == GENAI_LOG_WARNING && strstr(text, "-O2"); }
+int main(int argc, char **argv) {
+    int            warnings = 0;
+    genai_ctx_desc desc;
+    genai_ctx     *ctx;
+    memset(&desc, 0, sizeof desc);
+    desc.log = count;
+    desc.log_user = &warnings;
+    ctx = genai_ctx_create(&desc);
+    genai_matmul(genai_scalar(ctx, 1), genai_scalar(ctx, 1), 0, 0);
+    genai_ctx_destroy(ctx);
+    return argc != 2 || warnings != atoi(argv[1]);
+}
+END
+
 # --- compile time: processor time, since others may use the machine too; the best of three ---
 best() {
     least=999999
@@ -194,6 +213,12 @@ if have gcc; then
         runs "$fast -ffast-math: not a number is noticed" ./fast
     done
 fi
+
+for one in "gcc -O0:0" "gcc -O2:0" "clang -O0:1" "clang -O1:0"; do
+    have "${one%% *}" || continue
+    ${one%:*} slow.c -o slow -lm >/dev/null 2>&1
+    runs "${one%:*}: warnings that it is slow" ./slow "${one#*:}"
+done
 
 # --- the flags of the user hold for the code after the file: it compiles to the same with and without the file before it ---
 printf 'int user(float *a, int n);\nint user(float *a, int n) { int i, s = 0; for (i = 0; i < n; i++) s += a[i] != a[i] * a[i] + 1; return s; }\n' >after.h
