@@ -1777,8 +1777,8 @@ static void genai__uniform(genai_ctx *ctx, uint32_t stream, uint64_t step, uint3
 #define GENAI__SLOT_B (GENAI__SLOT_C + GENAI__BLOCK_ROWS * GENAI__BLOCK_COLUMNS)
 #define GENAI__PACK_COLUMNS 192
 #define GENAI__SLOT (GENAI__SLOT_B + GENAI__BLOCK_DEPTH * GENAI__PACK_COLUMNS)
-#define GENAI__WINOGRAD_PACK (9 * 48 * 128) /* >>conv uses a slot for transformed windows, [product][tile][depth], 221 KB, */
-#define GENAI__WINOGRAD_BLOCK (9 * 48 * 192) /* and their products, [product][tile][column], 332 KB                      */
+#define GENAI__WINOGRAD_PACK (9 * 48 * 128 + 256) /* >>conv uses a slot for transformed windows, [product][tile][depth], 221 KB, */
+#define GENAI__WINOGRAD_BLOCK (9 * 48 * 192 + 256) /* and their products, [product][tile][column], 332 KB                      */
 #if GENAI__SLOT < GENAI__WINOGRAD_PACK + GENAI__WINOGRAD_BLOCK
 #error a slot is too small
 #endif
@@ -2220,6 +2220,7 @@ typedef struct genai__winograd_job {
     genai__winograd part[GENAI__PARTS];
     int             parts;
     size_t          columns;         /* of a task */
+    int             blocks;          /* the parts take turns block by block, so that what they read of x stays in the cache */
     const float    *bias;
     const float    *dy;              /* of a weight gradient, and from here on */
     float          *partial, *dw;    /* [group][product][k][n to the next 16] */
@@ -2244,6 +2245,9 @@ static void genai__cut_taps(genai__cut *s, int taps, int first, int first_step, 
     }
     if (taps > 0) s->count = GENAI__PIECES + 1; /* too many, or single: no gain */
 }
+
+/* From one product to the next: not a multiple of 4 KB, or 16 products would share the 8 places of one cache set. */
+GENAI__INLINE size_t genai__apart(size_t count) { return count + 16; }
 
 GENAI__INLINE int genai__products(const genai__cut *s) { return s->threes ? 4 : 3; }
 
@@ -2281,7 +2285,7 @@ static const float genai__zeros[GENAI__WINOGRAD_COLUMNS];
 /* B' d of all products of a group: tiles i.., values p.. of k = (piece, piece, channel); to: [product][tile][depth] */
 static void genai__winograd_windows(const genai_ctx *ctx, const genai__winograd *s, const genai__pieces *g, size_t i, size_t tiles, size_t p,
                                     size_t depth, float *to) {
-    size_t tile_w = i % s->tiles_w, tile_h = i / s->tiles_w % s->tiles_h, image = i / s->tiles_w / s->tiles_h, product = tiles * depth, t;
+    size_t tile_w = i % s->tiles_w, tile_h = i / s->tiles_w % s->tiles_h, image = i / s->tiles_w / s->tiles_h, product = genai__apart(tiles * depth), t;
     size_t row = (size_t)s->w * s->c, step_h = row * (size_t)s->stride_h, step_w = s->c * (size_t)s->stride_w;
     for (t = 0; t < tiles; t++) {
         size_t done, count;
@@ -2314,7 +2318,7 @@ static void genai__winograd_windows(const genai_ctx *ctx, const genai__winograd 
 static void genai__winograd_gradients(const genai__winograd_job *job, const genai__pieces *g, size_t i, size_t tiles, size_t j, size_t columns, float *to) {
     const genai__winograd *s = &job->part[0];
     size_t tile_w = i % s->tiles_w, tile_h = i / s->tiles_w % s->tiles_h, image = i / s->tiles_w / s->tiles_h, row = (size_t)s->columns * s->n;
-    size_t width = genai__round16(columns), product = tiles * width, t, k, l;
+    size_t width = genai__round16(columns), product = genai__apart(tiles * width), t, k, l;
     for (t = 0; t < tiles; t++, to += width) {
         const float *from = job->dy + image * (size_t)s->rows * row + 2 * tile_h * row + 2 * tile_w * s->n + j, *d[4];
         for (k = 0; k < 4; k++)
@@ -2370,10 +2374,17 @@ static void genai__winograd_pack_panel(void *arg, int index) {
 static void genai__winograd_task(void *arg, int index) {
     const genai__winograd_job *job = (const genai__winograd_job *)arg;
     const genai__winograd     *s = &job->part[0];
-    size_t                     columns_blocks = (s->n + job->columns - 1) / job->columns, blocks, task = (size_t)index, i0, j0, rows, columns, width, p, depth, i;
-    int                        slot = genai__slot_take(job->ctx), height, across, group, h, w;
-    float                     *pack = job->ctx->slots + (size_t)slot * GENAI__SLOT, *block = pack + GENAI__WINOGRAD_PACK;
-    while (blocks = (s->tiles + GENAI__WINOGRAD_TILES - 1) / GENAI__WINOGRAD_TILES * columns_blocks, task >= blocks) { task -= blocks; s++; }
+    size_t                     columns_blocks = genai__blocks(s->n, job->columns), blocks, task = (size_t)index, i0, j0, rows, columns, width, p, depth, i;
+    int                        slot, height, across, group, h, w;
+    float                     *pack, *block;
+    if (job->blocks) {
+        s += task % (size_t)job->parts;
+        task /= (size_t)job->parts;
+        if (task >= genai__blocks(s->tiles, GENAI__WINOGRAD_TILES) * columns_blocks) return;
+    } else while (blocks = genai__blocks(s->tiles, GENAI__WINOGRAD_TILES) * columns_blocks, task >= blocks) { task -= blocks; s++; }
+    slot = genai__slot_take(job->ctx);
+    pack = job->ctx->slots + (size_t)slot * GENAI__SLOT;
+    block = pack + GENAI__WINOGRAD_PACK;
     i0 = task / columns_blocks * GENAI__WINOGRAD_TILES;
     j0 = task % columns_blocks * job->columns;
     rows = genai__smaller(GENAI__WINOGRAD_TILES, s->tiles - i0);
@@ -2383,16 +2394,16 @@ static void genai__winograd_task(void *arg, int index) {
     across = genai__products(&s->cut_w);
     for (group = 0; group < s->groups; group++) {
         const genai__pieces *g = &s->group[group];
-        size_t              products = (size_t)(g->products_h * g->products_w), most = GENAI__WINOGRAD_PACK / (products * GENAI__WINOGRAD_TILES) & ~(size_t)15;
+        size_t              products = (size_t)(g->products_h * g->products_w), most = (GENAI__WINOGRAD_PACK / products - 16) / GENAI__WINOGRAD_TILES & ~(size_t)15;
         const float        *b = s->packed + g->at * genai__round16(s->n) + j0 * g->k;
         for (p = 0; p < g->k; p += depth) {
             depth = genai__smaller(most, g->k - p);
             genai__winograd_windows(job->ctx, s, g, i0, rows, p, depth, pack);
             for (h = 0; h < g->products_h; h++)
                 for (w = 0; w < g->products_w; w++)
-                    genai__block_tiles(job->ctx->kernels, rows, columns, depth, pack + (size_t)(h * g->products_w + w) * rows * depth, depth, 1,
+                    genai__block_tiles(job->ctx->kernels, rows, columns, depth, pack + (size_t)(h * g->products_w + w) * genai__apart(rows * depth), depth, 1,
                                        b + (size_t)(h * g->products_w + w) * g->k * genai__round16(s->n) + p * 16, 16, g->k * 16,
-                                       block + (size_t)(h * across + w) * rows * width, width, group || p);
+                                       block + (size_t)(h * across + w) * genai__apart(rows * width), width, group || p);
         }
     }
     for (i = 0; i < rows; i++) {
@@ -2404,22 +2415,26 @@ static void genai__winograd_task(void *arg, int index) {
             if (row < s->rows && column < s->columns)
                 y[p] = s->to + ((image * (size_t)s->to_h + (size_t)(s->first_h + row * s->step_h)) * (size_t)s->to_w + (size_t)(s->first_w + column * s->step_w)) * s->n + j0;
         }
-        job->ctx->kernels->winograd_outputs(columns, block + i * width, rows * width, height, across, job->bias ? job->bias + j0 : NULL, y);
+        job->ctx->kernels->winograd_outputs(columns, block + i * width, genai__apart(rows * width), height, across, job->bias ? job->bias + j0 : NULL, y);
     }
     genai__slot_give(job->ctx, slot);
 }
 
 /* Runs all parts; they differ in cuts and tiles only. */
 static genai_result genai__winograd_run(genai_ctx *ctx, genai__winograd_job *job) {
-    size_t total = 0, tasks = 0, width = genai__round16(job->part[0].n);
-    int    i;
+    size_t total = 0, tasks = 0, most = 0, blocks, width = genai__round16(job->part[0].n);
+    int    i, images = (int)(job->part[0].tiles / job->part[0].tiles_h / job->part[0].tiles_w);
     float *packed;
     job->ctx = ctx;
-    job->columns = genai__smaller(width, GENAI__WINOGRAD_BLOCK / (GENAI__WINOGRAD_TILES * (size_t)(genai__products(&job->part[0].cut_h) * genai__products(&job->part[0].cut_w))) & ~(size_t)15);
+    job->columns = genai__smaller(width, (GENAI__WINOGRAD_BLOCK / (size_t)(genai__products(&job->part[0].cut_h) * genai__products(&job->part[0].cut_w)) - 16) / GENAI__WINOGRAD_TILES & ~(size_t)15);
     for (i = 0; i < job->parts; i++) {
         total += job->part[i].size * width;
-        tasks += (job->part[i].tiles + GENAI__WINOGRAD_TILES - 1) / GENAI__WINOGRAD_TILES * ((width + job->columns - 1) / job->columns);
+        blocks = genai__blocks(job->part[i].tiles, GENAI__WINOGRAD_TILES) * genai__blocks(width, job->columns);
+        tasks += blocks;
+        if (blocks > most) most = blocks;
     }
+    job->blocks = total < (size_t)job->part[0].h * (size_t)job->part[0].w * job->part[0].c * (size_t)images; /* more to read of x than of the weights */
+    if (job->blocks) tasks = most * (size_t)job->parts;
     packed = genai__workspace(ctx, total);
     if (!packed) return GENAI_ERROR_MEMORY;
     for (i = 0; i < job->parts; i++) {
@@ -2447,15 +2462,15 @@ static void genai__winograd_weight_task(void *arg, int index) {
     rows = genai__smaller(GENAI__WINOGRAD_ROWS, g->k - i0);
     columns = genai__smaller(job->columns, s->n - j0);
     width = genai__round16(columns);
-    most = GENAI__SLOT / (products * (rows + width)) & ~(size_t)7;
+    most = (GENAI__SLOT / products - 32) / (rows + width) & ~(size_t)7;
     c = job->partial + g->at * total + i0 * total + j0;
     for (p = job->from; p < job->from + job->chunk && p < s->tiles; p += depth) {
         depth = genai__smaller(most, genai__smaller(job->from + job->chunk, s->tiles) - p);
-        b = pack + products * depth * rows;
+        b = pack + products * genai__apart(depth * rows);
         genai__winograd_windows(job->ctx, s, g, p, depth, i0, rows, pack);
         genai__winograd_gradients(job, g, p, depth, j0, columns, b);
         for (e = 0; e < products; e++)
-            genai__block_tiles(job->ctx->kernels, rows, columns, depth, pack + e * depth * rows, 1, rows, b + e * depth * width, width, 16, c + e * g->k * total, total, p > 0);
+            genai__block_tiles(job->ctx->kernels, rows, columns, depth, pack + e * genai__apart(depth * rows), 1, rows, b + e * genai__apart(depth * width), width, 16, c + e * g->k * total, total, p > 0);
     }
     genai__slot_give(job->ctx, slot);
 }
