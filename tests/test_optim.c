@@ -351,7 +351,44 @@ static void test_memory(void) {
     CHECK(live == 0, "%ld blocks are left", live);
 }
 
+/* Between begin and end what stood in a gradient counts as zero: written over by a product, a sum of two, a copy, or by
+ * nothing. The first weight is used twice in a loss, and there are two losses. */
+static void test_fresh(void) {
+    static const int      square[2] = { 4, 4 };
+    genai_ctx            *ctx = context(2, GENAI_ISA_BEST);
+    genai_optimizer      *o[2];
+    genai_tensor         *w[2][3], *x, *loss;
+    int                   k, j, i, pass;
+    x = genai_tensor_of(ctx, 2, square, NULL);
+    for (i = 0; i < 16; i++) x->data[i] = (float)(i - 7);
+    for (k = 0; k < 2; k++) {
+        o[k] = genai_optimizer_create(ctx, NULL);
+        for (j = 0; j < 3; j++) {
+            w[k][j] = genai_tensor_create(ctx, 2, square);
+            w[k][j]->requires_grad = 1;
+            w[k][j]->grad = genai_tensor_create(ctx, 2, square);
+            for (i = 0; i < 16; i++) {
+                w[k][j]->data[i] = (float)(i + j) / 8;
+                w[k][j]->grad->data[i] = 7;
+            }
+            genai_optimizer_add_tensor(o[k], w[k][j], 0);
+        }
+        if (k) genai__optimizer_begin(o[k]);
+        else genai_optimizer_zero(o[k]);
+        for (pass = 0; pass < 2; pass++) {
+            loss = genai_mean(genai_mul(genai_matmul(genai_matmul(x, w[k][0], 0, 0), w[k][0], 0, 1), w[k][1]), 0);
+            CHECK(genai_backward(loss) == GENAI_OK, "%s", genai_ctx_error(ctx));
+        }
+        if (k) genai__optimizer_end(o[k]);
+    }
+    for (j = 0; j < 3; j++)
+        CHECK(!memcmp(w[0][j]->grad->data, w[1][j]->grad->data, 16 * sizeof(float)), "the gradient of tensor %d depends on how it was zeroed", j);
+    CHECK(w[0][0]->grad->data[3] != 0 && w[1][2]->grad->data[3] == 0, "what is compared means nothing");
+    genai_ctx_destroy(ctx);
+}
+
 int main(void) {
+    test_fresh();
     test_rules();
     test_norm();
     test_schedules();
