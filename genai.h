@@ -1773,9 +1773,9 @@ static void genai__uniform(genai_ctx *ctx, uint32_t stream, uint64_t step, uint3
 #define GENAI__BLOCK_ROWS 128    /* >>gemm: rows, depth and columns of the block that one task works on: A 128 KB and C up */
 #define GENAI__BLOCK_DEPTH 256   /* to 256 KB in the second-level cache, a 48-column panel of B 48 KB beside them         */
 #define GENAI__BLOCK_COLUMNS 512
-#define GENAI__SLOT_C (GENAI__BLOCK_ROWS * GENAI__BLOCK_DEPTH) /* a slot: A's block, C's block, 192 columns of B */
+#define GENAI__PACK_COLUMNS 192  /* columns of B that are packed at a time: 192 KB, read in runs of 768 bytes             */
+#define GENAI__SLOT_C (GENAI__BLOCK_ROWS * GENAI__BLOCK_DEPTH) /* in a slot: A's block, C's block, packed B               */
 #define GENAI__SLOT_B (GENAI__SLOT_C + GENAI__BLOCK_ROWS * GENAI__BLOCK_COLUMNS)
-#define GENAI__PACK_COLUMNS 192
 #define GENAI__SLOT (GENAI__SLOT_B + GENAI__BLOCK_DEPTH * GENAI__PACK_COLUMNS)
 #define GENAI__WINOGRAD_PACK (9 * 48 * 128 + 256) /* >>conv uses a slot for transformed windows, [product][tile][depth], 221 KB, */
 #define GENAI__WINOGRAD_BLOCK (9 * 48 * 192 + 256) /* and their products, [product][tile][column], 332 KB                      */
@@ -1851,7 +1851,8 @@ GENAI_API int       genai_ctx_threads(const genai_ctx *ctx) { return ctx ? ctx->
  * stride, or else are delivered by a packer, block by block (image windows, transposes, stride phases of a convolution).
  * Goto and van de Geijn 2008 is the pattern. C is cut into blocks that are independent tasks; inside a block, k runs in
  * steps of BLOCK_DEPTH whose tiles start from C, so that each element is one chain of fma over k in order, whatever the
- * tile, block, thread or instruction set: the promise of equal bits rests on this.
+ * tile, block, thread or instruction set: the promise of equal bits rests on this. Where C is one block high, each task
+ * packs the B it needs into its slot and uses it at once; else all of B is packed before.
  * ================================================================================================================= */
 
 /* Copies A's rows i..i+rows, columns p..p+depth to `to`, [rows][depth]. */
@@ -2035,6 +2036,8 @@ static genai_result genai__gemm_run(genai_ctx *ctx, genai__gemm *g) {
     size_t threads = (size_t)ctx->desc.threads;
     int    own = g->m <= GENAI__BLOCK_ROWS, pack;
     g->ctx = ctx;
+    /* B's rows in place serve as long as they stay in the second-level cache; A's as long as they don't fall on the same
+     * few lines of the first (4 KB apart). A block of C that is gone over several times is computed in the slot then. */
     g->packing = g->pack_b || g->b_col != 1 || g->n % 16 || (own ? g->m > 16 && g->k * g->n > ((size_t)1 << 19) : g->b_row > 256);
     g->copy_a = !g->pack_a && g->n > 192 && g->m > 64 && (g->a_col == 1 ? g->a_row >= 1024 : g->a_row == 1 && g->a_col >= 1024);
     pack = g->packing && g->k && !own;
@@ -2049,7 +2052,7 @@ static genai_result genai__gemm_run(genai_ctx *ctx, genai__gemm *g) {
         g->depth = genai__blocks(g->depth, GENAI__BLOCK_DEPTH) * GENAI__BLOCK_DEPTH;
         g->parts = genai__blocks(g->k, g->depth);
     }
-    if (threads > 1 && blocks * g->parts < 4 * threads) { /* narrower blocks, which changes no bit, so that all have work */
+    if (threads > 1 && blocks * g->parts < 4 * threads) { /* narrower ones, which changes no bit: an equal share, or 48 columns and more */
         size_t panels = width / 16 * g->row_blocks * g->parts;
         g->columns = genai__smaller(g->columns, 16 * (panels <= 6 * threads ? genai__blocks(panels, threads) : 3 * (1 + panels / (12 * threads))));
     }

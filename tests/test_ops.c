@@ -5,6 +5,7 @@
 #define GENAI_IMPLEMENTATION
 #define GENAI__POISON /* memory that was given back reads as NaN */
 #include <fenv.h>
+#include <time.h>
 #include "../genai.h"
 #include "check.h"
 
@@ -1529,6 +1530,18 @@ static void check_rounding_mode(void) {
     genai_ctx_destroy(g);
 }
 
+/* Workers that have nothing to do sleep: half a second of the process takes no processor time, with 7 threads' pool too. */
+static void check_idle(void) {
+    struct timespec moment = { 0, 50000000 }, half = { 0, 500000000 };
+    clock_t         before;
+    double          used;
+    nanosleep(&moment, NULL); /* they spin for some microseconds first */
+    before = clock();
+    nanosleep(&half, NULL);
+    used = (double)(clock() - before) / CLOCKS_PER_SEC;
+    CHECK(used < 0.05, "%d contexts at rest used %.3f s of processor time in half a second", context_count, used);
+}
+
 int main(int argc, char **argv) {
     static const genai_isa isas[] = { GENAI_ISA_AVX2, GENAI_ISA_AVX512, GENAI_ISA_NEON };
     static const int       threads[] = { 1, 2, 3, 7 };
@@ -1536,7 +1549,7 @@ int main(int argc, char **argv) {
         { "adjoint", check_adjoint }, { "conv_sizes", check_conv_sizes }, { "conv_paths", check_conv_paths }, { "bn", check_batch_norm }, { "drop", check_dropout }, { "losses", check_losses },
         { "accuracy", check_accuracy }, { "special", check_special_values }, { "random", check_random }, { "tape", check_tape }, { "penalty", check_penalty },
         { "optim", check_optimizers }, { "leaves", check_leaves }, { "rows", check_many_rows }, { "rounding", check_rounding_mode },
-        { "sizes", check_bad_sizes } };
+        { "sizes", check_bad_sizes }, { "idle", check_idle } };
     const char *only = argc > 1 ? argv[1] : NULL;
     size_t      k, t;
     int         n;
