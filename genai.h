@@ -962,7 +962,8 @@ struct genai_ctx {
     genai__pool           pool;       /* >>threads                                  */
     float                *slots;      /* >>gemm: one scratch per thread             */
     int                   slot_taken[GENAI__MAX_THREADS + 1];
-    float                *workspace;  /* >>gemm: while an op runs                   */
+    float                *workspace;  /* >>gemm: grows to the largest need          */
+    size_t                workspace_size;
     genai__chunk         *chunks, *chunk; /* >>tensor: the arena                    */
     genai__slab          *slabs;
     genai__piece          free_pieces;
@@ -1907,10 +1908,14 @@ typedef struct genai__gemm {
 GENAI__INLINE size_t genai__round16(size_t n) { return (n + 15) & ~(size_t)15; }
 GENAI__INLINE size_t genai__smaller(size_t a, size_t b) { return a < b ? a : b; }
 
-/* Memory that holds until the next call, or until the op is done, which calls it with 0. */
+/* Memory that holds until the next call; grows to the largest need and stays: as pieces it would leave gaps among values. */
 static float *genai__workspace(genai_ctx *ctx, size_t count) {
-    if (ctx->workspace) genai__give(ctx, ctx->workspace);
-    ctx->workspace = count ? genai__take(ctx, count * sizeof(float)) : NULL;
+    if (count > ctx->workspace_size) {
+        genai__free(ctx, ctx->workspace);
+        ctx->workspace_size = 0;
+        ctx->workspace = (float *)genai__alloc(ctx, count, sizeof(float));
+        if (ctx->workspace) ctx->workspace_size = count;
+    }
     return ctx->workspace;
 }
 
@@ -2492,7 +2497,6 @@ static genai_tensor *genai__apply(const genai__op *op, genai_tensor *proto) {
     y->saved = proto->saved;
     mode = genai__fp_enter();
     result = op->forward ? op->forward(y) : GENAI_OK;
-    genai__workspace(ctx, 0);
     genai__fp_leave(mode);
     if (result) return NULL;
     if (wanted && ctx->recording && op->backward) y->requires_grad = 1;
