@@ -1141,6 +1141,99 @@ static void *genai__grow(genai_ctx *ctx, void *p, size_t count, size_t size) {
     return larger;
 }
 
+/* --- pieces: memory for the time that somebody needs it. A slab is filled with pieces from end to end; one that is given
+ * back is joined with free neighbours and used again. Nothing is returned to the allocator, and a second equal step finds
+ * all where the first had it: the slab that was new then is the next closed one now. --- */
+#define GENAI__SLAB_BYTES ((size_t)256 << 10)
+#define GENAI__SMALL 4096     /* bytes; what is left of a piece that is cut is larger                                 */
+#define GENAI__PIECE_HEAD 64
+static genai__piece *genai__piece_of(const float *data) { return (genai__piece *)(uintptr_t)((const unsigned char *)data - GENAI__PIECE_HEAD); }
+static float        *genai__piece_data(genai__piece *p) { return (float *)(void *)((unsigned char *)p + GENAI__PIECE_HEAD); }
+static genai__piece *genai__piece_after(genai__piece *p) {
+    return p->last ? NULL : (genai__piece *)(void *)((unsigned char *)p + GENAI__PIECE_HEAD + p->size);
+}
+
+static void genai__piece_free(genai_ctx *ctx, genai__piece *p) { /* into the ring */
+    p->users = 0;
+    p->next = &ctx->free_pieces;
+    p->previous = ctx->free_pieces.previous;
+    p->previous->next = p->next->previous = p;
+}
+static void genai__piece_unlink(genai__piece *p) {
+    p->next->previous = p->previous;
+    p->previous->next = p->next;
+}
+
+/* Makes a piece of `bytes` bytes of a free one, and what is left of it a free one. */
+static float *genai__piece_take(genai_ctx *ctx, genai__piece *p, size_t bytes) {
+    genai__piece *after = genai__piece_after(p), *rest;
+    genai__piece_unlink(p);
+    p->users = 1;
+    if (p->size - bytes >= GENAI__PIECE_HEAD + GENAI__SMALL) {
+        rest = (genai__piece *)(void *)((unsigned char *)p + GENAI__PIECE_HEAD + bytes);
+        rest->before = p;
+        rest->size = p->size - bytes - GENAI__PIECE_HEAD;
+        rest->last = p->last;
+        p->size = bytes;
+        p->last = 0;
+        if (after) after->before = rest;
+        genai__piece_free(ctx, rest);
+    }
+    return genai__piece_data(p);
+}
+
+/* `bytes` bytes, not cleared, for one user: from the free piece that fits best, else from the first closed slab, else from
+ * a new one. NULL with the error set. */
+static float *genai__take(genai_ctx *ctx, size_t bytes) {
+    genai__piece *p, *best = NULL;
+    genai__slab  *slab, **end = &ctx->slabs;
+    size_t        size;
+    if (!genai__add(bytes, 63, &bytes)) return NULL;
+    bytes &= ~(size_t)63;
+    for (p = ctx->free_pieces.next; p != &ctx->free_pieces; p = p->next)
+        if (p->size >= bytes && (!best || p->size < best->size)) best = p;
+    if (best) return genai__piece_take(ctx, best, bytes);
+    for (slab = ctx->slabs; slab && (slab->open || slab->size < bytes); slab = slab->next) end = &slab->next;
+    if (!slab) {
+        if (!genai__add(bytes > GENAI__SLAB_BYTES ? bytes : GENAI__SLAB_BYTES, 2 * GENAI__PIECE_HEAD, &size)) return NULL;
+        slab = (genai__slab *)genai__alloc(ctx, size, 1);
+        if (!slab) return NULL;
+        slab->size = size - 2 * GENAI__PIECE_HEAD;
+        slab->first = (genai__piece *)(void *)((unsigned char *)slab + GENAI__PIECE_HEAD);
+        *end = slab;
+    }
+    slab->open = 1;
+    slab->first->size = slab->size;
+    slab->first->last = 1;
+    genai__piece_free(ctx, slab->first);
+    return genai__piece_take(ctx, slab->first, bytes);
+}
+
+/* One user less; after the last one the piece is free, and one with its free neighbours. */
+static void genai__give(genai_ctx *ctx, const float *data) {
+    genai__piece *p = genai__piece_of(data), *after, *above;
+    if (--p->users) return;
+#ifdef GENAI__POISON /* tests: who reads what was given back reads NaN */
+    memset(genai__piece_data(p), 0xff, p->size);
+#endif
+    after = genai__piece_after(p);
+    if (after && !after->users) {
+        genai__piece_unlink(after);
+        p->size += GENAI__PIECE_HEAD + after->size;
+        p->last = after->last;
+    }
+    if (p->before && !p->before->users) {
+        genai__piece *before = p->before;
+        genai__piece_unlink(before);
+        before->size += GENAI__PIECE_HEAD + p->size;
+        before->last = p->last;
+        p = before;
+    }
+    above = genai__piece_after(p);
+    if (above) above->before = p;
+    genai__piece_free(ctx, p);
+}
+
 static char *genai__copy_text(genai_ctx *ctx, const char *text, size_t length) {
     char *copy = (char *)genai__alloc(ctx, length + 1, 1);
     if (copy) memcpy(copy, text, length);
@@ -1886,7 +1979,7 @@ GENAI__INLINE size_t genai__round16(size_t n) { return (n + 15) & ~(size_t)15; }
 GENAI__INLINE size_t genai__smaller(size_t a, size_t b) { return a < b ? a : b; }
 GENAI__INLINE size_t genai__blocks(size_t n, size_t size) { return n <= size ? 1 : (n + size - 1) / size; } /* a division is slow */
 
-/* Memory that holds until the next call; grows to the largest need and stays. */
+/* Memory that holds until the next call; grows to the largest need and stays: as pieces it would leave gaps among values. */
 static float *genai__workspace(genai_ctx *ctx, size_t count) {
     if (count > ctx->workspace_size) {
         genai__free(ctx, ctx->workspace);
@@ -2766,14 +2859,9 @@ static genai_result genai__conv_input(genai_ctx *ctx, const genai__conv *v, cons
  * >>tensor (private)
  * Shapes, and the arena of temporaries, which has two parts. Tensor structs and whatever is small lie in chunks that are
  * filled in order and given back by genai_tape_release only; a position there is one number, which serves as mark. The
- * values of larger tensors are pieces of slabs: given back as soon as nobody needs them, joined with free neighbours, and
- * used again. Nothing is returned to the allocator, and a second equal step finds all where the first had it: the slab
- * that was new then is the next closed one now.
+ * values of larger tensors are pieces, given back as soon as nobody needs them.
  * ================================================================================================================= */
 #define GENAI__CHUNK_BYTES ((size_t)256 << 10)
-#define GENAI__SLAB_BYTES ((size_t)256 << 10)
-#define GENAI__SMALL 4096     /* bytes; pieces are larger                                                             */
-#define GENAI__PIECE_HEAD 64
 /* Flags of tensors. HOLDS: it has a share in the piece before its data; GRADIENT: made by a walk back, for the walk only; UNSET: a leaf's
  * gradient that is taken for zeros, whatever it holds; REMADE: its values were dropped and computed again. */
 enum { GENAI__ON_TAPE = 1, GENAI__WANTED = 2, GENAI__TARGET = 4, GENAI__HOLDS = 8, GENAI__GRADIENT = 16, GENAI__UNSET = 32, GENAI__REMADE = 64 };
@@ -2868,93 +2956,7 @@ static size_t genai__arena_position(const genai_ctx *ctx) {
     return position + ctx->chunk->used;
 }
 
-/* --- pieces --- */
-static genai__piece *genai__piece_of(const float *data) { return (genai__piece *)(uintptr_t)((const unsigned char *)data - GENAI__PIECE_HEAD); }
-static float        *genai__piece_data(genai__piece *p) { return (float *)(void *)((unsigned char *)p + GENAI__PIECE_HEAD); }
-static genai__piece *genai__piece_after(genai__piece *p) {
-    return p->last ? NULL : (genai__piece *)(void *)((unsigned char *)p + GENAI__PIECE_HEAD + p->size);
-}
-
-static void genai__piece_free(genai_ctx *ctx, genai__piece *p) { /* into the ring */
-    p->users = 0;
-    p->next = &ctx->free_pieces;
-    p->previous = ctx->free_pieces.previous;
-    p->previous->next = p->next->previous = p;
-}
-static void genai__piece_unlink(genai__piece *p) {
-    p->next->previous = p->previous;
-    p->previous->next = p->next;
-}
-
-/* Makes a piece of `bytes` bytes of a free one, and what is left of it a free one. */
-static float *genai__piece_take(genai_ctx *ctx, genai__piece *p, size_t bytes) {
-    genai__piece *after = genai__piece_after(p), *rest;
-    genai__piece_unlink(p);
-    p->users = 1;
-    if (p->size - bytes >= GENAI__PIECE_HEAD + GENAI__SMALL) {
-        rest = (genai__piece *)(void *)((unsigned char *)p + GENAI__PIECE_HEAD + bytes);
-        rest->before = p;
-        rest->size = p->size - bytes - GENAI__PIECE_HEAD;
-        rest->last = p->last;
-        p->size = bytes;
-        p->last = 0;
-        if (after) after->before = rest;
-        genai__piece_free(ctx, rest);
-    }
-    return genai__piece_data(p);
-}
-
-/* `bytes` bytes, not cleared, for one user: from the free piece that fits best, else from the first closed slab, else from
- * a new one. NULL with the error set. */
-static float *genai__take(genai_ctx *ctx, size_t bytes) {
-    genai__piece *p, *best = NULL;
-    genai__slab  *slab, **end = &ctx->slabs;
-    size_t        size;
-    if (!genai__add(bytes, 63, &bytes)) return NULL;
-    bytes &= ~(size_t)63;
-    for (p = ctx->free_pieces.next; p != &ctx->free_pieces; p = p->next)
-        if (p->size >= bytes && (!best || p->size < best->size)) best = p;
-    if (best) return genai__piece_take(ctx, best, bytes);
-    for (slab = ctx->slabs; slab && (slab->open || slab->size < bytes); slab = slab->next) end = &slab->next;
-    if (!slab) {
-        if (!genai__add(bytes > GENAI__SLAB_BYTES ? bytes : GENAI__SLAB_BYTES, 2 * GENAI__PIECE_HEAD, &size)) return NULL;
-        slab = (genai__slab *)genai__alloc(ctx, size, 1);
-        if (!slab) return NULL;
-        slab->size = size - 2 * GENAI__PIECE_HEAD;
-        slab->first = (genai__piece *)(void *)((unsigned char *)slab + GENAI__PIECE_HEAD);
-        *end = slab;
-    }
-    slab->open = 1;
-    slab->first->size = slab->size;
-    slab->first->last = 1;
-    genai__piece_free(ctx, slab->first);
-    return genai__piece_take(ctx, slab->first, bytes);
-}
-
-/* One user less; after the last one the piece is free, and one with its free neighbours. */
-static void genai__give(genai_ctx *ctx, const float *data) {
-    genai__piece *p = genai__piece_of(data), *after, *above;
-    if (--p->users) return;
-#ifdef GENAI__POISON /* tests: who reads what was given back reads NaN */
-    memset(genai__piece_data(p), 0xff, p->size);
-#endif
-    after = genai__piece_after(p);
-    if (after && !after->users) {
-        genai__piece_unlink(after);
-        p->size += GENAI__PIECE_HEAD + after->size;
-        p->last = after->last;
-    }
-    if (p->before && !p->before->users) {
-        genai__piece *before = p->before;
-        genai__piece_unlink(before);
-        before->size += GENAI__PIECE_HEAD + p->size;
-        before->last = p->last;
-        p = before;
-    }
-    above = genai__piece_after(p);
-    if (above) above->before = p;
-    genai__piece_free(ctx, p);
-}
+/* --- values --- */
 
 /* Ends t's share in its values. */
 static void genai__drop(genai_tensor *t) {
@@ -3354,7 +3356,7 @@ static genai_result genai__unary_forward(genai_tensor *t, int order) {
     j.g = order ? t->in[0]->data : NULL;
     j.h = order == 2 ? t->in[1]->data : NULL;
     j.x = t->in[order]->data;
-    j.y = order ? t->aux[0]->data : NULL;
+    j.y = order ? (t->aux[0]->data ? t->aux[0]->data : j.x) : NULL; /* dropped where the derivatives do without it */
     j.to = t->data;
     j.p = t->f[0];
     j.q = t->f[1];
@@ -4762,8 +4764,11 @@ static genai_tensor *genai__loss_end(genai_tensor *x, const char *name, genai_te
     if (x) genai__trace(x->ctx, name, 0, 1, 0);
     return value;
 }
-static genai_tensor *genai__mean_of_sums(genai_tensor *x) { /* sum of all, over N */
-    return x ? genai_scale(genai_sum(x, 0), genai__inverse((float)x->dim[0]), 0.0f) : NULL;
+/* Sum of all, over N; x is seen nowhere else, and made by an op whose gradient does without its value. */
+static genai_tensor *genai__mean_of_sums(genai_tensor *x) {
+    genai_tensor *sum = x ? genai_sum(x, 0) : NULL;
+    if (x) genai__drop(x);
+    return sum ? genai_scale(sum, genai__inverse((float)x->dim[0]), 0.0f) : NULL;
 }
 static int genai__loss_shapes(const char *name, const genai_tensor *a, const genai_tensor *b) {
     char ta[64], tb[64];
@@ -9847,7 +9852,7 @@ static genai_tensor *genai__model_input(genai_model *m, int n, const float *imag
     memcpy(dim, m->dim, sizeof dim);
     dim[0] = n;
     x = genai_tensor_of(m->ctx, 4, dim, images);
-    return m->signed_range ? genai_scale(x, 2, -1) : x;
+    return m->signed_range ? genai__unary_apply(&genai__op_scale, offsetof(genai__kernels, scale), x, 2, -1, x) : x;
 }
 
 static genai_result genai__model_average(genai_model *m) {
