@@ -9050,9 +9050,10 @@ static int genai__levels(const genai_model *m) {
 }
 static int genai__halved(int side, int levels) { return (side + (1 << levels) - 1) >> levels; }
 
-/* Channels after `level` halvings: doubling with each, from `width` (half of it for large images) up to `most`. */
-static int genai__channels(const genai_model *m, int level, int width, int most) {
-    int channels = m->dim[1] * m->dim[2] > 96 * 96 ? width / 2 : width;
+/* Channels after `level` halvings: doubling with each, from `width` up to `most`. So a pixel costs about the same in images
+ * of all sizes. */
+static int genai__channels(int level, int width, int most) {
+    int channels = width;
     for (; level > 1 && channels < most; level--) channels *= 2;
     return channels < most ? channels : most;
 }
@@ -9061,10 +9062,10 @@ static int genai__channels(const genai_model *m, int level, int width, int most)
  * gets as many terms as its neighbours (Odena et al. 2016). Sizes that 2^levels doesn't divide are cropped. */
 static void genai__text_up(const genai_model *m, genai__text *t, int width, const char *between, const char *end) {
     int levels = genai__levels(m), level, h = genai__halved(m->dim[1], levels), w = genai__halved(m->dim[2], levels);
-    int channels = genai__channels(m, levels + 1, width, 8 * width);
+    int channels = genai__channels(levels + 1, width, 8 * width);
     genai__text_format(t, "dense %d*%d*%d nobias | reshape %dx%dx%d | %s | ", h, w, channels, h, w, channels, between);
     for (level = levels; level > 0; level--) {
-        if (level > 1) genai__text_format(t, "convt %d k4 s2 | %s | ", genai__channels(m, level, width, 8 * width), between);
+        if (level > 1) genai__text_format(t, "convt %d k4 s2 | %s | ", genai__channels(level, width, 8 * width), between);
         else genai__text_format(t, "convt %d k4 s2", m->dim[3]);
     }
     if (!levels) genai__text_format(t, "conv %d k3", m->dim[3]);
@@ -9076,7 +9077,7 @@ static void genai__text_up(const genai_model *m, genai__text *t, int width, cons
 static void genai__text_down(const genai_model *m, genai__text *t, int width, const char *between, const char *end) {
     int levels = genai__levels(m), level;
     if (!levels) genai__text_format(t, "conv %d k3 | %s | ", width, between);
-    for (level = 1; level <= levels; level++) genai__text_format(t, "conv %d k4 s2 | %s | ", genai__channels(m, level, width, 4 * width), between);
+    for (level = 1; level <= levels; level++) genai__text_format(t, "conv %d k4 s2 | %s | ", genai__channels(level, width, 4 * width), between);
     genai__text_format(t, "flatten | %s", end);
 }
 
