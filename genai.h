@@ -1408,8 +1408,9 @@ GENAI__INLINE genai__counter genai__philox(uint64_t key, uint32_t c0, uint32_t c
 }
 
 /* One draw of 4 words at (stream, step, draw, index). */
+static uint32_t genai__stream_word(uint32_t stream, uint64_t step) { return stream ^ (uint32_t)(step >> 32) << 8; }
 static genai__counter genai__draw(const genai_ctx *ctx, uint32_t stream, uint64_t step, uint32_t draw, uint32_t index) {
-    return genai__philox(ctx->desc.seed, index, draw, (uint32_t)step, stream ^ (uint32_t)(step >> 32) << 8);
+    return genai__philox(ctx->desc.seed, index, draw, (uint32_t)step, genai__stream_word(stream, step));
 }
 
 GENAI_API void genai_random_at(genai_ctx *ctx, uint32_t stream, uint64_t step) {
@@ -1701,6 +1702,7 @@ struct genai__kernels {
     void (*panels_of)(size_t rows, size_t n, const float *x, size_t x_row, float *y, size_t panel); /* y[n/16][rows][16] from x[rows][n], n by 16 */
     void (*dropout)(size_t n, const float *u, const float *x, float *y, float p, float q);  /* u > p ? q*x : -0           */
     void (*dropout_d1)(size_t n, const float *g, const float *y, float *to, float q);       /* y is -0 ? 0 : q*g          */
+    void (*uniforms)(uint64_t key, uint32_t index, uint32_t c1, uint32_t c2, uint32_t c3, int above_zero, float *to); /* y[4][16] from Philox of counters index..index+15: in [0,1), or the first half in (0,1] */
     void (*normal_pairs)(size_t n, float *u, float *v);                                     /* Box-Muller in place: u in (0,1], v in [0,1) */
     void (*adam)(size_t n, float *p, const float *g, float *m, float *v, const genai__update *u);
     void (*sgd)(size_t n, float *p, const float *g, float *m, const genai__update *u);      /* m NULL: no momentum        */
@@ -1811,27 +1813,20 @@ typedef struct genai__random {
     int        normal;
 } genai__random;
 
-/* 32 values make a block of 8 counters; a normal is made from value j and j+16 of its block. */
+/* A block: 64 values, the four words of 16 counters; a normal is made from value j and j+32 of its block. */
+#define GENAI__RANDOM 64
 static void genai__random_block(const genai__random *r, size_t block, float *to) {
-    uint32_t word;
-    int      i, j;
-    for (i = 0; i < 8; i++) {
-        genai__counter c = genai__draw(r->ctx, r->stream, r->step, r->draw, (uint32_t)(block * 8) + (uint32_t)i);
-        for (j = 0; j < 4; j++) {
-            word = c.w[j] >> 8;
-            to[i * 4 + j] = (float)(r->normal && i < 4 ? word + 1 : word) * (1.0f / 16777216.0f);
-        }
-    }
-    if (r->normal) r->ctx->kernels->normal_pairs(16, to, to + 16);
+    r->ctx->kernels->uniforms(r->ctx->desc.seed, (uint32_t)(block * 16), r->draw, (uint32_t)r->step, genai__stream_word(r->stream, r->step), r->normal, to);
+    if (r->normal) r->ctx->kernels->normal_pairs(32, to, to + 32);
 }
 
 static void genai__random_chunk(void *arg, size_t from, size_t count) {
     const genai__random *r = (const genai__random *)arg;
-    float                last[32];
+    float                last[GENAI__RANDOM];
     size_t               i;
-    for (i = from; i + 32 <= from + count; i += 32) genai__random_block(r, i / 32, r->out + i);
+    for (i = from; i + GENAI__RANDOM <= from + count; i += GENAI__RANDOM) genai__random_block(r, i / GENAI__RANDOM, r->out + i);
     if (i < from + count) {
-        genai__random_block(r, i / 32, last);
+        genai__random_block(r, i / GENAI__RANDOM, last);
         memcpy(r->out + i, last, (from + count - i) * sizeof *last);
     }
 }
@@ -4513,7 +4508,7 @@ static void genai__dropout_chunk(void *arg, size_t from, size_t n) {
     memcpy(&r.step, y->i + 2, sizeof r.step);
     for (i = from; i < from + n; i += count) { /* from is a multiple of 512 */
         count = genai__smaller(512, from + n - i);
-        for (j = 0; j < count; j += 32) genai__random_block(&r, (i + j) / 32, u + j);
+        for (j = 0; j < count; j += GENAI__RANDOM) genai__random_block(&r, (i + j) / GENAI__RANDOM, u + j);
         y->ctx->kernels->dropout(count, u, y->in[0]->data + i, y->data + i, y->f[0], y->f[1]);
     }
 }
@@ -11490,7 +11485,26 @@ static void GENAI__K(dropout_d1)(size_t n, const float *g, const float *y, float
                 GENAI__STORE(to, GENAI__V_IF_GT(GENAI__V_ABS(v), zero, d, kept));)
 }
 
-/* --- random: u, v become r cos(2 pi v), r sin(2 pi v) with r = sqrt(-2 log u) --- */
+/* --- random --- */
+
+/* 16 counters of genai__philox side by side; compilers make vectors of it. */
+static void GENAI__K(uniforms)(uint64_t key, uint32_t index, uint32_t c1, uint32_t c2, uint32_t c3, int above_zero, float *to) {
+    uint32_t c[4][16], k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
+    int      i, j, round;
+    for (i = 0; i < 16; i++) { c[0][i] = index + (uint32_t)i; c[1][i] = c1; c[2][i] = c2; c[3][i] = c3; }
+    for (round = 0; round < 10; round++, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u)
+        for (i = 0; i < 16; i++) {
+            const uint64_t p0 = (uint64_t)c[0][i] * 0xD2511F53u, p1 = (uint64_t)c[2][i] * 0xCD9E8D57u;
+            c[0][i] = (uint32_t)(p1 >> 32) ^ c[1][i] ^ k0;
+            c[2][i] = (uint32_t)(p0 >> 32) ^ c[3][i] ^ k1;
+            c[1][i] = (uint32_t)p1;
+            c[3][i] = (uint32_t)p0;
+        }
+    for (j = 0; j < 4; j++)
+        for (i = 0; i < 16; i++) to[j * 16 + i] = (float)((int32_t)(c[j][i] >> 8) + (above_zero && j < 2)) * (1.0f / 16777216.0f);
+}
+
+/* u, v become r cos(2 pi v), r sin(2 pi v) with r = sqrt(-2 log u) --- */
 static void GENAI__K(normal_pairs)(size_t n, float *u, float *v) {
     const GENAI__V one = GENAI__V_SET(1.0f), zero = GENAI__V_SET(0.0f);
     GENAI__EACH(n, const GENAI__V r = GENAI__V_SQRT(GENAI__V_MUL(GENAI__V_SET(-2.0f), GENAI__V_LOG(GENAI__LOAD(u)))); const GENAI__V a = GENAI__V_MUL(GENAI__V_SET(4.0f), GENAI__LOAD(v));
@@ -11599,7 +11613,8 @@ static const genai__kernels GENAI__K(kernels) = {
     GENAI__K(sum), GENAI__K(sum_squares), GENAI__K(maximum), GENAI__K(add_to), GENAI__K(lerp), GENAI__K(column_sums),
     GENAI__K(column_squares), GENAI__K(column_affine), GENAI__K(column_products), GENAI__K(column_combine), GENAI__K(winograd_windows),
     GENAI__K(winograd_gradients), GENAI__K(winograd_weights), GENAI__K(winograd_outputs), GENAI__K(winograd_taps), GENAI__K(transpose),
-    GENAI__K(panels_of), GENAI__K(dropout), GENAI__K(dropout_d1), GENAI__K(normal_pairs), GENAI__K(adam), GENAI__K(sgd), GENAI__K(rmsprop)};
+    GENAI__K(panels_of), GENAI__K(dropout), GENAI__K(dropout_d1), GENAI__K(uniforms),
+    GENAI__K(normal_pairs), GENAI__K(adam), GENAI__K(sgd), GENAI__K(rmsprop)};
 
 #undef GENAI__V
 #undef GENAI__W
