@@ -3186,14 +3186,16 @@ static void genai__mark_wanted(genai_tensor *y, int leaves) {
 /* Makes dropped values again, of an op whose forward can be repeated; whoever is through with them says genai__spare. */
 static genai_result genai__remake(genai_tensor *t) {
     if (t->data) return GENAI_OK;
-    t->data = genai__take(t->ctx, t->count * sizeof(float));
+    if (t->op->view && genai__remake(t->in[0])) return GENAI_ERROR_MEMORY;
+    t->data = t->op->view ? t->in[0]->data : genai__take(t->ctx, t->count * sizeof(float));
     if (!t->data) return GENAI_ERROR_MEMORY;
+    if (t->op->view) genai__piece_of(t->data)->users++;
     t->flags |= GENAI__HOLDS | GENAI__REMADE;
-    return t->op->forward(t);
+    return t->op->view ? GENAI_OK : t->op->forward(t);
 }
 
 static void genai__spare(genai_tensor *t) {
-    if (t->flags & GENAI__REMADE && t->ctx->walk) genai__drop(t);
+    for (; t && t->flags & GENAI__REMADE && t->ctx->walk; t = t->op->view ? t->in[0] : NULL) genai__drop(t);
 }
 
 /* Walks back from y: adds dy/dt to the grad of leaves, or leaves it in t->pending of every target; other pending fields are
@@ -6027,10 +6029,20 @@ static genai_tensor *genai__net_layer(const genai_net *net, int *i, int last, ge
     return l->kind->forward(l, x, mode);
 }
 
+/* x is what a layer with weights saw. If it is a batch norm's result, made at `start` or later, or a view of one, it goes: it
+ * is cheap to make again when the weights need it. */
+static void genai__net_let_go(genai_tensor *x, size_t start, const genai_tensor *features) {
+    genai_tensor *from = x;
+    while (from && from != features && from->op && from->op->view) from = from->in[0];
+    if (!from || from == features || from->op != &genai__op_batch_norm || from->at < start || !(from->flags & GENAI__HOLDS)) return;
+    for (; x != from; x = x->in[0]) genai__drop(x);
+    genai__drop(from);
+}
+
 GENAI_API genai_tensor *genai_net_forward_features(genai_net *net, genai_tensor *x, genai_mode mode, int layer, genai_tensor **features) {
     char          want[40];
     int           i, fits, over = 0;
-    genai_tensor *before, *t, *from;
+    genai_tensor *before, *t;
     size_t        start;
     if (features) *features = NULL;
     if (!net || !x) return NULL;
@@ -6048,10 +6060,8 @@ GENAI_API genai_tensor *genai_net_forward_features(genai_net *net, genai_tensor 
     before = net->ctx->last;
     start = genai_tape_mark(net->ctx);
     for (i = 0; i < net->layers && x; i++) {
-        from = x;
         x = genai__net_layer(net, &i, features && i <= layer ? layer : net->layers - 1, x, mode, &over);
-        if (x && net->layer[i].kind->owns == GENAI__OWNS_WEIGHT && x->in[0] == from && from->op == &genai__op_batch_norm && from->at >= start &&
-            from->flags & GENAI__HOLDS && !(features && from == *features)) genai__drop(from); /* cheap to make again, when the weights need it */
+        if (x && net->layer[i].kind->owns == GENAI__OWNS_WEIGHT) genai__net_let_go(x->in[0], start, features ? *features : NULL);
         if (features && i == layer) {
             *features = x;
             over = 0;

@@ -226,13 +226,14 @@ static void test_presets(void) {
 }
 
 /* What a preset holds after steps of 16 images, in KiB, besides the memory of matrix products: parameters, gradients and
- * moments, 16 bytes a parameter (20 with an average), and the arena. If this fails, something is kept longer than before. */
+ * moments, 16 bytes a parameter (20 with an average), and the arena. If this fails, something is kept longer than before. The
+ * bounds leave room for one small slab, since compilers evaluate arguments in other orders. */
 typedef struct holding { const char *preset; long arena, all; } holding;
 static const holding holdings[] = {
-    {"gan", 8355, 43870}, {"vae", 6528, 27667}, {"vaegan", 8355, 23387}, {"dcgan_k4", 7050, 26180},
-    {"dcgan_k5", 10053, 55454}, {"dcgan64", 34728, 133870}, {"gan_dense_conv", 10444, 286869},
-    {"vae_mlp", 1305, 14018}, {"vae_400_20", 1827, 40839}, {"vae_conv_k5", 6266, 64519},
-    {"ae_32", 1305, 4427}, {"vaegan_mlp", 4700, 23344}};
+    {"gan", 8611, 44126}, {"vae", 6522, 27666}, {"vaegan", 8350, 23386}, {"dcgan_k4", 7306, 26436},
+    {"dcgan_k5", 10048, 55453}, {"dcgan64", 34984, 134126}, {"gan_dense_conv", 10700, 287125},
+    {"vae_mlp", 1561, 14274}, {"vae_400_20", 2083, 41095}, {"vae_conv_k5", 6261, 64518},
+    {"ae_32", 1561, 4683}, {"vaegan_mlp", 4956, 23600}};
 static void test_holdings(void) {
     int p;
     for (p = 0; p < genai_preset_count(); p++) {
