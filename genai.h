@@ -1858,10 +1858,10 @@ static void genai__uniform(genai_ctx *ctx, uint32_t stream, uint64_t step, uint3
  * >>context (private)
  * Made and freed here, below the rooms whose parts it holds.
  * ================================================================================================================= */
-#define GENAI__BLOCK_ROWS 128    /* >>gemm: rows, depth and columns of the block that one task works on: A 128 KB and C up */
-#define GENAI__BLOCK_DEPTH 256   /* to 256 KB in the second-level cache, a 48-column panel of B 48 KB beside them         */
-#define GENAI__BLOCK_COLUMNS 512
-#define GENAI__PACK_COLUMNS 192  /* columns of B that are packed at a time: 192 KB, read in runs of 768 bytes             */
+#define GENAI__BLOCK_ROWS 128    /* >>gemm: rows, depth and columns of the block that one task works on: A 256 KB and C up */
+#define GENAI__BLOCK_DEPTH 512   /* to 256 KB in a second-level cache of 1 MB, B's panels (48 columns: 96 KB) run past;   */
+#define GENAI__BLOCK_COLUMNS 512 /* the 8 rows of A that a tile reads again and again, 16 KB, in the first-level cache    */
+#define GENAI__PACK_COLUMNS 96   /* columns of B that are packed at a time: 192 KB                                        */
 #define GENAI__SLOT_C (GENAI__BLOCK_ROWS * GENAI__BLOCK_DEPTH) /* in a slot: A's block, C's block, packed B               */
 #define GENAI__SLOT_B (GENAI__SLOT_C + GENAI__BLOCK_ROWS * GENAI__BLOCK_COLUMNS)
 #define GENAI__SLOT (GENAI__SLOT_B + GENAI__BLOCK_DEPTH * GENAI__PACK_COLUMNS)
@@ -1966,7 +1966,8 @@ typedef struct genai__gemm {
     int        packing;      /* B is read from panels: all of it packed before, or by each task what it needs */
     int        copy_a;       /* A is copied into the slot, since its rows lie too far apart for the caches  */
     size_t     rows, columns, row_blocks, column_blocks, parts, depth;
-    float     *packed;       /* B as [strips of BLOCK_DEPTH][n/16][depth][16]                               */
+    size_t     step;         /* k at a time                                                                 */
+    float     *packed;       /* B as [strips of step][n/16][depth][16]                               */
     float     *partial;      /* [parts][m][n to the next 16]                                                */
 } genai__gemm;
 
@@ -2010,9 +2011,9 @@ static void genai__gemm_pack(const genai__gemm *g, size_t j, size_t columns, siz
 
 static void genai__gemm_pack_task(void *arg, int index) {
     const genai__gemm *g = (const genai__gemm *)arg;
-    size_t             strips = genai__blocks(g->k, GENAI__BLOCK_DEPTH);
-    size_t             p = (size_t)index % strips * GENAI__BLOCK_DEPTH, j = (size_t)index / strips * GENAI__PACK_COLUMNS;
-    size_t             depth = genai__smaller(GENAI__BLOCK_DEPTH, g->k - p);
+    size_t             strips = genai__blocks(g->k, g->step);
+    size_t             p = (size_t)index % strips * g->step, j = (size_t)index / strips * GENAI__PACK_COLUMNS;
+    size_t             depth = genai__smaller(g->step, g->k - p);
     genai__gemm_pack(g, j, genai__smaller(GENAI__PACK_COLUMNS, g->n - j), p, depth,
                      g->packed + p * genai__round16(g->n) + j * depth, depth * 16);
 }
@@ -2039,16 +2040,18 @@ static const float *genai__gemm_a(const genai__gemm *g, size_t i0, size_t rows, 
 /* C [rows][columns to the next 16] = A B, or += if `add`, tile by tile. */
 static void genai__block_tiles(const genai__kernels *kernels, size_t rows, size_t columns, size_t depth, const float *a, size_t a_row, size_t a_col,
                                const float *b, size_t b_row, size_t b_panel, float *c, size_t c_row, int add) {
-    size_t i, j, panels;
-    for (j = 0; j < columns; j += panels * 16) {
-        size_t left = (columns - j + 15) / 16;
-        int    height = 0;
-        panels = left == 4 ? 2 : left;
-        if (panels > (size_t)kernels->panels) panels = (size_t)kernels->panels;
+    size_t i, l, left, panels;
+    for (left = (columns + 15) / 16; left; left -= panels) {
+        int height = 0, ahead = b_row == 16 && kernels->panels == 1 && left > 1;
+        panels = genai__smaller(left == 4 ? 2 : left, (size_t)kernels->panels);
         for (i = 0; i < rows; i += (size_t)kernels->rows[height]) {
             while ((size_t)kernels->rows[height] > rows - i) height++;
-            kernels->tile[panels - 1][height](depth, a + i * a_row, a_row, a_col, b + j / 16 * b_panel, b_row, b_panel, c + i * c_row + j, c_row, add);
+            if (ahead) /* 16 columns of B are soon used up: a share of the next ones comes nearer with each tile */
+                for (l = i * depth * 16 / rows; l < (i + (size_t)kernels->rows[height]) * depth * 16 / rows; l += 16) GENAI__PREFETCH(b + b_panel + l);
+            kernels->tile[panels - 1][height](depth, a + i * a_row, a_row, a_col, b, b_row, b_panel, c + i * c_row, c_row, add);
         }
+        b += panels * b_panel;
+        c += panels * 16;
     }
 }
 
@@ -2062,7 +2065,7 @@ static void genai__gemm_block(const genai__gemm *g, size_t i0, size_t rows, size
     for (p = p0; p < p1; p += depth) {
         const float *a, *b = g->b + p * g->b_row + j0;
         size_t       a_row, a_col, b_row = g->b_row, b_panel = 16;
-        depth = genai__smaller(GENAI__BLOCK_DEPTH, p1 - p);
+        depth = genai__smaller(g->step, p1 - p);
         a = genai__gemm_a(g, i0, rows, p, depth, slot, &a_row, &a_col);
         if (g->packing) {
             float *own = slot + GENAI__SLOT_B;
@@ -2087,7 +2090,7 @@ static void genai__gemm_task(void *arg, int index) {
         size_t width = genai__round16(g->n);
         genai__gemm_block(g, i0, rows, j0, columns, p0, p1, slot, g->partial + (part * g->m + i0) * width + j0, width);
     } else {
-        int    direct = !g->place && columns % 16 == 0 && !(g->copy_a && g->k > GENAI__BLOCK_DEPTH);
+        int    direct = !g->place && columns % 16 == 0 && !(g->copy_a && g->k > g->step);
         size_t width = direct ? g->c_row : genai__round16(columns);
         float *block = direct ? g->c + i0 * g->c_row + j0 : slot + GENAI__SLOT_C;
         genai__gemm_block(g, i0, rows, j0, columns, p0, p1, slot, block, width);
@@ -2124,13 +2127,14 @@ static genai_result genai__gemm_run(genai_ctx *ctx, genai__gemm *g) {
     size_t threads = (size_t)ctx->desc.threads;
     int    own = g->m <= GENAI__BLOCK_ROWS, pack;
     g->ctx = ctx;
+    g->step = ctx->kernels->panels > 1 ? GENAI__BLOCK_DEPTH : GENAI__BLOCK_DEPTH / 2; /* 16 columns of B alone are read by all rows: 16 KB */
     /* B's rows in place serve as long as they stay in the second-level cache; A's as long as they don't fall on the same
      * few lines of the first (4 KB apart). A block of C that is gone over several times is computed in the slot then. */
     g->packing = g->pack_b || g->b_col != 1 || g->n % 16 || (own ? g->m > 16 && g->k * g->n > ((size_t)1 << 19) : g->b_row > 256);
     g->copy_a = !g->pack_a && g->n > 192 && g->m > 64 && (g->a_col == 1 ? g->a_row >= 1024 : g->a_row == 1 && g->a_col >= 1024);
     pack = g->packing && g->k && !own;
-    g->rows = own ? g->m : g->m > 4096 || g->copy_a ? GENAI__BLOCK_ROWS : 64;
-    g->columns = genai__smaller(width, (g->pack_a || g->copy_a) && g->m > 256 ? GENAI__BLOCK_COLUMNS : 192);
+    g->rows = own ? g->m : g->m > 4096 || g->copy_a ? GENAI__BLOCK_ROWS - GENAI__BLOCK_ROWS % (size_t)ctx->kernels->rows[0] : 64;
+    g->columns = genai__smaller(width, (g->pack_a || g->copy_a) && g->m > 256 ? GENAI__BLOCK_COLUMNS : g->packing && own ? GENAI__PACK_COLUMNS : 192);
     g->row_blocks = genai__blocks(g->m, g->rows);
     blocks = g->row_blocks * genai__blocks(g->n, g->columns);
     g->parts = 1;
@@ -2161,7 +2165,7 @@ static genai_result genai__gemm_run(genai_ctx *ctx, genai__gemm *g) {
         g->partial = memory + pack_size;
     }
     if (pack) {
-        int strips = (int)(genai__blocks(g->n, GENAI__PACK_COLUMNS) * genai__blocks(g->k, GENAI__BLOCK_DEPTH));
+        int strips = (int)(genai__blocks(g->n, GENAI__PACK_COLUMNS) * genai__blocks(g->k, g->step));
         if (g->serial) genai__gemm_serial(g, strips, genai__gemm_pack_task);
         else genai__parallel(ctx, strips, genai__gemm_pack_task, g);
     }
