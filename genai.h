@@ -1865,8 +1865,8 @@ static void genai__uniform(genai_ctx *ctx, uint32_t stream, uint64_t step, uint3
 #define GENAI__SLOT_C (GENAI__BLOCK_ROWS * GENAI__BLOCK_DEPTH) /* in a slot: A's block, C's block, packed B               */
 #define GENAI__SLOT_B (GENAI__SLOT_C + GENAI__BLOCK_ROWS * GENAI__BLOCK_COLUMNS)
 #define GENAI__SLOT (GENAI__SLOT_B + GENAI__BLOCK_DEPTH * GENAI__PACK_COLUMNS)
-#define GENAI__WINOGRAD_PACK (9 * 48 * 128 + 256) /* >>conv uses a slot for transformed windows, [product][tile][depth], 221 KB, */
-#define GENAI__WINOGRAD_BLOCK (9 * 48 * 192 + 256) /* and their products, [product][tile][column], 332 KB                      */
+#define GENAI__WINOGRAD_PACK (9 * (48 * 128 + 16)) /* >>conv uses a slot for transformed windows, [product][tile][depth], 221 KB, */
+#define GENAI__WINOGRAD_BLOCK (9 * (48 * 192 + 16)) /* and their products, [product][tile][column], 332 KB                      */
 #if GENAI__SLOT < GENAI__WINOGRAD_PACK + GENAI__WINOGRAD_BLOCK
 #error a slot is too small
 #endif
@@ -2180,7 +2180,8 @@ static genai_result genai__gemm_run(genai_ctx *ctx, genai__gemm *g) {
  * A convolution and its two gradients are matrix products with image windows as A: forward [pixels, K*K*C] W; weight
  * gradient windows' dy, summed over pixels; input gradient, which is also the transposed convolution, as one product for
  * each stride phase: the output pixels with equal (y + pad) mod stride see the same taps of W, and what they see of dy is
- * a window with stride 1 (Dumoulin and Visin 2016, section 4). Nothing is zero-inserted, nothing scattered and added.
+ * a window with stride 1 (Dumoulin and Visin 2016, section 4). Two ways are faster and taken where they are, by the shape
+ * alone: Winograd's, where there are many channels; one product for all taps, for input gradients to few channels.
  * ================================================================================================================= */
 typedef struct genai__conv { /* y[n,oh,ow,m] from x[n,h,w,c] and w[kh,kw,c,m] */
     int n, h, w, c, oh, ow, m, kh, kw, stride_h, stride_w, top, left;
@@ -2521,7 +2522,8 @@ static genai_result genai__winograd_run(genai_ctx *ctx, genai__winograd_job *job
     int    i, images = (int)(job->part[0].tiles / job->part[0].tiles_h / job->part[0].tiles_w);
     float *packed;
     job->ctx = ctx;
-    job->columns = genai__smaller(width, (GENAI__WINOGRAD_BLOCK / (size_t)(genai__products(&job->part[0].cut_h) * genai__products(&job->part[0].cut_w)) - 16) / GENAI__WINOGRAD_TILES & ~(size_t)15);
+    job->columns = (GENAI__WINOGRAD_BLOCK / (size_t)(genai__products(&job->part[0].cut_h) * genai__products(&job->part[0].cut_w)) - 16) / GENAI__WINOGRAD_TILES & ~(size_t)15;
+    job->columns = genai__round16(genai__blocks(width, genai__blocks(width, job->columns)));
     for (i = 0; i < job->parts; i++) {
         total += job->part[i].size * width;
         blocks = genai__blocks(job->part[i].tiles, GENAI__WINOGRAD_TILES) * genai__blocks(width, job->columns);
