@@ -1702,7 +1702,8 @@ struct genai__kernels {
     void (*panels_of)(size_t rows, size_t n, const float *x, size_t x_row, float *y, size_t panel); /* y[n/16][rows][16] from x[rows][n], n by 16 */
     void (*dropout)(size_t n, const float *u, const float *x, float *y, float p, float q);  /* u > p ? q*x : -0           */
     void (*dropout_d1)(size_t n, const float *g, const float *y, float *to, float q);       /* y is -0 ? 0 : q*g          */
-    void (*uniforms)(uint64_t key, uint32_t index, uint32_t c1, uint32_t c2, uint32_t c3, int above_zero, float *to); /* y[4][16] from Philox of counters index..index+15: in [0,1), or the first half in (0,1] */
+    /* y[4][16] from Philox of the counters index..index+15: in [0,1), or the first half in (0,1] */
+    void (*uniforms)(uint64_t key, uint32_t index, uint32_t c1, uint32_t c2, uint32_t c3, int above_zero, float *y);
     void (*normal_pairs)(size_t n, float *u, float *v);                                     /* Box-Muller in place: u in (0,1], v in [0,1) */
     void (*adam)(size_t n, float *p, const float *g, float *m, float *v, const genai__update *u);
     void (*sgd)(size_t n, float *p, const float *g, float *m, const genai__update *u);      /* m NULL: no momentum        */
@@ -2470,36 +2471,40 @@ static void genai__winograd_pack_panel(void *arg, int index) {
 static void genai__winograd_task(void *arg, int index) {
     const genai__winograd_job *job = (const genai__winograd_job *)arg;
     const genai__winograd     *s = &job->part[0];
-    size_t                     columns_blocks = genai__blocks(s->n, job->columns), blocks, task = (size_t)index, i0, j0, rows, columns, width, p, depth, i;
-    int                        slot, height, across, group, h, w;
+    size_t                     column_blocks = genai__blocks(s->n, job->columns), all = genai__round16(s->n), task = (size_t)index, blocks;
+    size_t                     i0, j0, rows, columns, width, p, depth, i, product_a, product_c, e;
+    int                        slot, height, across, group;
     float                     *pack, *block;
     if (job->blocks) {
         s += task % (size_t)job->parts;
         task /= (size_t)job->parts;
-        if (task >= genai__blocks(s->tiles, GENAI__WINOGRAD_TILES) * columns_blocks) return;
-    } else while (blocks = genai__blocks(s->tiles, GENAI__WINOGRAD_TILES) * columns_blocks, task >= blocks) { task -= blocks; s++; }
+        if (task >= genai__blocks(s->tiles, GENAI__WINOGRAD_TILES) * column_blocks) return;
+    } else while (blocks = genai__blocks(s->tiles, GENAI__WINOGRAD_TILES) * column_blocks, task >= blocks) { task -= blocks; s++; }
     slot = genai__slot_take(job->ctx);
     pack = job->ctx->slots + (size_t)slot * GENAI__SLOT;
     block = pack + GENAI__WINOGRAD_PACK;
-    i0 = task / columns_blocks * GENAI__WINOGRAD_TILES;
-    j0 = task % columns_blocks * job->columns;
+    i0 = task / column_blocks * GENAI__WINOGRAD_TILES;
+    j0 = task % column_blocks * job->columns;
     rows = genai__smaller(GENAI__WINOGRAD_TILES, s->tiles - i0);
     columns = genai__smaller(job->columns, s->n - j0);
     width = genai__round16(columns);
+    product_c = genai__apart(rows * width);
     height = genai__products(&s->cut_h);
     across = genai__products(&s->cut_w);
     for (group = 0; group < s->groups; group++) {
         const genai__pieces *g = &s->group[group];
-        size_t              products = (size_t)(g->products_h * g->products_w), most = (GENAI__WINOGRAD_PACK / products - 16) / GENAI__WINOGRAD_TILES & ~(size_t)15;
-        const float        *b = s->packed + g->at * genai__round16(s->n) + j0 * g->k;
+        size_t               products = (size_t)(g->products_h * g->products_w);
+        size_t               most = (GENAI__WINOGRAD_PACK / products - 16) / GENAI__WINOGRAD_TILES & ~(size_t)15;
+        const float         *b = s->packed + g->at * all + j0 * g->k;
         for (p = 0; p < g->k; p += depth) {
             depth = genai__smaller(most, g->k - p);
+            product_a = genai__apart(rows * depth);
             genai__winograd_windows(job->ctx, s, g, i0, rows, p, depth, pack);
-            for (h = 0; h < g->products_h; h++)
-                for (w = 0; w < g->products_w; w++)
-                    genai__block_tiles(job->ctx->kernels, rows, columns, depth, pack + (size_t)(h * g->products_w + w) * genai__apart(rows * depth), depth, 1,
-                                       b + (size_t)(h * g->products_w + w) * g->k * genai__round16(s->n) + p * 16, 16, g->k * 16,
-                                       block + (size_t)(h * across + w) * genai__apart(rows * width), width, group || p);
+            for (e = 0; e < products; e++) {
+                size_t place = e / (size_t)g->products_w * (size_t)across + e % (size_t)g->products_w;
+                genai__block_tiles(job->ctx->kernels, rows, columns, depth, pack + e * product_a, depth, 1, b + e * g->k * all + p * 16, 16, g->k * 16,
+                                   block + place * product_c, width, group || p);
+            }
         }
     }
     for (i = 0; i < rows; i++) {
@@ -2508,10 +2513,12 @@ static void genai__winograd_task(void *arg, int index) {
         for (p = 0; p < 4; p++) {
             int row = (int)(tile / s->tiles_w % s->tiles_h * 2 + p / 2), column = (int)(tile % s->tiles_w * 2 + p % 2);
             y[p] = outside;
-            if (row < s->rows && column < s->columns)
-                y[p] = s->to + ((image * (size_t)s->to_h + (size_t)(s->first_h + row * s->step_h)) * (size_t)s->to_w + (size_t)(s->first_w + column * s->step_w)) * s->n + j0;
+            if (row < s->rows && column < s->columns) {
+                size_t to_row = image * (size_t)s->to_h + (size_t)(s->first_h + row * s->step_h);
+                y[p] = s->to + (to_row * (size_t)s->to_w + (size_t)(s->first_w + column * s->step_w)) * s->n + j0;
+            }
         }
-        job->ctx->kernels->winograd_outputs(columns, block + i * width, genai__apart(rows * width), height, across, job->bias ? job->bias + j0 : NULL, y);
+        job->ctx->kernels->winograd_outputs(columns, block + i * width, product_c, height, across, job->bias ? job->bias + j0 : NULL, y);
     }
     genai__slot_give(job->ctx, slot);
 }
@@ -2547,27 +2554,30 @@ static genai_result genai__winograd_run(genai_ctx *ctx, genai__winograd_job *job
 static void genai__winograd_weight_task(void *arg, int index) {
     const genai__winograd_job *job = (const genai__winograd_job *)arg;
     const genai__winograd     *s = &job->part[0];
-    const genai__pieces        *g = &s->group[0];
-    size_t                     column_blocks = (s->n + job->columns - 1) / job->columns, blocks, task = (size_t)index, i0, j0, rows, columns, width, p, e, depth, total = genai__round16(s->n);
+    const genai__pieces       *g = &s->group[0];
+    size_t                     across = genai__blocks(s->n, job->columns), total = genai__round16(s->n), task = (size_t)index, blocks;
+    size_t                     i0, j0, rows, columns, width, products, most, p, e, depth, product_a, product_b;
     int                        slot = genai__slot_take(job->ctx);
-    float                     *pack = job->ctx->slots + (size_t)slot * GENAI__SLOT, *b, *c;
-    size_t                     products, most;
-    while (blocks = (g->k + GENAI__WINOGRAD_ROWS - 1) / GENAI__WINOGRAD_ROWS * column_blocks, task >= blocks) { task -= blocks; g++; }
-    products = (size_t)(g->products_h * g->products_w);
-    i0 = task / column_blocks * GENAI__WINOGRAD_ROWS;
-    j0 = task % column_blocks * job->columns;
+    float                     *a = job->ctx->slots + (size_t)slot * GENAI__SLOT, *b, *c;
+    while (blocks = genai__blocks(g->k, GENAI__WINOGRAD_ROWS) * across, task >= blocks) { task -= blocks; g++; }
+    i0 = task / across * GENAI__WINOGRAD_ROWS;
+    j0 = task % across * job->columns;
     rows = genai__smaller(GENAI__WINOGRAD_ROWS, g->k - i0);
     columns = genai__smaller(job->columns, s->n - j0);
     width = genai__round16(columns);
+    products = (size_t)(g->products_h * g->products_w);
     most = (GENAI__SLOT / products - 32) / (rows + width) & ~(size_t)7;
     c = job->partial + g->at * total + i0 * total + j0;
     for (p = job->from; p < job->from + job->chunk && p < s->tiles; p += depth) {
         depth = genai__smaller(most, genai__smaller(job->from + job->chunk, s->tiles) - p);
-        b = pack + products * genai__apart(depth * rows);
-        genai__winograd_windows(job->ctx, s, g, p, depth, i0, rows, pack);
+        product_a = genai__apart(depth * rows);
+        product_b = genai__apart(depth * width);
+        b = a + products * product_a;
+        genai__winograd_windows(job->ctx, s, g, p, depth, i0, rows, a);
         genai__winograd_gradients(job, g, p, depth, j0, columns, b);
         for (e = 0; e < products; e++)
-            genai__block_tiles(job->ctx->kernels, rows, columns, depth, pack + e * genai__apart(depth * rows), 1, rows, b + e * genai__apart(depth * width), width, 16, c + e * g->k * total, total, p > 0);
+            genai__block_tiles(job->ctx->kernels, rows, columns, depth, a + e * product_a, 1, rows, b + e * product_b, width, 16,
+                               c + e * g->k * total, total, p > 0);
     }
     genai__slot_give(job->ctx, slot);
 }
@@ -11504,7 +11514,7 @@ static void GENAI__K(dropout_d1)(size_t n, const float *g, const float *y, float
 /* --- random --- */
 
 /* 16 counters of genai__philox side by side; compilers make vectors of it. */
-static void GENAI__K(uniforms)(uint64_t key, uint32_t index, uint32_t c1, uint32_t c2, uint32_t c3, int above_zero, float *to) {
+static void GENAI__K(uniforms)(uint64_t key, uint32_t index, uint32_t c1, uint32_t c2, uint32_t c3, int above_zero, float *y) {
     uint32_t c[4][16], k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
     int      i, j, round;
     for (i = 0; i < 16; i++) { c[0][i] = index + (uint32_t)i; c[1][i] = c1; c[2][i] = c2; c[3][i] = c3; }
@@ -11517,7 +11527,7 @@ static void GENAI__K(uniforms)(uint64_t key, uint32_t index, uint32_t c1, uint32
             c[3][i] = (uint32_t)p0;
         }
     for (j = 0; j < 4; j++)
-        for (i = 0; i < 16; i++) to[j * 16 + i] = (float)((int32_t)(c[j][i] >> 8) + (above_zero && j < 2)) * (1.0f / 16777216.0f);
+        for (i = 0; i < 16; i++) y[j * 16 + i] = (float)((int32_t)(c[j][i] >> 8) + (above_zero && j < 2)) * (1.0f / 16777216.0f);
 }
 
 /* u, v become r cos(2 pi v), r sin(2 pi v) with r = sqrt(-2 log u) --- */
