@@ -1145,7 +1145,7 @@ static void *genai__grow(genai_ctx *ctx, void *p, size_t count, size_t size) {
  * back is joined with free neighbours and used again. Nothing is returned to the allocator, and a second equal step finds
  * all where the first had it: the slab that was new then is the next closed one now. --- */
 #define GENAI__SLAB_BYTES ((size_t)256 << 10)
-#define GENAI__SMALL 4096     /* bytes; what is left of a piece that is cut is larger                                 */
+#define GENAI__SMALL 4096     /* bytes; what is left of a piece that is cut is at least that                           */
 #define GENAI__PIECE_HEAD 64
 static genai__piece *genai__piece_of(const float *data) { return (genai__piece *)(uintptr_t)((const unsigned char *)data - GENAI__PIECE_HEAD); }
 static float        *genai__piece_data(genai__piece *p) { return (float *)(void *)((unsigned char *)p + GENAI__PIECE_HEAD); }
@@ -1188,7 +1188,7 @@ static float *genai__take(genai_ctx *ctx, size_t bytes) {
     genai__piece *p, *best = NULL;
     genai__slab  *slab, **end = &ctx->slabs;
     size_t        size;
-    if (!genai__add(bytes, 63, &bytes)) return NULL;
+    if (!genai__add(bytes, 63, &bytes)) return (float *)genai__alloc(ctx, (size_t)-1, 1); /* which says so */
     bytes &= ~(size_t)63;
     for (p = ctx->free_pieces.next; p != &ctx->free_pieces; p = p->next)
         if (p->size >= bytes && (!best || p->size < best->size)) best = p;
@@ -1866,8 +1866,11 @@ static void genai__uniform(genai_ctx *ctx, uint32_t stream, uint64_t step, uint3
 #define GENAI__SLOT_C (GENAI__BLOCK_ROWS * GENAI__BLOCK_DEPTH) /* in a slot: A's block, C's block, packed B               */
 #define GENAI__SLOT_B (GENAI__SLOT_C + GENAI__BLOCK_ROWS * GENAI__BLOCK_COLUMNS)
 #define GENAI__SLOT (GENAI__SLOT_B + GENAI__BLOCK_DEPTH * GENAI__PACK_COLUMNS)
-#define GENAI__WINOGRAD_PACK (9 * (48 * 128 + 16)) /* >>conv uses a slot for transformed windows, [product][tile][depth], 221 KB, */
-#define GENAI__WINOGRAD_BLOCK (9 * (48 * 192 + 16)) /* and their products, [product][tile][column], 332 KB                      */
+#define GENAI__WINOGRAD_TILES 48 /* >>conv uses a slot for transformed windows, [product][tile][depth], 221 KB, and their  */
+#define GENAI__WINOGRAD_DEPTH 128 /* products, [product][tile][column], 332 KB; 16 products in the place of 9 are narrower. */
+#define GENAI__WINOGRAD_COLUMNS 192 /* 48 is a multiple of every tile height                                                */
+#define GENAI__WINOGRAD_PACK (9 * (GENAI__WINOGRAD_TILES * GENAI__WINOGRAD_DEPTH + 16))
+#define GENAI__WINOGRAD_BLOCK (9 * (GENAI__WINOGRAD_TILES * GENAI__WINOGRAD_COLUMNS + 16))
 #if GENAI__SLOT < GENAI__WINOGRAD_PACK + GENAI__WINOGRAD_BLOCK
 #error a slot is too small
 #endif
@@ -2064,7 +2067,7 @@ static void genai__gemm_block(const genai__gemm *g, size_t i0, size_t rows, size
     if (p0 == p1)
         for (i = 0; i < rows; i++) memset(c + i * c_row, 0, genai__round16(columns) * sizeof *c);
     for (p = p0; p < p1; p += depth) {
-        const float *a, *b = g->b + p * g->b_row + j0;
+        const float *a, *b = g->packing ? NULL : g->b + p * g->b_row + j0;
         size_t       a_row, a_col, b_row = g->b_row, b_panel = 16;
         depth = genai__smaller(g->step, p1 - p);
         a = genai__gemm_a(g, i0, rows, p, depth, slot, &a_row, &a_col);
@@ -2123,7 +2126,7 @@ static void genai__gemm_serial(void *arg, int n, void (*task)(void *, int)) {
 /* Computes g. Where C is small and k long, k is cut into parts whose number depends on the shape only; their sums are
  * added in order. Errors: memory. */
 static genai_result genai__gemm_run(genai_ctx *ctx, genai__gemm *g) {
-    size_t width = genai__round16(g->n), blocks, pack_size = 0, partial_size = 0, tasks;
+    size_t width = genai__round16(g->n), blocks, pack_size = 0, partial_size = 0, tasks, strips;
     double work = 2.0 * (double)g->m * (double)g->n * (double)g->k;
     size_t threads = (size_t)ctx->desc.threads;
     int    own = g->m <= GENAI__BLOCK_ROWS, pack;
@@ -2134,10 +2137,9 @@ static genai_result genai__gemm_run(genai_ctx *ctx, genai__gemm *g) {
     g->packing = g->pack_b || g->b_col != 1 || g->n % 16 || (own ? g->m > 16 && g->k * g->n > ((size_t)1 << 19) : g->b_row > 256);
     g->copy_a = !g->pack_a && g->n > 192 && g->m > 64 && (g->a_col == 1 ? g->a_row >= 1024 : g->a_row == 1 && g->a_col >= 1024);
     pack = g->packing && g->k && !own;
-    g->rows = own ? g->m : g->m > 4096 || g->copy_a ? GENAI__BLOCK_ROWS - GENAI__BLOCK_ROWS % (size_t)ctx->kernels->rows[0] : 64;
+    g->rows = own ? g->m : g->m > 4096 || g->copy_a ? GENAI__BLOCK_ROWS : 64;
     g->columns = genai__smaller(width, (g->pack_a || g->copy_a) && g->m > 256 ? GENAI__BLOCK_COLUMNS : g->packing && own ? GENAI__PACK_COLUMNS : 192);
-    g->row_blocks = genai__blocks(g->m, g->rows);
-    blocks = g->row_blocks * genai__blocks(g->n, g->columns);
+    blocks = genai__blocks(g->m, g->rows) * genai__blocks(g->n, g->columns); /* decides about parts, so about bits: no tile height in it */
     g->parts = 1;
     while (blocks * g->parts < 16 && g->parts < 16 && g->k >= g->parts * 2048) g->parts *= 2;
     g->depth = genai__blocks(g->k, g->parts);
@@ -2145,6 +2147,9 @@ static genai_result genai__gemm_run(genai_ctx *ctx, genai__gemm *g) {
         g->depth = genai__blocks(g->depth, GENAI__BLOCK_DEPTH) * GENAI__BLOCK_DEPTH;
         g->parts = genai__blocks(g->k, g->depth);
     }
+    if (!own && g->rows == GENAI__BLOCK_ROWS) g->rows -= g->rows % (size_t)ctx->kernels->rows[0]; /* whole tiles, which changes no bit */
+    g->row_blocks = genai__blocks(g->m, g->rows);
+    blocks = g->row_blocks * genai__blocks(g->n, g->columns);
     if (threads > 1 && blocks * g->parts < 4 * threads) { /* narrower ones, which changes no bit: an equal share, or 48 columns and more */
         size_t panels = width / 16 * g->row_blocks * g->parts;
         g->columns = genai__smaller(g->columns, 16 * (panels <= 6 * threads ? genai__blocks(panels, threads) : 3 * (1 + panels / (12 * threads))));
@@ -2152,7 +2157,8 @@ static genai_result genai__gemm_run(genai_ctx *ctx, genai__gemm *g) {
     g->column_blocks = genai__blocks(g->n, g->columns);
     tasks = g->row_blocks * g->column_blocks * g->parts;
     g->serial = work < 4e5 || tasks == 1;
-    if (tasks > GENAI__MAX_TASKS || width / 16 > GENAI__MAX_TASKS)
+    strips = genai__blocks(g->n, GENAI__PACK_COLUMNS) * genai__blocks(g->k, g->step);
+    if (tasks > GENAI__MAX_TASKS || (pack && strips > GENAI__MAX_TASKS))
         return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "a matrix product of %zu by %zu by %zu is too large", g->m, g->n, g->k);
     if ((pack && !genai__mul(width, g->k, &pack_size)) ||
         (g->parts > 1 && (!genai__mul(g->parts * g->m, width, &partial_size) || !genai__add(pack_size, partial_size, &partial_size))))
@@ -2166,9 +2172,8 @@ static genai_result genai__gemm_run(genai_ctx *ctx, genai__gemm *g) {
         g->partial = memory + pack_size;
     }
     if (pack) {
-        int strips = (int)(genai__blocks(g->n, GENAI__PACK_COLUMNS) * genai__blocks(g->k, g->step));
-        if (g->serial) genai__gemm_serial(g, strips, genai__gemm_pack_task);
-        else genai__parallel(ctx, strips, genai__gemm_pack_task, g);
+        if (g->serial) genai__gemm_serial(g, (int)strips, genai__gemm_pack_task);
+        else genai__parallel(ctx, (int)strips, genai__gemm_pack_task, g);
     }
     if (g->serial) genai__gemm_serial(g, (int)tasks, genai__gemm_task);
     else genai__parallel(ctx, (int)tasks, genai__gemm_task, g);
@@ -2277,14 +2282,12 @@ static void genai__conv_windows(const genai__conv *v, const float *x, genai__win
  *     y = A'[(G g) * (B' d)],  B' d = d0-d2, d1+d2, d2-d1, d1-d3,  G g = g0, (g0+g1+g2)/2, (g0-g1+g2)/2, g2,
  *     y0 = m0+m1+m2,  y1 = m1-m2-m3;  with r < 3 the last product falls away.
  * A kernel is cut into pieces of at most 3 taps a side: first by stride phase, as above, then by length. The pieces of a
- * forward convolution meet in the same outputs, so their channels stand behind one another in k: 9 or 16 matrix products,
+ * forward convolution meet in the same outputs, so their channels stand behind one another in k: 9, 12 or 16 products,
  * each with `pieces * c` as k, do it all. k4 s2 takes 36 multiplications where 64 stood, k5 49 of 100, k3 s1 16 of 36.
  * The weights' gradient is the same bilinear form read the other way: G'[(A dy) * (B' d)], summed over tiles. */
 #define GENAI__PIECES 4
 #define GENAI__PARTS 16
-#define GENAI__WINOGRAD_TILES 48   /* of a task's block: multiple of every tile height */
-#define GENAI__WINOGRAD_COLUMNS 512
-#define GENAI__WINOGRAD_ROWS 64
+#define GENAI__WINOGRAD_ROWS 64 /* of k in a task of the weight gradient */
 
 typedef struct genai__cut { /* one dimension of a kernel in pieces; those of three taps first */
     struct { int first, tap, step, taps; } piece[GENAI__PIECES]; /* first: place in x of output 0's first input; its taps in w */
@@ -2377,7 +2380,7 @@ static int genai__winograd_pays(const genai__winograd *s, int kh, int kw) {
     return s->cut_h.count <= GENAI__PIECES && s->cut_w.count <= GENAI__PIECES && s->c >= 16 && s->n >= 16 && s->tiles >= 32 && direct > 1.25 * products;
 }
 
-static const float genai__zeros[GENAI__WINOGRAD_COLUMNS];
+static const float genai__zeros[GENAI__WINOGRAD_COLUMNS] = {0.0f};
 
 /* B' d of all products of a group: tiles i.., values p.. of k = (piece, piece, channel); to: [product][tile][depth] */
 static void genai__winograd_windows(const genai_ctx *ctx, const genai__winograd *s, const genai__pieces *g, size_t i, size_t tiles, size_t p,
@@ -2525,11 +2528,15 @@ static void genai__winograd_task(void *arg, int index) {
 
 /* Runs all parts; they differ in cuts and tiles only. */
 static genai_result genai__winograd_run(genai_ctx *ctx, genai__winograd_job *job) {
-    size_t total = 0, tasks = 0, most = 0, blocks, width = genai__round16(job->part[0].n);
+    size_t total = 0, tasks = 0, most = 0, products = 0, blocks, width = genai__round16(job->part[0].n);
     int    i, images = (int)(job->part[0].tiles / job->part[0].tiles_h / job->part[0].tiles_w);
     float *packed;
     job->ctx = ctx;
-    job->columns = (GENAI__WINOGRAD_BLOCK / (size_t)(genai__products(&job->part[0].cut_h) * genai__products(&job->part[0].cut_w)) - 16) / GENAI__WINOGRAD_TILES & ~(size_t)15;
+    for (i = 0; i < job->parts; i++) {
+        size_t n = (size_t)(genai__products(&job->part[i].cut_h) * genai__products(&job->part[i].cut_w));
+        if (n > products) products = n;
+    }
+    job->columns = (GENAI__WINOGRAD_BLOCK / products - 16) / GENAI__WINOGRAD_TILES & ~(size_t)15;
     job->columns = genai__round16(genai__blocks(width, genai__blocks(width, job->columns)));
     for (i = 0; i < job->parts; i++) {
         total += job->part[i].size * width;
@@ -2539,6 +2546,8 @@ static genai_result genai__winograd_run(genai_ctx *ctx, genai__winograd_job *job
     }
     job->blocks = total < (size_t)job->part[0].h * (size_t)job->part[0].w * job->part[0].c * (size_t)images; /* more to read of x than of the weights */
     if (job->blocks) tasks = most * (size_t)job->parts;
+    if (tasks > GENAI__MAX_TASKS || width / 16 * (size_t)job->parts > GENAI__MAX_TASKS)
+        return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "a convolution of %zu tiles and %zu channels is too large", job->part[0].tiles, job->part[0].n);
     packed = genai__workspace(ctx, total);
     if (!packed) return GENAI_ERROR_MEMORY;
     for (i = 0; i < job->parts; i++) {
@@ -2582,12 +2591,12 @@ static void genai__winograd_weight_task(void *arg, int index) {
     genai__slot_give(job->ctx, slot);
 }
 
-/* G' of the sums: row `index` = (piece, channel) of dw. */
-static void genai__winograd_weight_taps(void *arg, int index) {
+/* G' of the sums: a row (piece, channel) of dw. */
+static void genai__winograd_weight_taps(void *arg, size_t row) {
     const genai__winograd_job *job = (const genai__winograd_job *)arg;
     const genai__winograd     *s = &job->part[0];
     const genai__pieces        *g = &s->group[0];
-    size_t                     row = (size_t)index, width = genai__round16(s->n);
+    size_t                     width = genai__round16(s->n);
     int                        piece, ph, pw, e;
     float                     *to[9];
     while (row >= g->k) { row -= g->k; g++; }
@@ -2603,20 +2612,24 @@ static void genai__winograd_weight_taps(void *arg, int index) {
 
 static genai_result genai__winograd_weight(genai_ctx *ctx, genai__winograd_job *job) {
     genai__winograd *s = &job->part[0];
-    size_t           tasks = 0, rows = 0;
+    size_t           tasks, rows, blocks = 0;
     int              i;
     job->ctx = ctx;
-    job->columns = genai__smaller(genai__round16(s->n), 128);
-    job->chunk = ((size_t)1 << 19) / ((size_t)(4 * s->stride_h * s->stride_w) * s->c + 4 * s->n);
-    job->chunk = job->chunk / 256 * 256 + 256 * (job->chunk < 256);
-    for (i = 0; i < s->groups; i++) {
-        tasks += (s->group[i].k + GENAI__WINOGRAD_ROWS - 1) / GENAI__WINOGRAD_ROWS * ((s->n + job->columns - 1) / job->columns);
+    for (i = 0, rows = 0; i < s->groups; i++) {
+        blocks += genai__blocks(s->group[i].k, GENAI__WINOGRAD_ROWS);
         rows += s->group[i].k;
     }
+    job->columns = genai__smaller(genai__round16(s->n), 128);
+    while (ctx->desc.threads > 1 && job->columns > 32 && blocks * genai__blocks(s->n, job->columns) < 2 * (size_t)ctx->desc.threads)
+        job->columns = genai__round16(job->columns / 2); /* so that all have work; changes no bit */
+    tasks = blocks * genai__blocks(s->n, job->columns);
+    if (tasks > GENAI__MAX_TASKS) return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "a convolution of %zu by %zu channels is too large", s->c, s->n);
+    job->chunk = ((size_t)1 << 19) / ((size_t)(4 * s->stride_h * s->stride_w) * s->c + 4 * s->n); /* tiles whose x and dy are 2 MB */
+    job->chunk = job->chunk / 256 * 256 + 256 * (job->chunk < 256);
     job->partial = genai__workspace(ctx, s->size * genai__round16(s->n));
     if (!job->partial) return GENAI_ERROR_MEMORY;
     for (job->from = 0; job->from < s->tiles; job->from += job->chunk) genai__parallel(ctx, (int)tasks, genai__winograd_weight_task, job);
-    genai__parallel(ctx, (int)rows, genai__winograd_weight_taps, job);
+    genai__for_rows(ctx, rows, 9 * s->n, genai__winograd_weight_taps, job);
     return GENAI_OK;
 }
 
@@ -2630,8 +2643,8 @@ static void genai__winograd_forward(genai__winograd *s, const genai__conv *v, co
     s->rows = s->to_h = v->oh; s->columns = s->to_w = v->ow;
     s->step_h = s->step_w = 1;
     s->weights_kw = v->kw;
-    for (phase = 0; phase < v->stride_h; phase++) genai__cut_taps(&s->cut_h, (v->kh - phase + v->stride_h - 1) / v->stride_h, phase - v->top, v->stride_h, phase, v->stride_h);
-    for (phase = 0; phase < v->stride_w; phase++) genai__cut_taps(&s->cut_w, (v->kw - phase + v->stride_w - 1) / v->stride_w, phase - v->left, v->stride_w, phase, v->stride_w);
+    for (phase = 0; phase < v->stride_h && phase < v->kh; phase++) genai__cut_taps(&s->cut_h, (v->kh - phase + v->stride_h - 1) / v->stride_h, phase - v->top, v->stride_h, phase, v->stride_h);
+    for (phase = 0; phase < v->stride_w && phase < v->kw; phase++) genai__cut_taps(&s->cut_w, (v->kw - phase + v->stride_w - 1) / v->stride_w, phase - v->left, v->stride_w, phase, v->stride_w);
     genai__winograd_plan(s, v->n);
 }
 
@@ -2695,27 +2708,23 @@ static genai_result genai__conv_weight(genai_ctx *ctx, const genai__conv *v, con
     return genai__gemm_run(ctx, &g);
 }
 
-
-
-static int genai__modulo(int a, int b) { return (a % b + b) % b; }
-
 /* Fills in a part for each stride phase of the input gradient; false if another way is faster. */
 static int genai__winograd_phases(genai__winograd_job *job, const genai__conv *v) {
-    int phase_h, phase_w;
+    int first_h, first_w;
     job->parts = 0;
-    if (v->stride_h * v->stride_w > GENAI__PARTS || v->kh < v->stride_h || v->kw < v->stride_w) return 0;
-    for (phase_h = 0; phase_h < v->stride_h; phase_h++)
-        for (phase_w = 0; phase_w < v->stride_w; phase_w++) {
+    if ((size_t)v->stride_h * (size_t)v->stride_w > GENAI__PARTS || v->kh < v->stride_h || v->kw < v->stride_w) return 0;
+    for (first_h = 0; first_h < v->stride_h && first_h < v->h; first_h++)
+        for (first_w = 0; first_w < v->stride_w && first_w < v->w; first_w++) {
             genai__winograd *s = &job->part[job->parts];
+            int              phase_h = (first_h + v->top) % v->stride_h, phase_w = (first_w + v->left) % v->stride_w;
             int              taps_h = (v->kh - phase_h + v->stride_h - 1) / v->stride_h, taps_w = (v->kw - phase_w + v->stride_w - 1) / v->stride_w;
             memset(s, 0, sizeof *s);
             s->h = v->oh; s->w = v->ow; s->c = (size_t)v->m; s->n = (size_t)v->c;
             s->stride_h = s->stride_w = 1;
             s->to_h = v->h; s->to_w = v->w;
             s->step_h = v->stride_h; s->step_w = v->stride_w;
-            s->first_h = genai__modulo(phase_h - v->top, v->stride_h);
-            s->first_w = genai__modulo(phase_w - v->left, v->stride_w);
-            if (s->first_h >= v->h || s->first_w >= v->w) continue;
+            s->first_h = first_h;
+            s->first_w = first_w;
             s->rows = (v->h - s->first_h + v->stride_h - 1) / v->stride_h;
             s->columns = (v->w - s->first_w + v->stride_w - 1) / v->stride_w;
             s->weights_kw = v->kw;
@@ -2791,7 +2800,7 @@ static int genai__few_pays(const genai__conv *v, genai__few *s) {
     s->v = v;
     for (s->rows = GENAI__FEW_ROWS; s->rows > 1 && genai__few_pixels(v, s->rows) * width + line > GENAI__SLOT; s->rows /= 2) {}
     s->strips = ((size_t)v->h + s->rows - 1) / s->rows;
-    return v->c <= GENAI__FEW && v->kh * v->kw > 1 && genai__few_pixels(v, s->rows) * width + line <= GENAI__SLOT && (size_t)v->n * s->strips <= GENAI__MAX_TASKS;
+    return v->c <= GENAI__FEW && (v->kh > 1 || v->kw > 1) && genai__few_pixels(v, s->rows) * width + line <= GENAI__SLOT && (size_t)v->n * s->strips <= GENAI__MAX_TASKS;
 }
 
 static genai_result genai__few_run(genai_ctx *ctx, genai__few *s, const float *dy, const float *w, const float *bias, float *dx) {
@@ -2816,26 +2825,26 @@ static genai_result genai__few_run(genai_ctx *ctx, genai__few *s, const float *d
 static genai_result genai__conv_input(genai_ctx *ctx, const genai__conv *v, const float *dy, const float *w, const float *bias, float *dx) {
     genai__winograd_job job;
     genai__few          few;
-    int                 phase_h, phase_w;
+    int                 first_h, first_w, i;
     if (genai__few_pays(v, &few)) return genai__few_run(ctx, &few, dy, w, bias, dx);
     if (genai__winograd_phases(&job, v)) {
-        for (phase_h = 0; phase_h < job.parts; phase_h++) {
-            job.part[phase_h].x = dy;
-            job.part[phase_h].weights = w;
-            job.part[phase_h].to = dx;
+        for (i = 0; i < job.parts; i++) {
+            job.part[i].x = dy;
+            job.part[i].weights = w;
+            job.part[i].to = dx;
         }
         job.bias = bias;
         return genai__winograd_run(ctx, &job);
     }
-    for (phase_h = 0; phase_h < v->stride_h; phase_h++)
-        for (phase_w = 0; phase_w < v->stride_w; phase_w++) {
+    for (first_h = 0; first_h < v->stride_h && first_h < v->h; first_h++)
+        for (first_w = 0; first_w < v->stride_w && first_w < v->w; first_w++) {
+            int            phase_h = (first_h + v->top) % v->stride_h, phase_w = (first_w + v->left) % v->stride_w;
             genai__windows s;
             genai__gemm    g;
             genai_result   result;
             memset(&s, 0, sizeof s);
-            s.first_h = genai__modulo(phase_h - v->top, v->stride_h);
-            s.first_w = genai__modulo(phase_w - v->left, v->stride_w);
-            if (s.first_h >= v->h || s.first_w >= v->w) continue;
+            s.first_h = first_h;
+            s.first_w = first_w;
             s.rows = (v->h - s.first_h + v->stride_h - 1) / v->stride_h;
             s.columns = (v->w - s.first_w + v->stride_w - 1) / v->stride_w;
             s.kh = phase_h < v->kh ? (v->kh - phase_h + v->stride_h - 1) / v->stride_h : 0;
@@ -3162,8 +3171,10 @@ static genai_result genai__add_gradient(genai_tensor *t, genai_tensor *dx) {
     if (!t->op && t->ctx->walk == GENAI__TO_LEAVES) return genai__collect(t, dx);
     if (!t->pending) t->pending = dx;
     else {
+        double bytes = 0; /* a genai_add reports its own */
         genai__trace(t->ctx, "add_gradients", 0, 0, 0);
         if (genai__spent(t->pending)) {
+            bytes = 3.0 * (double)t->count * sizeof(float);
             genai__add_in_place(t->pending, dx);
             dx = NULL;
         } else {
@@ -3171,7 +3182,7 @@ static genai_result genai__add_gradient(genai_tensor *t, genai_tensor *dx) {
             genai__let_go(t->pending);
             t->pending = dx = sum;
         }
-        genai__trace(t->ctx, "add_gradients", 0, 1, 0);
+        genai__trace(t->ctx, "add_gradients", 0, 1, bytes);
     }
     if (dx) dx->held++;
     return t->pending ? GENAI_OK : t->ctx->result;
@@ -3201,6 +3212,7 @@ static void genai__mark_wanted(genai_tensor *y, int leaves) {
 
 /* Makes dropped values again, of an op whose forward can be repeated; whoever is through with them says genai__spare. */
 static genai_result genai__remake(genai_tensor *t) {
+    genai_result result;
     if (t->data) return GENAI_OK;
     if (t->op->view && genai__remake(t->in[0])) return GENAI_ERROR_MEMORY;
     t->data = t->op->view ? t->in[0]->data : genai__take(t->ctx, t->count * sizeof(float));
@@ -4411,6 +4423,7 @@ static void genai__batch_norm_backward(genai_tensor *y, genai_tensor *dy, genai_
     d = genai__temporary(ctx, x->ndim, x->dim, genai__spent(dy) ? dy : NULL);
     if (!dgamma || !dbeta || !coefficient || !d) return;
     mode = genai__fp_enter();
+    genai__trace(ctx, "batch_norm", 1, 0, 0);
     memset(&j, 0, sizeof j);
     j.x = x->data;
     j.then = genai__batch_norm_then(y);
@@ -4447,6 +4460,7 @@ static void genai__batch_norm_backward(genai_tensor *y, genai_tensor *dy, genai_
         genai__columns_run(ctx, &j, d->data, NULL);
         dx[0] = d;
     }
+    genai__trace(ctx, "batch_norm", 1, 1, 3.0 * (double)x->count * sizeof(float));
     genai__fp_leave(mode);
 }
 static const genai__op genai__op_batch_norm = {"batch_norm", 3, genai__batch_norm_shape, genai__batch_norm_forward, genai__batch_norm_backward, 0};
@@ -4570,7 +4584,7 @@ static genai_tensor *genai__dropout(genai_tensor *x, float p, genai_tensor *over
     t.i[0] = (int)x->ctx->draw++;
     t.i[1] = (int)x->ctx->stream;
     memcpy(t.i + 2, &x->ctx->step, sizeof x->ctx->step);
-    t.f[0] = p - 1.0f / 16777216.0f; /* u >= p, u a multiple of 2^-24 */
+    t.f[0] = p - 1.0f / 16777216.0f; /* u >= p rounded down to 2^-24 */
     t.f[1] = genai__inverse(1.0f - p);
     return genai__apply(&genai__op_dropout, &t);
 }

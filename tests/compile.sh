@@ -216,6 +216,7 @@ fi
 
 for one in "gcc -O0:0" "gcc -O2:0" "clang -O0:1" "clang -O1:0"; do
     have "${one%% *}" || continue
+    rm -f slow
     ${one%:*} slow.c -o slow -lm >/dev/null 2>&1
     runs "${one%:*}: warnings that it is slow" ./slow "${one#*:}"
 done

@@ -934,7 +934,6 @@ static void test_evaluate(void) {
     genai_ctx_destroy(g);
 }
 
-/* Finite losses, but the generator's gradient overflows: its update is left out and counted, the discriminator's stays. */
 /* --- trace: pieces nest like brackets, count what they should, and change nothing --- */
 typedef struct traced { int depth, broken, begun; const char *open[16]; double flops, updated; int losses, random, gradients; } traced;
 static void on_trace(void *user, const genai_work *w) {
@@ -993,6 +992,7 @@ static void test_trace(void) {
     CHECK(t.updated == 7 * 4 * (256.0 + 32 + 16 + 32 + 16), "%.0f bytes updated", t.updated);
 }
 
+/* Finite losses, but the generator's gradient overflows: its update is left out and counted, the discriminator's stays. */
 static void test_overflowing_gradient(void) {
     genai_ctx       *g = make_ctx(4, NULL);
     genai_model_desc d;

@@ -847,16 +847,17 @@ static void check_conv_paths(void) {
     static const struct { int n, h, w, c, m, kh, kw, sh, sw, pad; } shapes[] = {
         { 3, 16, 14, 18, 17, 3, 3, 1, 1, 1 }, { 3, 17, 15, 16, 33, 4, 4, 2, 2, 1 }, { 2, 15, 16, 33, 16, 5, 5, 2, 2, 2 }, { 3, 9, 10, 17, 18, 5, 5, 1, 1, 2 },
         { 2, 13, 14, 16, 20, 7, 4, 1, 2, 3 }, { 2, 19, 17, 16, 16, 6, 8, 3, 2, 2 }, { 40, 4, 4, 20, 130, 4, 4, 2, 2, 1 }, { 2, 12, 12, 140, 210, 3, 3, 1, 1, 1 },
+        { 1, 32, 32, 192, 16, 7, 7, 2, 2, 3 }, { 1, 9, 9, 12, 10, 2, 1, 3, 2, 0 }, /* phases of 9 and 16 products; phases without taps */
         { 2, 21, 20, 3, 24, 4, 4, 2, 2, 1 },  { 2, 20, 21, 1, 70, 5, 5, 2, 2, 2 },  { 2, 14, 13, 4, 16, 3, 3, 1, 1, 1 },   { 2, 16, 18, 24, 3, 4, 4, 2, 2, 1 },
         { 3, 15, 16, 70, 1, 5, 5, 2, 2, 2 },  { 1, 12, 13, 9, 2, 3, 3, 1, 1, 0 },   { 2, 9, 9, 3, 2, 3, 5, 3, 1, 1 },
     };
     for (size_t which = 0; which < sizeof shapes / sizeof shapes[0]; which++) {
         int     n = shapes[which].n, h = shapes[which].h, w = shapes[which].w, c = shapes[which].c, m = shapes[which].m, kh = shapes[which].kh, kw = shapes[which].kw, pad = shapes[which].pad;
         int     oh = (h + 2 * pad - kh) / shapes[which].sh + 1, ow = (w + 2 * pad - kw) / shapes[which].sw + 1;
-        size_t  counts[3] = { (size_t)(n * oh * ow * m), (size_t)(n * h * w * c), (size_t)(kh * kw * c * m) };
-        float  *first[3] = { NULL, NULL, NULL };
-        double *sum[3], *magnitude[3];
-        for (int i = 0; i < 3; i++) {
+        size_t  counts[4] = { (size_t)(n * oh * ow * m), (size_t)(n * h * w * c), (size_t)(kh * kw * c * m), (size_t)(n * h * w * c) };
+        float  *first[4] = { NULL, NULL, NULL, NULL };
+        double *sum[4], *magnitude[4]; /* the fourth: the transposed convolution of g, with bias */
+        for (int i = 0; i < 4; i++) {
             sum[i] = (double *)calloc(counts[i], sizeof(double));
             magnitude[i] = (double *)calloc(counts[i], sizeof(double));
             first[i] = (float *)malloc(counts[i] * sizeof(float));
@@ -878,13 +879,21 @@ static void check_conv_paths(void) {
                     }
                 }
         }
+        for (int i = 0; i < 2; i++)
+            for (size_t j = 0; j < counts[i * 3]; j++) {
+                double b = weight_of(4, j % (size_t)(i ? c : m));
+                sum[i * 3][j] = b + (i ? sum[1][j] : sum[0][j]);
+                magnitude[i * 3][j] = fabs(b) + (i ? magnitude[1][j] : magnitude[0][j]);
+            }
         for (int at = 0; at < context_count; at++) {
             const int       xd[4] = { n, h, w, c }, wd[4] = { kh, kw, c, m };
             size_t          mark = genai_tape_mark(contexts[at]);
-            genai_tensor   *leaf[2] = { genai_tensor_of(contexts[at], 4, xd, NULL), genai_tensor_of(contexts[at], 4, wd, NULL) }, *y, *g, *result[3];
+            genai_tensor   *leaf[2] = { genai_tensor_of(contexts[at], 4, xd, NULL), genai_tensor_of(contexts[at], 4, wd, NULL) }, *bias[2] = { genai_tensor_of(contexts[at], 1, &m, NULL), genai_tensor_of(contexts[at], 1, &c, NULL) }, *y, *g, *result[4];
             genai_conv_desc desc;
             double          worst = 0;
-            if (!leaf[0] || !leaf[1]) exit(2);
+            if (!leaf[0] || !leaf[1] || !bias[0] || !bias[1]) exit(2);
+            for (int i = 0; i < 2; i++)
+                for (size_t j = 0; j < bias[i]->count; j++) bias[i]->data[j] = weight_of(4, j);
             for (int i = 0; i < 2; i++) {
                 for (size_t j = 0; j < leaf[i]->count; j++) leaf[i]->data[j] = weight_of((uint32_t)i + 1, j);
                 leaf[i]->requires_grad = 1;
@@ -893,24 +902,28 @@ static void check_conv_paths(void) {
             desc.stride_h = shapes[which].sh;
             desc.stride_w = shapes[which].sw;
             desc.pad_h = desc.pad_w = pad;
-            y = genai_conv2d(leaf[0], leaf[1], NULL, &desc);
+            y = genai_conv2d(leaf[0], leaf[1], bias[0], &desc);
             g = y ? genai_tensor_of(contexts[at], y->ndim, y->dim, NULL) : NULL;
             if (!g) exit(2);
             for (size_t j = 0; j < g->count; j++) g->data[j] = weight_of(3, j);
             result[0] = y;
             CHECK(y->count == counts[0] && !genai_grad(genai_sum(genai_mul(y, g), 0), 2, leaf, result + 1, 0), "conv path %zu: %s", which, genai_ctx_error(contexts[at]));
-            for (int i = 0; i < 3; i++) {
+            desc.output_h = h;
+            desc.output_w = w;
+            result[3] = genai_conv2d_transpose(g, leaf[1], bias[1], &desc);
+            CHECK(result[3] && result[3]->count == counts[3], "conv path %zu, transposed: %s", which, genai_ctx_error(contexts[at]));
+            for (int i = 0; i < 4 && result[i]; i++) {
                 for (size_t j = 0; j < counts[i]; j++) {
                     double off = fabs(result[i]->data[j] - sum[i][j]) / (magnitude[i][j] + 1e-30);
                     if (!(off <= worst)) worst = off;
                 }
-                CHECK(worst <= 1e-6, "conv path %zu, context %d, %s: off by %g of the sum of magnitudes", which, at, i == 0 ? "forward" : i == 1 ? "input gradient" : "weight gradient", worst);
+                CHECK(worst <= 1e-6, "conv path %zu, context %d, %s: off by %g of the sum of magnitudes", which, at, i == 0 ? "forward" : i == 1 ? "input gradient" : i == 2 ? "weight gradient" : "transposed", worst);
                 if (!at) memcpy(first[i], result[i]->data, counts[i] * sizeof(float));
                 else CHECK(!memcmp(first[i], result[i]->data, counts[i] * sizeof(float)), "conv path %zu, context %d: other bits in result %d", which, at, i);
             }
             genai_tape_release(contexts[at], mark);
         }
-        for (int i = 0; i < 3; i++) {
+        for (int i = 0; i < 4; i++) {
             free(sum[i]);
             free(magnitude[i]);
             free(first[i]);

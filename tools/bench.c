@@ -240,7 +240,7 @@ static int measure(int (*run)(void *arg), void *arg, double seconds, double roun
     if (!status) {
         qsort(times, (size_t)count, sizeof *times, by_value);
         f->best = times[0];
-        f->median = times[count / 2];
+        f->median = 0.5 * (times[(count - 1) / 2] + times[count / 2]);
         f->mean = sum / (double)count;
         f->rounds = count;
     }
@@ -270,10 +270,11 @@ typedef struct profile {
  * differentiates a convolution is of interest one by one. */
 static void trace(void *user, const genai_work *w) {
     profile *p = (profile *)user;
-    double   t = now(), took;
+    double   t, took;
     char     name[80];
     int      i, apart_from_it;
     if (!p->on) return;
+    t = now();
     if (!w->ended) {
         if (p->depth < MOST_DEPTH) {
             p->open[p->depth].name = w->name;
@@ -370,6 +371,7 @@ struct bench {
     char            *json;     /* the document so far                                            */
     size_t           length, size;
     int              started;  /* the object or array that is open has a member                  */
+    int lost; /* no memory for some of the document */
 };
 
 static void say(const bench *b, const char *format, ...) GENAI__PRINTF(2, 3);
@@ -399,7 +401,10 @@ static void json_add(bench *b, const char *text, size_t n) {
     if (b->length + n >= b->size) {
         size_t size = 2 * (b->length + n) + 1024;
         char  *more = (char *)realloc(b->json, size);
-        if (!more) return;
+        if (!more) {
+            b->lost = 1;
+            return;
+        }
         b->json = more;
         b->size = size;
     }
@@ -755,8 +760,8 @@ typedef struct run { /* of a model; width 0: the preset's size */
 
 static int run_model(void *arg) {
     run *j = (run *)arg;
-    if (j->sampling) return genai_model_decode(j->model, j->batch, j->latents, j->images);
-    return genai_model_step(j->model, j->batch, j->images, NULL);
+    if (j->sampling) return genai_model_decode(j->model, j->batch, j->latents, j->images) ? TOOL_FAILED : TOOL_DONE;
+    return genai_model_step(j->model, j->batch, j->images, NULL) ? TOOL_FAILED : TOOL_DONE;
 }
 
 static int too_many(long n, long width, long height, long channels) {
@@ -1037,7 +1042,10 @@ int tool_bench(const tool_args *a) {
         if (benchmarks[i].brief > 0) status = run_benchmark(&b, &benchmarks[i], 1);
     if (!status) {
         end(&b);
-        if (a->json && (!b.json || fwrite(b.json, 1, b.length, stdout) != b.length)) status = TOOL_FAILED;
+        if (a->json && (b.lost || !b.json || fwrite(b.json, 1, b.length, stdout) != b.length)) {
+            tool_fail("the JSON document could not be written");
+            status = TOOL_FAILED;
+        }
     }
     free(b.json);
     return status;
