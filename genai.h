@@ -395,6 +395,7 @@ struct genai_tensor {
     const struct genai__op *op;
     genai_tensor *in[3], *aux[2], *over, *pending, *next, *previous;
     void         *saved;
+    struct genai__kept *kept;
     size_t        at;
     int           i[8], held;
     float         f[3];
@@ -1004,6 +1005,7 @@ struct genai_ctx {
     uint32_t              stream;     /* >>random: where draws stand                */
     uint64_t              step;
     uint32_t              draw;
+    size_t                changes;    /* >>net: of any parameters or running statistics */
     double                flops;      /* >>ops: nominal, since trace was told last   */
 };
 
@@ -1871,6 +1873,9 @@ typedef struct genai__gemm {
     float     *(*place)(const void *source, size_t i); /* if not NULL: where row i of C begins             */
     const void  *source;     /* what pack_a, pack_b, place are called with                                  */
     const float *bias;       /* n values added to each row, or NULL                                         */
+    const struct genai__kept *kept; /* if not NULL: B is packed by itself into `room`, or stands there if `ready` */
+    float       *room;
+    int          ready;
     /* private to this room */
     genai_ctx *ctx;
     int        serial;       /* too small to share out: the caller does it all, in the first slot          */
@@ -1880,6 +1885,16 @@ typedef struct genai__gemm {
     float     *packed;       /* B as [strips of BLOCK_DEPTH][n/16][depth][16]                               */
     float     *partial;      /* [parts][m][n to the next 16]                                                */
 } genai__gemm;
+
+/* Weights in the order in which products read them, kept from call to call for nets in use (>>net). */
+typedef struct genai__kept {
+    float       *data;
+    size_t       size;     /* room, in values                                               */
+    int          form;     /* what they are packed for; 0: nothing yet, or they have changed */
+    const float *scale;    /* what each output channel's weights are multiplied with, or NULL */
+    size_t       channels;
+} genai__kept;
+enum { GENAI__KEPT_PRODUCT = 1, GENAI__KEPT_PHASES, GENAI__KEPT_FEW, GENAI__KEPT_WINOGRAD };
 
 GENAI__INLINE size_t genai__round16(size_t n) { return (n + 15) & ~(size_t)15; }
 GENAI__INLINE size_t genai__smaller(size_t a, size_t b) { return a < b ? a : b; }
@@ -1894,6 +1909,40 @@ static float *genai__workspace(genai_ctx *ctx, size_t count) {
         if (ctx->workspace) ctx->workspace_size = count;
     }
     return ctx->workspace;
+}
+
+/* Memory for packed weights: what is kept, or else the workspace. *ready: they stand there. */
+static float *genai__packed_room(genai_ctx *ctx, genai__kept *kept, int form, size_t width, size_t depth, int *ready) {
+    size_t size;
+    if (!genai__mul(width, depth, &size)) {
+        genai__fail(ctx, GENAI_ERROR_MEMORY, "packed weights of %zu by %zu are too large", width, depth);
+        return NULL;
+    }
+    *ready = kept && kept->form == form;
+    if (!kept) return genai__workspace(ctx, size);
+    if (*ready) return kept->data;
+    kept->form = 0;
+    if (kept->size < size) {
+        genai__free(ctx, kept->data);
+        kept->size = 0;
+        kept->data = (float *)genai__alloc(ctx, size, sizeof(float));
+        if (!kept->data) return NULL;
+        kept->size = size;
+    }
+    kept->form = form;
+    return kept->data;
+}
+
+/* Panels [depth][16] of columns j.. to end; column j belongs to output channel j % channels. */
+static void genai__scale_panels(const genai__kept *kept, size_t j, size_t end, size_t depth, float *panel) {
+    float  scale[16];
+    size_t l, p;
+    if (!kept || !kept->scale) return;
+    for (; j < end; j += 16) {
+        for (l = 0; l < 16; l++) scale[l] = j + l < end ? kept->scale[(j + l) % kept->channels] : 0.0f;
+        for (p = 0; p < depth; p++, panel += 16)
+            for (l = 0; l < 16; l++) panel[l] *= scale[l];
+    }
 }
 
 /* B's columns j..j+columns, k in p..p+depth, as panels [depth][16] that begin `panel` floats apart. What stands in columns
@@ -1923,9 +1972,10 @@ static void genai__gemm_pack_task(void *arg, int index) {
     const genai__gemm *g = (const genai__gemm *)arg;
     size_t             strips = genai__blocks(g->k, GENAI__BLOCK_DEPTH);
     size_t             p = (size_t)index % strips * GENAI__BLOCK_DEPTH, j = (size_t)index / strips * GENAI__PACK_COLUMNS;
-    size_t             depth = genai__smaller(GENAI__BLOCK_DEPTH, g->k - p);
-    genai__gemm_pack(g, j, genai__smaller(GENAI__PACK_COLUMNS, g->n - j), p, depth,
-                     g->packed + p * genai__round16(g->n) + j * depth, depth * 16);
+    size_t             depth = genai__smaller(GENAI__BLOCK_DEPTH, g->k - p), columns = genai__smaller(GENAI__PACK_COLUMNS, g->n - j);
+    float             *to = g->packed + p * genai__round16(g->n) + j * depth;
+    genai__gemm_pack(g, j, columns, p, depth, to, depth * 16);
+    genai__scale_panels(g->kept, j, j + columns, depth, to);
 }
 
 /* A's rows i0.., k in p.. as the tiles shall read it: in place, or copied into `pack`. */
@@ -2035,9 +2085,9 @@ static genai_result genai__gemm_run(genai_ctx *ctx, genai__gemm *g) {
     size_t threads = (size_t)ctx->desc.threads;
     int    own = g->m <= GENAI__BLOCK_ROWS, pack;
     g->ctx = ctx;
-    g->packing = g->pack_b || g->b_col != 1 || g->n % 16 || (own ? g->m > 16 && g->k * g->n > ((size_t)1 << 19) : g->b_row > 256);
+    g->packing = g->kept || g->pack_b || g->b_col != 1 || g->n % 16 || (own ? g->m > 16 && g->k * g->n > ((size_t)1 << 19) : g->b_row > 256);
     g->copy_a = !g->pack_a && g->n > 192 && g->m > 64 && (g->a_col == 1 ? g->a_row >= 1024 : g->a_row == 1 && g->a_col >= 1024);
-    pack = g->packing && g->k && !own;
+    pack = g->packing && g->k && !own && !g->kept;
     g->rows = own ? g->m : g->m > 4096 || g->copy_a ? GENAI__BLOCK_ROWS : 64;
     g->columns = genai__smaller(width, (g->pack_a || g->copy_a) && g->m > 256 ? GENAI__BLOCK_COLUMNS : 192);
     g->row_blocks = genai__blocks(g->m, g->rows);
@@ -2062,14 +2112,15 @@ static genai_result genai__gemm_run(genai_ctx *ctx, genai__gemm *g) {
         (g->parts > 1 && (!genai__mul(g->parts * g->m, width, &partial_size) || !genai__add(pack_size, partial_size, &partial_size))))
         return genai__fail(ctx, GENAI_ERROR_MEMORY, "a matrix product of %zu by %zu by %zu needs too much memory", g->m, g->n, g->k);
     if (g->parts > 1) partial_size -= pack_size;
-    g->packed = g->partial = NULL;
+    g->packed = g->room;
+    g->partial = NULL;
     if (pack_size + partial_size) {
         float *memory = genai__workspace(ctx, pack_size + partial_size);
         if (!memory) return GENAI_ERROR_MEMORY;
         if (pack) g->packed = memory;
         g->partial = memory + pack_size;
     }
-    if (pack) {
+    if (pack || (g->kept && !g->ready)) {
         int strips = (int)(genai__blocks(g->n, GENAI__PACK_COLUMNS) * genai__blocks(g->k, GENAI__BLOCK_DEPTH));
         if (g->serial) genai__gemm_serial(g, strips, genai__gemm_pack_task);
         else genai__parallel(ctx, strips, genai__gemm_pack_task, g);
@@ -2221,6 +2272,7 @@ typedef struct genai__winograd_job {
     int             parts;
     size_t          columns;         /* of a task */
     const float    *bias;
+    genai__kept    *kept;
     const float    *dy;              /* of a weight gradient, and from here on */
     float          *partial, *dw;    /* [group][product][k][n to the next 16] */
     size_t          chunk, from;     /* tiles from, ... + chunk are added now */
@@ -2364,6 +2416,9 @@ static void genai__winograd_pack_panel(void *arg, int index) {
                     job->ctx->kernels->transpose(count, block[e][0], 16, to + (size_t)e * product + i * 16);
             }
         }
+        for (e = 0; e < g->products_h * g->products_w; e++)
+            genai__scale_panels(job->kept, panel * 16, genai__smaller(panel * 16 + 16, s->n), g->k,
+                                s->packed + g->at * panels * 16 + ((size_t)e * panels + panel) * g->k * 16);
     }
 }
 
@@ -2412,21 +2467,21 @@ static void genai__winograd_task(void *arg, int index) {
 /* Runs all parts; they differ in cuts and tiles only. */
 static genai_result genai__winograd_run(genai_ctx *ctx, genai__winograd_job *job) {
     size_t total = 0, tasks = 0, width = genai__round16(job->part[0].n);
-    int    i;
+    int    i, ready;
     float *packed;
     job->ctx = ctx;
     job->columns = genai__smaller(width, GENAI__WINOGRAD_BLOCK / (GENAI__WINOGRAD_TILES * (size_t)(genai__products(&job->part[0].cut_h) * genai__products(&job->part[0].cut_w))) & ~(size_t)15);
     for (i = 0; i < job->parts; i++) {
-        total += job->part[i].size * width;
+        total += job->part[i].size;
         tasks += (job->part[i].tiles + GENAI__WINOGRAD_TILES - 1) / GENAI__WINOGRAD_TILES * ((width + job->columns - 1) / job->columns);
     }
-    packed = genai__workspace(ctx, total);
+    packed = genai__packed_room(ctx, job->kept, GENAI__KEPT_WINOGRAD, width, total, &ready);
     if (!packed) return GENAI_ERROR_MEMORY;
     for (i = 0; i < job->parts; i++) {
         job->part[i].packed = packed;
         packed += job->part[i].size * width;
     }
-    genai__parallel(ctx, (int)(width / 16) * job->parts, genai__winograd_pack_panel, job);
+    if (!ready) genai__parallel(ctx, (int)(width / 16) * job->parts, genai__winograd_pack_panel, job);
     genai__parallel(ctx, (int)tasks, genai__winograd_task, job);
     return GENAI_OK;
 }
@@ -2514,7 +2569,7 @@ static void genai__winograd_forward(genai__winograd *s, const genai__conv *v, co
 }
 
 /* y = x * w + bias */
-static genai_result genai__conv_forward(genai_ctx *ctx, const genai__conv *v, const float *x, const float *w, const float *bias, float *y) {
+static genai_result genai__conv_forward(genai_ctx *ctx, const genai__conv *v, const float *x, const float *w, const float *bias, float *y, genai__kept *kept) {
     genai__windows      s;
     genai__gemm         g;
     genai__winograd_job job;
@@ -2524,6 +2579,7 @@ static genai_result genai__conv_forward(genai_ctx *ctx, const genai__conv *v, co
         job.part[0].weights = w;
         job.part[0].to = y;
         job.bias = bias;
+        job.kept = kept;
         return genai__winograd_run(ctx, &job);
     }
     genai__conv_windows(v, x, &s);
@@ -2543,6 +2599,11 @@ static genai_result genai__conv_forward(genai_ctx *ctx, const genai__conv *v, co
     g.c = y;
     g.c_row = g.n;
     g.bias = bias;
+    g.kept = kept;
+    if (kept) {
+        g.room = genai__packed_room(ctx, kept, GENAI__KEPT_PRODUCT, genai__round16(g.n), g.k, &g.ready);
+        if (!g.room) return GENAI_ERROR_MEMORY;
+    }
     return genai__gemm_run(ctx, &g);
 }
 
@@ -2672,8 +2733,9 @@ static int genai__few_pays(const genai__conv *v, genai__few *s) {
     return v->c <= GENAI__FEW && v->kh * v->kw > 1 && genai__few_pixels(v, s->rows) * width + line <= GENAI__SLOT && (size_t)v->n * s->strips <= GENAI__MAX_TASKS;
 }
 
-static genai_result genai__few_run(genai_ctx *ctx, genai__few *s, const float *dy, const float *w, const float *bias, float *dx) {
+static genai_result genai__few_run(genai_ctx *ctx, genai__few *s, const float *dy, const float *w, const float *bias, float *dx, genai__kept *kept) {
     const genai__conv *v = s->v;
+    int                ready;
     s->bias = bias;
     s->dx = dx;
     s->g.ctx = ctx;
@@ -2683,19 +2745,23 @@ static genai_result genai__few_run(genai_ctx *ctx, genai__few *s, const float *d
     s->g.b = w;
     s->g.b_row = 1;
     s->g.b_col = s->g.k;
-    s->g.packed = genai__workspace(ctx, genai__round16(s->g.n) * s->g.k);
+    s->g.packed = genai__packed_room(ctx, kept, GENAI__KEPT_FEW, genai__round16(s->g.n), s->g.k, &ready);
     if (!s->g.packed) return GENAI_ERROR_MEMORY;
-    genai__gemm_pack(&s->g, 0, s->g.n, 0, s->g.k, s->g.packed, s->g.k * 16);
+    if (!ready) {
+        genai__gemm_pack(&s->g, 0, s->g.n, 0, s->g.k, s->g.packed, s->g.k * 16);
+        genai__scale_panels(kept, 0, s->g.n, s->g.k, s->g.packed);
+    }
     genai__parallel(ctx, (int)((size_t)v->n * s->strips), genai__few_task, s);
     return GENAI_OK;
 }
 
 /* dx (+ bias, when it serves as a transposed convolution) from dy and w */
-static genai_result genai__conv_input(genai_ctx *ctx, const genai__conv *v, const float *dy, const float *w, const float *bias, float *dx) {
+static genai_result genai__conv_input(genai_ctx *ctx, const genai__conv *v, const float *dy, const float *w, const float *bias, float *dx, genai__kept *kept) {
     genai__winograd_job job;
     genai__few          few;
-    int                 phase_h, phase_w;
-    if (genai__few_pays(v, &few)) return genai__few_run(ctx, &few, dy, w, bias, dx);
+    int                 phase_h, phase_w, ready = 0;
+    float              *room = NULL;
+    if (genai__few_pays(v, &few)) return genai__few_run(ctx, &few, dy, w, bias, dx, kept);
     if (genai__winograd_phases(&job, v)) {
         for (phase_h = 0; phase_h < job.parts; phase_h++) {
             job.part[phase_h].x = dy;
@@ -2703,7 +2769,12 @@ static genai_result genai__conv_input(genai_ctx *ctx, const genai__conv *v, cons
             job.part[phase_h].to = dx;
         }
         job.bias = bias;
+        job.kept = kept;
         return genai__winograd_run(ctx, &job);
+    }
+    if (kept) {
+        room = genai__packed_room(ctx, kept, GENAI__KEPT_PHASES, genai__round16((size_t)v->c), (size_t)v->kh * (size_t)v->kw * (size_t)v->m, &ready);
+        if (!room) return GENAI_ERROR_MEMORY;
     }
     for (phase_h = 0; phase_h < v->stride_h; phase_h++)
         for (phase_w = 0; phase_w < v->stride_w; phase_w++) {
@@ -2738,8 +2809,12 @@ static genai_result genai__conv_input(genai_ctx *ctx, const genai__conv *v, cons
             g.place = genai__place_phase;
             g.source = &s;
             g.bias = bias;
+            g.kept = kept;
+            g.room = room;
+            g.ready = ready;
             result = genai__gemm_run(ctx, &g);
             if (result) return result;
+            if (room) room += genai__round16(g.n) * g.k;
         }
     return GENAI_OK;
 }
@@ -3977,6 +4052,11 @@ static genai_result genai__matmul_forward(genai_tensor *y) {
     g.b_col = y->i[1] ? b_cols : 1;
     g.c_row = g.n;
     g.bias = y->in[2] ? y->in[2]->data : NULL;
+    g.kept = b->kept;
+    if (b->kept) {
+        g.room = genai__packed_room(y->ctx, b->kept, GENAI__KEPT_PRODUCT, genai__round16(g.n), g.k, &g.ready);
+        if (!g.room) return GENAI_ERROR_MEMORY;
+    }
     batch = y->count / (g.m * g.n);
     y->ctx->flops += 2.0 * (double)y->count * (double)g.k;
     if (b->ndim == 2 && !y->i[0]) { /* one tall product */
@@ -4109,7 +4189,7 @@ static genai_result genai__conv2d_shape(genai_tensor *y) { /* i[4], i[5]: output
 static genai_result genai__conv2d_forward(genai_tensor *y) {
     genai__conv v;
     genai__conv_of(y, y->in[0], y->in[1], y, &v);
-    return genai__conv_forward(y->ctx, &v, y->in[0]->data, y->in[1]->data, y->in[2] ? y->in[2]->data : NULL, y->data);
+    return genai__conv_forward(y->ctx, &v, y->in[0]->data, y->in[1]->data, y->in[2] ? y->in[2]->data : NULL, y->data, y->in[1]->kept);
 }
 static void genai__conv2d_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx);
 static const genai__op genai__op_conv2d = {"conv2d", 2, genai__conv2d_shape, genai__conv2d_forward, genai__conv2d_backward, 0};
@@ -4131,7 +4211,7 @@ static genai_result genai__conv2d_input_shape(genai_tensor *y) { /* in: dy, w; i
 static genai_result genai__conv2d_input_forward(genai_tensor *y) {
     genai__conv v;
     genai__conv_of(y, y, y->in[1], y->in[0], &v);
-    return genai__conv_input(y->ctx, &v, y->in[0]->data, y->in[1]->data, y->in[2] ? y->in[2]->data : NULL, y->data);
+    return genai__conv_input(y->ctx, &v, y->in[0]->data, y->in[1]->data, y->in[2] ? y->in[2]->data : NULL, y->data, y->in[1]->kept);
 }
 static void genai__conv2d_input_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx);
 static const genai__op genai__op_conv2d_input = {"conv2d_transpose", 2, genai__conv2d_input_shape, genai__conv2d_input_forward, genai__conv2d_input_backward, 0};
@@ -4321,6 +4401,7 @@ static genai_result genai__batch_norm_statistics(genai_tensor *y, genai__columns
     float  momentum = y->f[0], eps = y->f[1];
     if (!mean) return GENAI_ERROR_MEMORY;
     y->saved = mean;
+    y->ctx->changes += y->i[0] == GENAI_TRAIN;
     if (y->i[0] == GENAI_EVAL) {
         memcpy(mean, y->aux[0]->data, n * sizeof(float));
         memcpy(scale, y->aux[1]->data, n * sizeof(float));
@@ -5051,6 +5132,7 @@ static genai_result genai__optimizer_try(genai_optimizer *o, const char **bad) {
         return GENAI_ERROR_NONFINITE;
     }
     o->norm = (float)norm;
+    o->ctx->changes++;
     memset(&job, 0, sizeof job);
     job.kernels = o->ctx->kernels;
     job.rule = d->rule;
@@ -5496,7 +5578,17 @@ struct genai_net {
     size_t        size, running_size; /* of the blocks, with gaps                                                     */
     size_t        count;              /* trained values                                                               */
     int           trainable;
+    struct genai__ready *ready;       /* one for each layer, when the net has been used                               */
+    float        *folded;             /* biases and scales for them                                                   */
+    size_t        ready_at;           /* ctx->changes then                                                            */
 };
+
+/* A layer's parameters for use: packed as the product reads them and with the batch norm that follows folded in. */
+typedef struct genai__ready {
+    genai__kept  kept;
+    genai_tensor weight, bias;
+    int          norm; /* the layer that is folded in, or 0 */
+} genai__ready;
 
 /* --- parser --- */
 static genai_result genai__syntax(const genai_net *net, const char *at, const char *format, ...) GENAI__PRINTF(3, 4);
@@ -5755,7 +5847,11 @@ static genai_result genai__net_parse(genai_net *net) {
 }
 
 GENAI_API void genai_net_destroy(genai_net *net) {
+    int i;
     if (!net) return;
+    for (i = 0; net->ready && i < net->layers; i++) genai__free(net->ctx, net->ready[i].kept.data);
+    genai__free(net->ctx, net->ready);
+    genai__free(net->ctx, net->folded);
     genai__free(net->ctx, net->values);
     genai__free(net->ctx, net->gradients);
     genai__free(net->ctx, net->running);
@@ -5992,13 +6088,61 @@ GENAI_API genai_net *genai_net_create(genai_ctx *ctx, const genai_net_desc *desc
 
 /* --- use --- */
 
+/* Makes net->ready for what the parameters are now: batch norm's y = x scale + shift goes into the weights, when these are
+ * packed, and into the bias. Called where no gradient is recorded, with ctx->changes telling whether anything is new. */
+static genai_result genai__net_prepare(genai_net *net) {
+    size_t n = 0, k;
+    int    i, j;
+    float *bias;
+    if (net->ready && net->ready_at == net->ctx->changes) return GENAI_OK;
+    for (i = 0; i < net->layers; i++) n += net->layer[i].kind->owns == GENAI__OWNS_WEIGHT ? (size_t)net->layer[i].n : 0;
+    if (!net->ready) {
+        net->folded = net->folded ? net->folded : (float *)genai__alloc(net->ctx, 2 * n + 1, sizeof(float));
+        net->ready = net->folded ? (genai__ready *)genai__alloc(net->ctx, (size_t)net->layers, sizeof *net->ready) : NULL;
+        if (!net->ready) return GENAI_ERROR_MEMORY;
+    }
+    for (i = 0, bias = net->folded; i < net->layers; i++) {
+        const genai__layer *l = &net->layer[i], *norm;
+        genai__ready       *r = &net->ready[i];
+        float              *factor = bias + l->n;
+        if (l->kind->owns != GENAI__OWNS_WEIGHT) continue;
+        r->weight = *l->parameter[0];
+        r->weight.kept = &r->kept;
+        r->kept.form = r->norm = 0;
+        if (l->parameter[1]) r->bias = *l->parameter[1];
+        for (j = i + 1; j < net->layers - 1 && net->layer[j].kind->forward == genai__forward_reshape; j++) {}
+        norm = j < net->layers ? &net->layer[j] : l;
+        if (norm->kind->forward != genai__forward_batch_norm || l->n % norm->weight_dim[0]) continue;
+        r->norm = j;
+        r->kept.channels = (size_t)norm->weight_dim[0];
+        r->kept.scale = factor;
+        for (k = 0; k < (size_t)l->n; k++) {
+            size_t c = k % r->kept.channels;
+            factor[c] = norm->parameter[0]->data[c] * (1.0f / sqrtf(norm->running[1]->data[c] + norm->eps));
+            bias[k] = norm->parameter[1]->data[c] - norm->running[0]->data[c] * factor[c];
+            if (l->parameter[1]) bias[k] = bias[k] + l->parameter[1]->data[k] * factor[c];
+        }
+        genai__tensor_init(net->ctx, &r->bias, 1, &l->n, bias);
+        bias += 2 * (size_t)l->n;
+    }
+    net->ready_at = net->ctx->changes;
+    return GENAI_OK;
+}
+
 /* Runs layer *i, and the activation after a batch norm with it, which *i then is. *over: what may be written over x: 0
  * nothing, 1 dropout, 2 activations too; then the same for the result, so far as that is the layer's own business. */
-static genai_tensor *genai__net_layer(const genai_net *net, int *i, int last, genai_tensor *x, genai_mode mode, int *over) {
+static genai_tensor *genai__net_layer(const genai_net *net, const genai__ready *ready, int *i, int last, genai_tensor *x, genai_mode mode, int *over) {
     const genai__layer      *l = &net->layer[*i];
     const genai__activation *a = genai__activation_of(l), *next = *i < last ? genai__activation_of(l + 1) : NULL;
     int                      may = *over;
+    genai__layer             own;
     *over = a ? a->same_sign : l->kind->owns == GENAI__OWNS_WEIGHT || l->kind->owns == GENAI__OWNS_SCALE_AND_STATISTICS ? 2 : 0;
+    if (ready && l->kind->owns == GENAI__OWNS_WEIGHT) {
+        own = *l;
+        own.parameter[0] = (genai_tensor *)&ready[*i].weight;
+        if (l->parameter[1] || ready[*i].norm) own.parameter[1] = (genai_tensor *)&ready[*i].bias;
+        return l->kind->forward(&own, x, mode);
+    }
     if (a && may == 2) return genai__unary_apply(a->op, a->kernel, x, l->number, 0, x);
     if (l->kind->forward == genai__forward_dropout && may && mode != GENAI_EVAL && l->number > 0) return genai__dropout(x, l->number, x);
     if (l->kind->forward == genai__forward_batch_norm && next) {
@@ -6011,8 +6155,9 @@ static genai_tensor *genai__net_layer(const genai_net *net, int *i, int last, ge
 
 GENAI_API genai_tensor *genai_net_forward_features(genai_net *net, genai_tensor *x, genai_mode mode, int layer, genai_tensor **features) {
     char          want[40];
-    int           i, fits, over = 0;
+    int           i, fits, over = 0, skip = 0;
     genai_tensor *before, *t, *from;
+    genai__ready *ready;
     size_t        start;
     if (features) *features = NULL;
     if (!net || !x) return NULL;
@@ -6027,11 +6172,15 @@ GENAI_API genai_tensor *genai_net_forward_features(genai_net *net, genai_tensor 
                     genai__dims_text(want, net->ndim, net->dim), x->ndim, x->dim[0], x->dim[1], x->dim[2], x->dim[3]);
         return NULL;
     }
+    if (mode == GENAI_EVAL && !net->ctx->recording && !features && genai__net_prepare(net)) return NULL;
+    ready = mode == GENAI_EVAL && !net->ctx->recording && !features ? net->ready : NULL;
     before = net->ctx->last;
     start = genai_tape_mark(net->ctx);
     for (i = 0; i < net->layers && x; i++) {
         from = x;
-        x = genai__net_layer(net, &i, features && i <= layer ? layer : net->layers - 1, x, mode, &over);
+        if (skip && i == skip) continue;
+        if (ready && ready[i].norm) skip = ready[i].norm;
+        x = genai__net_layer(net, ready, &i, features && i <= layer ? layer : net->layers - 1, x, mode, &over);
         if (x && net->layer[i].kind->owns == GENAI__OWNS_WEIGHT && x->in[0] == from && from->op == &genai__op_batch_norm && from->at >= start &&
             from->flags & GENAI__HOLDS && !(features && from == *features)) genai__drop(from); /* cheap to make again, when the weights need it */
         if (features && i == layer) {
@@ -6146,6 +6295,7 @@ GENAI_API genai_result genai_net_average(genai_net *target, const genai_net *sou
     if (strcmp(target->text, source->text) || target->ndim != source->ndim || memcmp(target->dim, source->dim, (size_t)target->ndim * sizeof(int)))
         return genai__fail(target->ctx, GENAI_ERROR_SHAPE, "genai_net_average: %s and %s have different texts or inputs", target->name, source->name);
     mode = genai__fp_enter();
+    target->ctx->changes++;
     job.kernels = target->ctx->kernels;
     job.keep = decay;
     job.to = target->values;
@@ -9813,6 +9963,7 @@ GENAI_API size_t genai_model_describe(const genai_model *m, char *to, size_t siz
 static void genai__keep_statistics(genai_model *m, int back) {
     float *kept = m->kept;
     int    role;
+    m->ctx->changes++;
     for (role = 0; role < GENAI__ROLES; role++) {
         genai_net *net = m->net[role];
         if (!net || !net->running_size) continue;
