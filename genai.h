@@ -2131,6 +2131,13 @@ static genai_result genai__gemm_run(genai_ctx *ctx, genai__gemm *g) {
     return GENAI_OK;
 }
 
+/* The same with B packed in `kept`, unless that is NULL. */
+static genai_result genai__gemm_kept(genai_ctx *ctx, genai__gemm *g, genai__kept *kept) {
+    g->kept = kept;
+    if (kept) g->room = genai__packed_room(ctx, kept, GENAI__KEPT_PRODUCT, genai__round16(g->n), g->k, &g->ready);
+    return kept && !g->room ? GENAI_ERROR_MEMORY : genai__gemm_run(ctx, g);
+}
+
 /* ====================================================================================================================
  * >>conv (private)
  * A convolution and its two gradients are matrix products with image windows as A: forward [pixels, K*K*C] W; weight
@@ -2321,11 +2328,13 @@ static void genai__winograd_plan(genai__winograd *s, int images) {
     s->tiles = (size_t)images * s->tiles_h * s->tiles_w;
 }
 
-/* Whether the products saved are worth the transforms. Depends on the shape alone, as everything that decides about bits. */
-static int genai__winograd_pays(const genai__winograd *s, int kh, int kw) {
+/* Whether the products saved are worth the transforms. Depends on the shape alone, as everything that decides about bits;
+ * and on whether weights are kept: then few tiles do, if the larger transformed weights still come out of a cache. */
+static int genai__winograd_pays(const genai__winograd *s, int kh, int kw, int kept) {
+    size_t least = kept && (size_t)(s->step_h * s->step_w * kh * kw) * s->c * s->n <= (size_t)1 << 20 ? 4 : 32;
     double direct = (double)kh * kw * s->rows * s->columns;
     double products = (double)(3 * s->cut_h.count + s->cut_h.threes) * (3 * s->cut_w.count + s->cut_w.threes) * (double)(s->tiles_h * s->tiles_w);
-    return s->cut_h.count <= GENAI__PIECES && s->cut_w.count <= GENAI__PIECES && s->c >= 16 && s->n >= 16 && s->tiles >= 32 && direct > 1.25 * products;
+    return s->cut_h.count <= GENAI__PIECES && s->cut_w.count <= GENAI__PIECES && s->c >= 16 && s->n >= 16 && s->tiles >= least && direct > 1.25 * products;
 }
 
 static const float genai__zeros[GENAI__WINOGRAD_COLUMNS];
@@ -2568,13 +2577,18 @@ static void genai__winograd_forward(genai__winograd *s, const genai__conv *v, co
     genai__winograd_plan(s, v->n);
 }
 
+/* The kernel covers the image and has one place only: forward and back are products without windows. */
+static int genai__conv_whole(const genai__conv *v) {
+    return v->oh == 1 && v->ow == 1 && v->kh == v->h && v->kw == v->w && !v->top && !v->left;
+}
+
 /* y = x * w + bias */
 static genai_result genai__conv_forward(genai_ctx *ctx, const genai__conv *v, const float *x, const float *w, const float *bias, float *y, genai__kept *kept) {
     genai__windows      s;
     genai__gemm         g;
     genai__winograd_job job;
     genai__winograd_forward(&job.part[0], v, x);
-    if (genai__winograd_pays(&job.part[0], v->kh, v->kw)) {
+    if (genai__winograd_pays(&job.part[0], v->kh, v->kw, kept != NULL)) {
         job.parts = 1;
         job.part[0].weights = w;
         job.part[0].to = y;
@@ -2587,7 +2601,7 @@ static genai_result genai__conv_forward(genai_ctx *ctx, const genai__conv *v, co
     g.m = (size_t)v->n * (size_t)v->oh * (size_t)v->ow;
     g.n = (size_t)v->m;
     g.k = (size_t)v->kh * (size_t)v->kw * (size_t)v->c;
-    if (v->kh == 1 && v->kw == 1 && v->stride_h == 1 && v->stride_w == 1 && !v->top && !v->left) {
+    if ((v->kh == 1 && v->kw == 1 && v->stride_h == 1 && v->stride_w == 1 && !v->top && !v->left) || genai__conv_whole(v)) {
         g.a = x;
         g.a_row = g.k;
         g.a_col = 1;
@@ -2599,12 +2613,7 @@ static genai_result genai__conv_forward(genai_ctx *ctx, const genai__conv *v, co
     g.c = y;
     g.c_row = g.n;
     g.bias = bias;
-    g.kept = kept;
-    if (kept) {
-        g.room = genai__packed_room(ctx, kept, GENAI__KEPT_PRODUCT, genai__round16(g.n), g.k, &g.ready);
-        if (!g.room) return GENAI_ERROR_MEMORY;
-    }
-    return genai__gemm_run(ctx, &g);
+    return genai__gemm_kept(ctx, &g, kept);
 }
 
 /* dw = windows of x, transposed, times dy */
@@ -2613,7 +2622,7 @@ static genai_result genai__conv_weight(genai_ctx *ctx, const genai__conv *v, con
     genai__gemm         g;
     genai__winograd_job job;
     genai__winograd_forward(&job.part[0], v, x);
-    if (genai__winograd_pays(&job.part[0], v->kh, v->kw)) {
+    if (genai__winograd_pays(&job.part[0], v->kh, v->kw, 0)) {
         job.dy = dy;
         job.dw = dw;
         return genai__winograd_weight(ctx, &job);
@@ -2639,7 +2648,7 @@ static genai_result genai__conv_weight(genai_ctx *ctx, const genai__conv *v, con
 static int genai__modulo(int a, int b) { return (a % b + b) % b; }
 
 /* Fills in a part for each stride phase of the input gradient; false if another way is faster. */
-static int genai__winograd_phases(genai__winograd_job *job, const genai__conv *v) {
+static int genai__winograd_phases(genai__winograd_job *job, const genai__conv *v, int kept) {
     int phase_h, phase_w;
     job->parts = 0;
     if (v->stride_h * v->stride_w > GENAI__PARTS || v->kh < v->stride_h || v->kw < v->stride_w) return 0;
@@ -2662,7 +2671,7 @@ static int genai__winograd_phases(genai__winograd_job *job, const genai__conv *v
             genai__cut_taps(&s->cut_h, taps_h, (s->first_h + v->top - phase_h) / v->stride_h - taps_h + 1, 1, phase_h + (taps_h - 1) * v->stride_h, -v->stride_h);
             genai__cut_taps(&s->cut_w, taps_w, (s->first_w + v->left - phase_w) / v->stride_w - taps_w + 1, 1, phase_w + (taps_w - 1) * v->stride_w, -v->stride_w);
             genai__winograd_plan(s, v->n);
-            if (!genai__winograd_pays(s, taps_h, taps_w)) return 0;
+            if (!genai__winograd_pays(s, taps_h, taps_w, kept)) return 0;
             job->parts++;
         }
     return job->parts > 0;
@@ -2761,8 +2770,26 @@ static genai_result genai__conv_input(genai_ctx *ctx, const genai__conv *v, cons
     genai__few          few;
     int                 phase_h, phase_w, ready = 0;
     float              *room = NULL;
+    if (genai__conv_whole(v)) {
+        genai__gemm  g;
+        genai_result result;
+        size_t       i, pixels = (size_t)v->n * (size_t)v->h * (size_t)v->w;
+        memset(&g, 0, sizeof g);
+        g.m = (size_t)v->n;
+        g.n = (size_t)v->h * (size_t)v->w * (size_t)v->c;
+        g.k = (size_t)v->m;
+        g.a = dy;
+        g.a_row = g.b_col = g.k;
+        g.a_col = g.b_row = 1;
+        g.b = w;
+        g.c = dx;
+        g.c_row = g.n;
+        result = genai__gemm_kept(ctx, &g, kept);
+        for (i = 0; i < pixels && bias && !result; i++) ctx->kernels->add_to((size_t)v->c, dx + i * (size_t)v->c, bias);
+        return result;
+    }
     if (genai__few_pays(v, &few)) return genai__few_run(ctx, &few, dy, w, bias, dx, kept);
-    if (genai__winograd_phases(&job, v)) {
+    if (genai__winograd_phases(&job, v, kept != NULL)) {
         for (phase_h = 0; phase_h < job.parts; phase_h++) {
             job.part[phase_h].x = dy;
             job.part[phase_h].weights = w;
@@ -4052,11 +4079,6 @@ static genai_result genai__matmul_forward(genai_tensor *y) {
     g.b_col = y->i[1] ? b_cols : 1;
     g.c_row = g.n;
     g.bias = y->in[2] ? y->in[2]->data : NULL;
-    g.kept = b->kept;
-    if (b->kept) {
-        g.room = genai__packed_room(y->ctx, b->kept, GENAI__KEPT_PRODUCT, genai__round16(g.n), g.k, &g.ready);
-        if (!g.room) return GENAI_ERROR_MEMORY;
-    }
     batch = y->count / (g.m * g.n);
     y->ctx->flops += 2.0 * (double)y->count * (double)g.k;
     if (b->ndim == 2 && !y->i[0]) { /* one tall product */
@@ -4068,7 +4090,7 @@ static genai_result genai__matmul_forward(genai_tensor *y) {
         g.a = a->data + i * g.m * g.k;
         g.b = b->data + (b->ndim == 2 ? 0 : i * g.k * g.n);
         g.c = y->data + i * g.m * g.n;
-        result = genai__gemm_run(y->ctx, &g);
+        result = genai__gemm_kept(y->ctx, &g, b->kept);
         if (result) return result;
     }
     return GENAI_OK;
