@@ -229,7 +229,7 @@
  *     genai_optimizer_step(adam);
  *     genai_tape_release(g, 0);
  *   GENAI_TRAIN uses batch statistics and lets the running ones learn; a second pass of the same step through a net with
- *   batch norm takes GENAI_TRAIN_FROZEN; GENAI_EVAL is for use.
+ *   batch norm takes GENAI_TRAIN_FROZEN; GENAI_EVAL is for use, fastest with genai_recording(g, 0).
  *
  * WHERE THE TIME GOES
  *   `genai bench train PRESET --profile` shows each op's share. In a program of yours genai_ctx_desc.trace is told when each
@@ -675,7 +675,9 @@ GENAI_API void          genai_random_at(genai_ctx *ctx, uint32_t stream, uint64_
  * word, SHAPE with the layer. */
 GENAI_API genai_net    *genai_net_create(genai_ctx *ctx, const genai_net_desc *desc);
 GENAI_API void          genai_net_destroy(genai_net *net);
-/* x [N, dim...] -> the last layer's output. */
+/* x [N, dim...] -> the last layer's output. With GENAI_EVAL and recording off the net is made ready for use, which the first
+ * call after a change pays for: weights are packed and kept (1 to 2.3 times their memory), batch norm is folded into the layer
+ * before it (the last bits differ from a recorded pass), and a row's bits don't depend on N. */
 GENAI_API genai_tensor *genai_net_forward(genai_net *net, genai_tensor *x, genai_mode mode);
 /* As forward, and *features gets the output of layer `layer` (from 0). */
 GENAI_API genai_tensor *genai_net_forward_features(genai_net *net, genai_tensor *x, genai_mode mode, int layer, genai_tensor **features);
@@ -2093,7 +2095,7 @@ static genai_result genai__gemm_run(genai_ctx *ctx, genai__gemm *g) {
     g->row_blocks = genai__blocks(g->m, g->rows);
     blocks = g->row_blocks * genai__blocks(g->n, g->columns);
     g->parts = 1;
-    while (blocks * g->parts < 16 && g->parts < 16 && g->k >= g->parts * 2048) g->parts *= 2;
+    while (!g->kept && blocks * g->parts < 16 && g->parts < 16 && g->k >= g->parts * 2048) g->parts *= 2;
     g->depth = genai__blocks(g->k, g->parts);
     if (g->parts > 1) {
         g->depth = genai__blocks(g->depth, GENAI__BLOCK_DEPTH) * GENAI__BLOCK_DEPTH;
@@ -2131,11 +2133,15 @@ static genai_result genai__gemm_run(genai_ctx *ctx, genai__gemm *g) {
     return GENAI_OK;
 }
 
-/* The same with B packed in `kept`, unless that is NULL. */
+/* The same with B packed in `kept`, unless that is NULL. Then k isn't cut into parts: a row's bits don't depend on how many
+ * there are. */
 static genai_result genai__gemm_kept(genai_ctx *ctx, genai__gemm *g, genai__kept *kept) {
+    genai_result result;
     g->kept = kept;
     if (kept) g->room = genai__packed_room(ctx, kept, GENAI__KEPT_PRODUCT, genai__round16(g->n), g->k, &g->ready);
-    return kept && !g->room ? GENAI_ERROR_MEMORY : genai__gemm_run(ctx, g);
+    result = kept && !g->room ? GENAI_ERROR_MEMORY : genai__gemm_run(ctx, g);
+    if (kept && result) kept->form = 0;
+    return result;
 }
 
 /* ====================================================================================================================
@@ -2328,13 +2334,14 @@ static void genai__winograd_plan(genai__winograd *s, int images) {
     s->tiles = (size_t)images * s->tiles_h * s->tiles_w;
 }
 
-/* Whether the products saved are worth the transforms. Depends on the shape alone, as everything that decides about bits;
- * and on whether weights are kept: then few tiles do, if the larger transformed weights still come out of a cache. */
+/* Whether the products saved are worth the transforms. Depends on the shape alone, as everything that decides about bits.
+ * With weights that are kept, few tiles do, if the larger transformed weights still come out of a cache; these are the tiles
+ * of one image, so that its bits don't depend on those beside it. */
 static int genai__winograd_pays(const genai__winograd *s, int kh, int kw, int kept) {
-    size_t least = kept && (size_t)(s->step_h * s->step_w * kh * kw) * s->c * s->n <= (size_t)1 << 20 ? 4 : 32;
+    size_t least = kept && (size_t)(s->step_h * s->step_w * kh * kw) * s->c * s->n <= (size_t)1 << 20 ? 4 : 32, tiles = s->tiles_h * s->tiles_w;
     double direct = (double)kh * kw * s->rows * s->columns;
-    double products = (double)(3 * s->cut_h.count + s->cut_h.threes) * (3 * s->cut_w.count + s->cut_w.threes) * (double)(s->tiles_h * s->tiles_w);
-    return s->cut_h.count <= GENAI__PIECES && s->cut_w.count <= GENAI__PIECES && s->c >= 16 && s->n >= 16 && s->tiles >= least && direct > 1.25 * products;
+    double products = (double)(3 * s->cut_h.count + s->cut_h.threes) * (3 * s->cut_w.count + s->cut_w.threes) * (double)tiles;
+    return s->cut_h.count <= GENAI__PIECES && s->cut_w.count <= GENAI__PIECES && s->c >= 16 && s->n >= 16 && (kept ? tiles : s->tiles) >= least && direct > 1.25 * products;
 }
 
 static const float genai__zeros[GENAI__WINOGRAD_COLUMNS];
@@ -2840,6 +2847,7 @@ static genai_result genai__conv_input(genai_ctx *ctx, const genai__conv *v, cons
             g.room = room;
             g.ready = ready;
             result = genai__gemm_run(ctx, &g);
+            if (kept && result) kept->form = 0;
             if (result) return result;
             if (room) room += genai__round16(g.n) * g.k;
         }
@@ -6111,7 +6119,8 @@ GENAI_API genai_net *genai_net_create(genai_ctx *ctx, const genai_net_desc *desc
 /* --- use --- */
 
 /* Makes net->ready for what the parameters are now: batch norm's y = x scale + shift goes into the weights, when these are
- * packed, and into the bias. Called where no gradient is recorded, with ctx->changes telling whether anything is new. */
+ * packed, and into the bias. Whatever changes parameters or running statistics of a net, counts ctx->changes; no pointer to
+ * them is public. */
 static genai_result genai__net_prepare(genai_net *net) {
     size_t n = 0, k;
     int    i, j;
@@ -6151,9 +6160,9 @@ static genai_result genai__net_prepare(genai_net *net) {
     return GENAI_OK;
 }
 
-/* Runs layer *i, and the activation after a batch norm with it, which *i then is. *over: what may be written over x: 0
+/* Runs layer *i, with `ready` instead of its parameters if that isn't NULL, and the activation after a batch norm with it, which *i then is. *over: what may be written over x: 0
  * nothing, 1 dropout, 2 activations too; then the same for the result, so far as that is the layer's own business. */
-static genai_tensor *genai__net_layer(const genai_net *net, const genai__ready *ready, int *i, int last, genai_tensor *x, genai_mode mode, int *over) {
+static genai_tensor *genai__net_layer(const genai_net *net, genai__ready *ready, int *i, int last, genai_tensor *x, genai_mode mode, int *over) {
     const genai__layer      *l = &net->layer[*i];
     const genai__activation *a = genai__activation_of(l), *next = *i < last ? genai__activation_of(l + 1) : NULL;
     int                      may = *over;
@@ -6161,8 +6170,8 @@ static genai_tensor *genai__net_layer(const genai_net *net, const genai__ready *
     *over = a ? a->same_sign : l->kind->owns == GENAI__OWNS_WEIGHT || l->kind->owns == GENAI__OWNS_SCALE_AND_STATISTICS ? 2 : 0;
     if (ready && l->kind->owns == GENAI__OWNS_WEIGHT) {
         own = *l;
-        own.parameter[0] = (genai_tensor *)&ready[*i].weight;
-        if (l->parameter[1] || ready[*i].norm) own.parameter[1] = (genai_tensor *)&ready[*i].bias;
+        own.parameter[0] = &ready[*i].weight;
+        if (l->parameter[1] || ready[*i].norm) own.parameter[1] = &ready[*i].bias;
         return l->kind->forward(&own, x, mode);
     }
     if (a && may == 2) return genai__unary_apply(a->op, a->kernel, x, l->number, 0, x);
@@ -6177,9 +6186,8 @@ static genai_tensor *genai__net_layer(const genai_net *net, const genai__ready *
 
 GENAI_API genai_tensor *genai_net_forward_features(genai_net *net, genai_tensor *x, genai_mode mode, int layer, genai_tensor **features) {
     char          want[40];
-    int           i, fits, over = 0, skip = 0;
+    int           i, fits, over = 0, use, skip = 0;
     genai_tensor *before, *t, *from;
-    genai__ready *ready;
     size_t        start;
     if (features) *features = NULL;
     if (!net || !x) return NULL;
@@ -6194,15 +6202,15 @@ GENAI_API genai_tensor *genai_net_forward_features(genai_net *net, genai_tensor 
                     genai__dims_text(want, net->ndim, net->dim), x->ndim, x->dim[0], x->dim[1], x->dim[2], x->dim[3]);
         return NULL;
     }
-    if (mode == GENAI_EVAL && !net->ctx->recording && !features && genai__net_prepare(net)) return NULL;
-    ready = mode == GENAI_EVAL && !net->ctx->recording && !features ? net->ready : NULL;
+    use = mode == GENAI_EVAL && !net->ctx->recording && !features;
+    if (use && genai__net_prepare(net)) return NULL;
     before = net->ctx->last;
     start = genai_tape_mark(net->ctx);
     for (i = 0; i < net->layers && x; i++) {
         from = x;
-        if (skip && i == skip) continue;
-        if (ready && ready[i].norm) skip = ready[i].norm;
-        x = genai__net_layer(net, ready, &i, features && i <= layer ? layer : net->layers - 1, x, mode, &over);
+        if (skip && i == skip) continue; /* folded into the layer before it */
+        if (use && net->ready[i].norm) skip = net->ready[i].norm;
+        x = genai__net_layer(net, use ? net->ready : NULL, &i, features && i <= layer ? layer : net->layers - 1, x, mode, &over);
         if (x && net->layer[i].kind->owns == GENAI__OWNS_WEIGHT && x->in[0] == from && from->op == &genai__op_batch_norm && from->at >= start &&
             from->flags & GENAI__HOLDS && !(features && from == *features)) genai__drop(from); /* cheap to make again, when the weights need it */
         if (features && i == layer) {
