@@ -229,7 +229,7 @@
  *     genai_optimizer_step(adam);
  *     genai_tape_release(g, 0);
  *   GENAI_TRAIN uses batch statistics and lets the running ones learn; a second pass of the same step through a net with
- *   batch norm takes GENAI_TRAIN_FROZEN; GENAI_EVAL is for use.
+ *   batch norm takes GENAI_TRAIN_FROZEN; GENAI_EVAL is for use, fastest with genai_recording(g, 0).
  *
  * WHERE THE TIME GOES
  *   `genai bench train PRESET --profile` shows each op's share. In a program of yours genai_ctx_desc.trace is told when each
@@ -395,6 +395,7 @@ struct genai_tensor {
     const struct genai__op *op;
     genai_tensor *in[3], *aux[2], *over, *pending, *next, *previous;
     void         *saved;
+    struct genai__kept *kept;
     size_t        at;
     int           i[8], held;
     float         f[3];
@@ -674,7 +675,9 @@ GENAI_API void          genai_random_at(genai_ctx *ctx, uint32_t stream, uint64_
  * word, SHAPE with the layer. */
 GENAI_API genai_net    *genai_net_create(genai_ctx *ctx, const genai_net_desc *desc);
 GENAI_API void          genai_net_destroy(genai_net *net);
-/* x [N, dim...] -> the last layer's output. */
+/* x [N, dim...] -> the last layer's output. With GENAI_EVAL and recording off the net is made ready for use, which the first
+ * call after a change pays for: weights are packed and kept (1 to 2.3 times their memory), batch norm is folded into the layer
+ * before it (the last bits differ from a recorded pass), and a row's bits don't depend on N. */
 GENAI_API genai_tensor *genai_net_forward(genai_net *net, genai_tensor *x, genai_mode mode);
 /* As forward, and *features gets the output of layer `layer` (from 0). */
 GENAI_API genai_tensor *genai_net_forward_features(genai_net *net, genai_tensor *x, genai_mode mode, int layer, genai_tensor **features);
@@ -1004,6 +1007,7 @@ struct genai_ctx {
     uint32_t              stream;     /* >>random: where draws stand                */
     uint64_t              step;
     uint32_t              draw;
+    size_t                changes;    /* >>net: of any parameters or running statistics */
     double                flops;      /* >>ops: nominal, since trace was told last   */
 };
 
@@ -1964,6 +1968,9 @@ typedef struct genai__gemm {
     float     *(*place)(const void *source, size_t i); /* if not NULL: where row i of C begins             */
     const void  *source;     /* what pack_a, pack_b, place are called with                                  */
     const float *bias;       /* n values added to each row, or NULL                                         */
+    const struct genai__kept *kept; /* if not NULL: B is packed by itself into `room`, or stands there if `ready` */
+    float       *room;
+    int          ready;
     /* private to this room */
     genai_ctx *ctx;
     int        serial;       /* too small to share out: the caller does it all, in the first slot          */
@@ -1974,6 +1981,16 @@ typedef struct genai__gemm {
     float     *packed;       /* B as [strips of step][n/16][depth][16]                               */
     float     *partial;      /* [parts][m][n to the next 16]                                                */
 } genai__gemm;
+
+/* Weights in the order in which products read them, kept from call to call for nets in use (>>net). */
+typedef struct genai__kept {
+    float       *data;
+    size_t       size;     /* room, in values                                               */
+    int          form;     /* what they are packed for; 0: nothing yet, or they have changed */
+    const float *scale;    /* what each output channel's weights are multiplied with, or NULL */
+    size_t       channels;
+} genai__kept;
+enum { GENAI__KEPT_PRODUCT = 1, GENAI__KEPT_PHASES, GENAI__KEPT_FEW, GENAI__KEPT_WINOGRAD };
 
 GENAI__INLINE size_t genai__round16(size_t n) { return (n + 15) & ~(size_t)15; }
 GENAI__INLINE size_t genai__smaller(size_t a, size_t b) { return a < b ? a : b; }
@@ -1988,6 +2005,40 @@ static float *genai__workspace(genai_ctx *ctx, size_t count) {
         if (ctx->workspace) ctx->workspace_size = count;
     }
     return ctx->workspace;
+}
+
+/* Memory for packed weights: what is kept, or else the workspace. *ready: they stand there. */
+static float *genai__packed_room(genai_ctx *ctx, genai__kept *kept, int form, size_t width, size_t depth, int *ready) {
+    size_t size;
+    if (!genai__mul(width, depth, &size)) {
+        genai__fail(ctx, GENAI_ERROR_MEMORY, "packed weights of %zu by %zu are too large", width, depth);
+        return NULL;
+    }
+    *ready = kept && kept->form == form;
+    if (!kept) return genai__workspace(ctx, size);
+    if (*ready) return kept->data;
+    kept->form = 0;
+    if (kept->size < size) {
+        genai__free(ctx, kept->data);
+        kept->size = 0;
+        kept->data = (float *)genai__alloc(ctx, size, sizeof(float));
+        if (!kept->data) return NULL;
+        kept->size = size;
+    }
+    kept->form = form;
+    return kept->data;
+}
+
+/* Panels [depth][16] of columns j.. to end; column j belongs to output channel j % channels. */
+static void genai__scale_panels(const genai__kept *kept, size_t j, size_t end, size_t depth, float *panel) {
+    float  scale[16];
+    size_t l, p;
+    if (!kept || !kept->scale) return;
+    for (; j < end; j += 16) {
+        for (l = 0; l < 16; l++) scale[l] = j + l < end ? kept->scale[(j + l) % kept->channels] : 0.0f;
+        for (p = 0; p < depth; p++, panel += 16)
+            for (l = 0; l < 16; l++) panel[l] *= scale[l];
+    }
 }
 
 /* B's columns j..j+columns, k in p..p+depth, as panels [depth][16] that begin `panel` floats apart. What stands in columns
@@ -2017,9 +2068,10 @@ static void genai__gemm_pack_task(void *arg, int index) {
     const genai__gemm *g = (const genai__gemm *)arg;
     size_t             strips = genai__blocks(g->k, g->step);
     size_t             p = (size_t)index % strips * g->step, j = (size_t)index / strips * GENAI__PACK_COLUMNS;
-    size_t             depth = genai__smaller(g->step, g->k - p);
-    genai__gemm_pack(g, j, genai__smaller(GENAI__PACK_COLUMNS, g->n - j), p, depth,
-                     g->packed + p * genai__round16(g->n) + j * depth, depth * 16);
+    size_t             depth = genai__smaller(g->step, g->k - p), columns = genai__smaller(GENAI__PACK_COLUMNS, g->n - j);
+    float             *to = g->packed + p * genai__round16(g->n) + j * depth;
+    genai__gemm_pack(g, j, columns, p, depth, to, depth * 16);
+    genai__scale_panels(g->kept, j, j + columns, depth, to);
 }
 
 /* A's rows i0.., k in p.. as the tiles shall read it: in place, or copied into `pack`. */
@@ -2134,14 +2186,15 @@ static genai_result genai__gemm_run(genai_ctx *ctx, genai__gemm *g) {
     g->step = ctx->kernels->panels > 1 ? GENAI__BLOCK_DEPTH : GENAI__BLOCK_DEPTH / 2; /* 16 columns of B alone are read by all rows: 16 KB */
     /* B's rows in place serve as long as they stay in the second-level cache; A's as long as they don't fall on the same
      * few lines of the first (4 KB apart). A block of C that is gone over several times is computed in the slot then. */
-    g->packing = g->pack_b || g->b_col != 1 || g->n % 16 || (own ? g->m > 16 && g->k * g->n > ((size_t)1 << 19) : g->b_row > 256);
+    g->packing = g->kept || g->pack_b || g->b_col != 1 || g->n % 16 || (own ? g->m > 16 && g->k * g->n > ((size_t)1 << 19) : g->b_row > 256);
     g->copy_a = !g->pack_a && g->n > 192 && g->m > 64 && (g->a_col == 1 ? g->a_row >= 1024 : g->a_row == 1 && g->a_col >= 1024);
-    pack = g->packing && g->k && !own;
+    pack = g->packing && g->k && !own && !g->kept;
     g->rows = own ? g->m : g->m > 4096 || g->copy_a ? GENAI__BLOCK_ROWS : 64;
     g->columns = genai__smaller(width, (g->pack_a || g->copy_a) && g->m > 256 ? GENAI__BLOCK_COLUMNS : g->packing && own ? GENAI__PACK_COLUMNS : 192);
-    blocks = genai__blocks(g->m, g->rows) * genai__blocks(g->n, g->columns); /* decides about parts, so about bits: no tile height in it */
+    /* This decides about parts, so about bits: neither tiles nor how A and B are stored may come in. */
+    blocks = genai__blocks(g->m, own ? g->m : g->m > 4096 ? GENAI__BLOCK_ROWS : 64) * genai__blocks(g->n, g->pack_a && g->m > 256 ? GENAI__BLOCK_COLUMNS : 192);
     g->parts = 1;
-    while (blocks * g->parts < 16 && g->parts < 16 && g->k >= g->parts * 2048) g->parts *= 2;
+    while (!g->kept && blocks * g->parts < 16 && g->parts < 16 && g->k >= g->parts * 2048) g->parts *= 2;
     g->depth = genai__blocks(g->k, g->parts);
     if (g->parts > 1) {
         g->depth = genai__blocks(g->depth, GENAI__BLOCK_DEPTH) * GENAI__BLOCK_DEPTH;
@@ -2158,20 +2211,21 @@ static genai_result genai__gemm_run(genai_ctx *ctx, genai__gemm *g) {
     tasks = g->row_blocks * g->column_blocks * g->parts;
     g->serial = work < 4e5 || tasks == 1;
     strips = genai__blocks(g->n, GENAI__PACK_COLUMNS) * genai__blocks(g->k, g->step);
-    if (tasks > GENAI__MAX_TASKS || (pack && strips > GENAI__MAX_TASKS))
+    if (tasks > GENAI__MAX_TASKS || (g->packing && strips > GENAI__MAX_TASKS))
         return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "a matrix product of %zu by %zu by %zu is too large", g->m, g->n, g->k);
     if ((pack && !genai__mul(width, g->k, &pack_size)) ||
         (g->parts > 1 && (!genai__mul(g->parts * g->m, width, &partial_size) || !genai__add(pack_size, partial_size, &partial_size))))
         return genai__fail(ctx, GENAI_ERROR_MEMORY, "a matrix product of %zu by %zu by %zu needs too much memory", g->m, g->n, g->k);
     if (g->parts > 1) partial_size -= pack_size;
-    g->packed = g->partial = NULL;
+    g->packed = g->room;
+    g->partial = NULL;
     if (pack_size + partial_size) {
         float *memory = genai__workspace(ctx, pack_size + partial_size);
         if (!memory) return GENAI_ERROR_MEMORY;
         if (pack) g->packed = memory;
         g->partial = memory + pack_size;
     }
-    if (pack) {
+    if (pack || (g->kept && !g->ready)) {
         if (g->serial) genai__gemm_serial(g, (int)strips, genai__gemm_pack_task);
         else genai__parallel(ctx, (int)strips, genai__gemm_pack_task, g);
     }
@@ -2179,6 +2233,17 @@ static genai_result genai__gemm_run(genai_ctx *ctx, genai__gemm *g) {
     else genai__parallel(ctx, (int)tasks, genai__gemm_task, g);
     if (g->parts > 1) genai__parallel(ctx, (int)((g->m + 63) / 64), genai__gemm_add_parts, g);
     return GENAI_OK;
+}
+
+/* The same with B packed in `kept`, unless that is NULL. Then k isn't cut into parts: a row's bits don't depend on how many
+ * there are. */
+static genai_result genai__gemm_kept(genai_ctx *ctx, genai__gemm *g, genai__kept *kept) {
+    genai_result result;
+    g->kept = kept;
+    if (kept) g->room = genai__packed_room(ctx, kept, GENAI__KEPT_PRODUCT, genai__round16(g->n), g->k, &g->ready);
+    result = kept && !g->room ? GENAI_ERROR_MEMORY : genai__gemm_run(ctx, g);
+    if (kept && result) kept->form = 0;
+    return result;
 }
 
 /* ====================================================================================================================
@@ -2322,6 +2387,7 @@ typedef struct genai__winograd_job {
     size_t          columns;         /* of a task */
     int             blocks;          /* the parts take turns block by block, so that what they read of x stays in the cache */
     const float    *bias;
+    genai__kept    *kept;
     const float    *dy;              /* of a weight gradient, and from here on */
     float          *partial, *dw;    /* [group][product][k][n to the next 16] */
     size_t          chunk, from;     /* tiles from, ... + chunk are added now */
@@ -2373,11 +2439,14 @@ static void genai__winograd_plan(genai__winograd *s, int images) {
     s->tiles = (size_t)images * s->tiles_h * s->tiles_w;
 }
 
-/* Whether the products saved are worth the transforms. Depends on the shape alone, as everything that decides about bits. */
-static int genai__winograd_pays(const genai__winograd *s, int kh, int kw) {
+/* Whether the products saved are worth the transforms. Depends on the shape alone, as everything that decides about bits.
+ * With weights that are kept, few tiles do, if the larger transformed weights still come out of a cache; these are the tiles
+ * of one image, so that its bits don't depend on those beside it. */
+static int genai__winograd_pays(const genai__winograd *s, int kh, int kw, int kept) {
+    size_t least = kept && (size_t)(s->step_h * s->step_w * kh * kw) * s->c * s->n <= (size_t)1 << 20 ? 4 : 32, tiles = s->tiles_h * s->tiles_w;
     double direct = (double)kh * kw * s->rows * s->columns;
-    double products = (double)(3 * s->cut_h.count + s->cut_h.threes) * (3 * s->cut_w.count + s->cut_w.threes) * (double)(s->tiles_h * s->tiles_w);
-    return s->cut_h.count <= GENAI__PIECES && s->cut_w.count <= GENAI__PIECES && s->c >= 16 && s->n >= 16 && s->tiles >= 32 && direct > 1.25 * products;
+    double products = (double)(3 * s->cut_h.count + s->cut_h.threes) * (3 * s->cut_w.count + s->cut_w.threes) * (double)tiles;
+    return s->cut_h.count <= GENAI__PIECES && s->cut_w.count <= GENAI__PIECES && s->c >= 16 && s->n >= 16 && (kept ? tiles : s->tiles) >= least && direct > 1.25 * products;
 }
 
 static const float genai__zeros[GENAI__WINOGRAD_COLUMNS] = {0.0f};
@@ -2468,6 +2537,9 @@ static void genai__winograd_pack_panel(void *arg, int index) {
                     job->ctx->kernels->transpose(count, block[e][0], 16, to + (size_t)e * product + i * 16);
             }
         }
+        for (e = 0; e < g->products_h * g->products_w; e++)
+            genai__scale_panels(job->kept, panel * 16, genai__smaller(panel * 16 + 16, s->n), g->k,
+                                s->packed + g->at * panels * 16 + ((size_t)e * panels + panel) * g->k * 16);
     }
 }
 
@@ -2529,7 +2601,7 @@ static void genai__winograd_task(void *arg, int index) {
 /* Runs all parts; they differ in cuts and tiles only. */
 static genai_result genai__winograd_run(genai_ctx *ctx, genai__winograd_job *job) {
     size_t total = 0, tasks = 0, most = 0, products = 0, blocks, width = genai__round16(job->part[0].n);
-    int    i, images = (int)(job->part[0].tiles / job->part[0].tiles_h / job->part[0].tiles_w);
+    int    i, ready, images = (int)(job->part[0].tiles / job->part[0].tiles_h / job->part[0].tiles_w);
     float *packed;
     job->ctx = ctx;
     for (i = 0; i < job->parts; i++) {
@@ -2539,22 +2611,22 @@ static genai_result genai__winograd_run(genai_ctx *ctx, genai__winograd_job *job
     job->columns = (GENAI__WINOGRAD_BLOCK / products - 16) / GENAI__WINOGRAD_TILES & ~(size_t)15;
     job->columns = genai__round16(genai__blocks(width, genai__blocks(width, job->columns)));
     for (i = 0; i < job->parts; i++) {
-        total += job->part[i].size * width;
+        total += job->part[i].size;
         blocks = genai__blocks(job->part[i].tiles, GENAI__WINOGRAD_TILES) * genai__blocks(width, job->columns);
         tasks += blocks;
         if (blocks > most) most = blocks;
     }
-    job->blocks = total < (size_t)job->part[0].h * (size_t)job->part[0].w * job->part[0].c * (size_t)images; /* more to read of x than of the weights */
+    job->blocks = total * width < (size_t)job->part[0].h * (size_t)job->part[0].w * job->part[0].c * (size_t)images; /* more to read of x than of the weights */
     if (job->blocks) tasks = most * (size_t)job->parts;
     if (tasks > GENAI__MAX_TASKS || width / 16 * (size_t)job->parts > GENAI__MAX_TASKS)
         return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "a convolution of %zu tiles and %zu channels is too large", job->part[0].tiles, job->part[0].n);
-    packed = genai__workspace(ctx, total);
+    packed = genai__packed_room(ctx, job->kept, GENAI__KEPT_WINOGRAD, width, total, &ready);
     if (!packed) return GENAI_ERROR_MEMORY;
     for (i = 0; i < job->parts; i++) {
         job->part[i].packed = packed;
         packed += job->part[i].size * width;
     }
-    genai__parallel(ctx, (int)(width / 16) * job->parts, genai__winograd_pack_panel, job);
+    if (!ready) genai__parallel(ctx, (int)(width / 16) * job->parts, genai__winograd_pack_panel, job);
     genai__parallel(ctx, (int)tasks, genai__winograd_task, job);
     return GENAI_OK;
 }
@@ -2625,7 +2697,7 @@ static genai_result genai__winograd_weight(genai_ctx *ctx, genai__winograd_job *
     tasks = blocks * genai__blocks(s->n, job->columns);
     if (tasks > GENAI__MAX_TASKS) return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "a convolution of %zu by %zu channels is too large", s->c, s->n);
     job->chunk = ((size_t)1 << 19) / ((size_t)(4 * s->stride_h * s->stride_w) * s->c + 4 * s->n); /* tiles whose x and dy are 2 MB */
-    job->chunk = job->chunk / 256 * 256 + 256 * (job->chunk < 256);
+    job->chunk = job->chunk / 256 * 256 + 256 * (size_t)(job->chunk < 256);
     job->partial = genai__workspace(ctx, s->size * genai__round16(s->n));
     if (!job->partial) return GENAI_ERROR_MEMORY;
     for (job->from = 0; job->from < s->tiles; job->from += job->chunk) genai__parallel(ctx, (int)tasks, genai__winograd_weight_task, job);
@@ -2648,17 +2720,23 @@ static void genai__winograd_forward(genai__winograd *s, const genai__conv *v, co
     genai__winograd_plan(s, v->n);
 }
 
+/* The kernel covers the image and has one place only: forward and back are products without windows. */
+static int genai__conv_whole(const genai__conv *v) {
+    return v->oh == 1 && v->ow == 1 && v->kh == v->h && v->kw == v->w && !v->top && !v->left;
+}
+
 /* y = x * w + bias */
-static genai_result genai__conv_forward(genai_ctx *ctx, const genai__conv *v, const float *x, const float *w, const float *bias, float *y) {
+static genai_result genai__conv_forward(genai_ctx *ctx, const genai__conv *v, const float *x, const float *w, const float *bias, float *y, genai__kept *kept) {
     genai__windows      s;
     genai__gemm         g;
     genai__winograd_job job;
     genai__winograd_forward(&job.part[0], v, x);
-    if (genai__winograd_pays(&job.part[0], v->kh, v->kw)) {
+    if (genai__winograd_pays(&job.part[0], v->kh, v->kw, kept != NULL)) {
         job.parts = 1;
         job.part[0].weights = w;
         job.part[0].to = y;
         job.bias = bias;
+        job.kept = kept;
         return genai__winograd_run(ctx, &job);
     }
     genai__conv_windows(v, x, &s);
@@ -2666,7 +2744,7 @@ static genai_result genai__conv_forward(genai_ctx *ctx, const genai__conv *v, co
     g.m = (size_t)v->n * (size_t)v->oh * (size_t)v->ow;
     g.n = (size_t)v->m;
     g.k = (size_t)v->kh * (size_t)v->kw * (size_t)v->c;
-    if (v->kh == 1 && v->kw == 1 && v->stride_h == 1 && v->stride_w == 1 && !v->top && !v->left) {
+    if ((v->kh == 1 && v->kw == 1 && v->stride_h == 1 && v->stride_w == 1 && !v->top && !v->left) || genai__conv_whole(v)) {
         g.a = x;
         g.a_row = g.k;
         g.a_col = 1;
@@ -2678,7 +2756,7 @@ static genai_result genai__conv_forward(genai_ctx *ctx, const genai__conv *v, co
     g.c = y;
     g.c_row = g.n;
     g.bias = bias;
-    return genai__gemm_run(ctx, &g);
+    return genai__gemm_kept(ctx, &g, kept);
 }
 
 /* dw = windows of x, transposed, times dy */
@@ -2687,7 +2765,7 @@ static genai_result genai__conv_weight(genai_ctx *ctx, const genai__conv *v, con
     genai__gemm         g;
     genai__winograd_job job;
     genai__winograd_forward(&job.part[0], v, x);
-    if (genai__winograd_pays(&job.part[0], v->kh, v->kw)) {
+    if (genai__winograd_pays(&job.part[0], v->kh, v->kw, 0)) {
         job.dy = dy;
         job.dw = dw;
         return genai__winograd_weight(ctx, &job);
@@ -2709,7 +2787,7 @@ static genai_result genai__conv_weight(genai_ctx *ctx, const genai__conv *v, con
 }
 
 /* Fills in a part for each stride phase of the input gradient; false if another way is faster. */
-static int genai__winograd_phases(genai__winograd_job *job, const genai__conv *v) {
+static int genai__winograd_phases(genai__winograd_job *job, const genai__conv *v, int kept) {
     int first_h, first_w;
     job->parts = 0;
     if ((size_t)v->stride_h * (size_t)v->stride_w > GENAI__PARTS || v->kh < v->stride_h || v->kw < v->stride_w) return 0;
@@ -2732,7 +2810,7 @@ static int genai__winograd_phases(genai__winograd_job *job, const genai__conv *v
             genai__cut_taps(&s->cut_h, taps_h, (s->first_h + v->top - phase_h) / v->stride_h - taps_h + 1, 1, phase_h + (taps_h - 1) * v->stride_h, -v->stride_h);
             genai__cut_taps(&s->cut_w, taps_w, (s->first_w + v->left - phase_w) / v->stride_w - taps_w + 1, 1, phase_w + (taps_w - 1) * v->stride_w, -v->stride_w);
             genai__winograd_plan(s, v->n);
-            if (!genai__winograd_pays(s, taps_h, taps_w)) return 0;
+            if (!genai__winograd_pays(s, taps_h, taps_w, kept)) return 0;
             job->parts++;
         }
     return job->parts > 0;
@@ -2803,8 +2881,9 @@ static int genai__few_pays(const genai__conv *v, genai__few *s) {
     return v->c <= GENAI__FEW && (v->kh > 1 || v->kw > 1) && genai__few_pixels(v, s->rows) * width + line <= GENAI__SLOT && (size_t)v->n * s->strips <= GENAI__MAX_TASKS;
 }
 
-static genai_result genai__few_run(genai_ctx *ctx, genai__few *s, const float *dy, const float *w, const float *bias, float *dx) {
+static genai_result genai__few_run(genai_ctx *ctx, genai__few *s, const float *dy, const float *w, const float *bias, float *dx, genai__kept *kept) {
     const genai__conv *v = s->v;
+    int                ready;
     s->bias = bias;
     s->dx = dx;
     s->g.ctx = ctx;
@@ -2814,27 +2893,54 @@ static genai_result genai__few_run(genai_ctx *ctx, genai__few *s, const float *d
     s->g.b = w;
     s->g.b_row = 1;
     s->g.b_col = s->g.k;
-    s->g.packed = genai__workspace(ctx, genai__round16(s->g.n) * s->g.k);
+    s->g.packed = genai__packed_room(ctx, kept, GENAI__KEPT_FEW, genai__round16(s->g.n), s->g.k, &ready);
     if (!s->g.packed) return GENAI_ERROR_MEMORY;
-    genai__gemm_pack(&s->g, 0, s->g.n, 0, s->g.k, s->g.packed, s->g.k * 16);
+    if (!ready) {
+        genai__gemm_pack(&s->g, 0, s->g.n, 0, s->g.k, s->g.packed, s->g.k * 16);
+        genai__scale_panels(kept, 0, s->g.n, s->g.k, s->g.packed);
+    }
     genai__parallel(ctx, (int)((size_t)v->n * s->strips), genai__few_task, s);
     return GENAI_OK;
 }
 
 /* dx (+ bias, when it serves as a transposed convolution) from dy and w */
-static genai_result genai__conv_input(genai_ctx *ctx, const genai__conv *v, const float *dy, const float *w, const float *bias, float *dx) {
+static genai_result genai__conv_input(genai_ctx *ctx, const genai__conv *v, const float *dy, const float *w, const float *bias, float *dx, genai__kept *kept) {
     genai__winograd_job job;
     genai__few          few;
-    int                 first_h, first_w, i;
-    if (genai__few_pays(v, &few)) return genai__few_run(ctx, &few, dy, w, bias, dx);
-    if (genai__winograd_phases(&job, v)) {
-        for (i = 0; i < job.parts; i++) {
-            job.part[i].x = dy;
-            job.part[i].weights = w;
-            job.part[i].to = dx;
+    int                 first_h, first_w, part, ready = 0;
+    float              *room = NULL;
+    if (genai__conv_whole(v)) {
+        genai__gemm  g;
+        genai_result result;
+        size_t       i, pixels = (size_t)v->n * (size_t)v->h * (size_t)v->w;
+        memset(&g, 0, sizeof g);
+        g.m = (size_t)v->n;
+        g.n = (size_t)v->h * (size_t)v->w * (size_t)v->c;
+        g.k = (size_t)v->m;
+        g.a = dy;
+        g.a_row = g.b_col = g.k;
+        g.a_col = g.b_row = 1;
+        g.b = w;
+        g.c = dx;
+        g.c_row = g.n;
+        result = genai__gemm_kept(ctx, &g, kept);
+        for (i = 0; i < pixels && bias && !result; i++) ctx->kernels->add_to((size_t)v->c, dx + i * (size_t)v->c, bias);
+        return result;
+    }
+    if (genai__few_pays(v, &few)) return genai__few_run(ctx, &few, dy, w, bias, dx, kept);
+    if (genai__winograd_phases(&job, v, kept != NULL)) {
+        for (part = 0; part < job.parts; part++) {
+            job.part[part].x = dy;
+            job.part[part].weights = w;
+            job.part[part].to = dx;
         }
         job.bias = bias;
+        job.kept = kept;
         return genai__winograd_run(ctx, &job);
+    }
+    if (kept) {
+        room = genai__packed_room(ctx, kept, GENAI__KEPT_PHASES, genai__round16((size_t)v->c), (size_t)v->kh * (size_t)v->kw * (size_t)v->m, &ready);
+        if (!room) return GENAI_ERROR_MEMORY;
     }
     for (first_h = 0; first_h < v->stride_h && first_h < v->h; first_h++)
         for (first_w = 0; first_w < v->stride_w && first_w < v->w; first_w++) {
@@ -2869,8 +2975,13 @@ static genai_result genai__conv_input(genai_ctx *ctx, const genai__conv *v, cons
             g.place = genai__place_phase;
             g.source = &s;
             g.bias = bias;
+            g.kept = kept;
+            g.room = room;
+            g.ready = ready;
             result = genai__gemm_run(ctx, &g);
+            if (kept && result) kept->form = 0;
             if (result) return result;
+            if (room) room += genai__round16(g.n) * g.k;
         }
     return GENAI_OK;
 }
@@ -3219,7 +3330,11 @@ static genai_result genai__remake(genai_tensor *t) {
     if (!t->data) return GENAI_ERROR_MEMORY;
     if (t->op->view) genai__piece_of(t->data)->users++;
     t->flags |= GENAI__HOLDS | GENAI__REMADE;
-    return t->op->view ? GENAI_OK : t->op->forward(t);
+    if (t->op->view) return GENAI_OK;
+    genai__trace(t->ctx, t->op->name, 0, 0, 0);
+    result = t->op->forward(t);
+    genai__trace(t->ctx, t->op->name, 0, 1, genai__apply_bytes(t));
+    return result;
 }
 
 static void genai__spare(genai_tensor *t) {
@@ -4033,7 +4148,7 @@ static genai_result genai__matmul_forward(genai_tensor *y) {
         g.a = a->data + i * g.m * g.k;
         g.b = b->data + (b->ndim == 2 ? 0 : i * g.k * g.n);
         g.c = y->data + i * g.m * g.n;
-        result = genai__gemm_run(y->ctx, &g);
+        result = genai__gemm_kept(y->ctx, &g, b->kept);
         if (result) return result;
     }
     return GENAI_OK;
@@ -4154,7 +4269,7 @@ static genai_result genai__conv2d_shape(genai_tensor *y) { /* i[4], i[5]: output
 static genai_result genai__conv2d_forward(genai_tensor *y) {
     genai__conv v;
     genai__conv_of(y, y->in[0], y->in[1], y, &v);
-    return genai__conv_forward(y->ctx, &v, y->in[0]->data, y->in[1]->data, y->in[2] ? y->in[2]->data : NULL, y->data);
+    return genai__conv_forward(y->ctx, &v, y->in[0]->data, y->in[1]->data, y->in[2] ? y->in[2]->data : NULL, y->data, y->in[1]->kept);
 }
 static void genai__conv2d_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx);
 static const genai__op genai__op_conv2d = {"conv2d", 2, genai__conv2d_shape, genai__conv2d_forward, genai__conv2d_backward, 0};
@@ -4176,7 +4291,7 @@ static genai_result genai__conv2d_input_shape(genai_tensor *y) { /* in: dy, w; i
 static genai_result genai__conv2d_input_forward(genai_tensor *y) {
     genai__conv v;
     genai__conv_of(y, y, y->in[1], y->in[0], &v);
-    return genai__conv_input(y->ctx, &v, y->in[0]->data, y->in[1]->data, y->in[2] ? y->in[2]->data : NULL, y->data);
+    return genai__conv_input(y->ctx, &v, y->in[0]->data, y->in[1]->data, y->in[2] ? y->in[2]->data : NULL, y->data, y->in[1]->kept);
 }
 static void genai__conv2d_input_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx);
 static const genai__op genai__op_conv2d_input = {"conv2d_transpose", 2, genai__conv2d_input_shape, genai__conv2d_input_forward, genai__conv2d_input_backward, 0};
@@ -4366,6 +4481,7 @@ static genai_result genai__batch_norm_statistics(genai_tensor *y, genai__columns
     float  momentum = y->f[0], eps = y->f[1];
     if (!mean) return GENAI_ERROR_MEMORY;
     y->saved = mean;
+    y->ctx->changes += y->i[0] == GENAI_TRAIN;
     if (y->i[0] == GENAI_EVAL) {
         memcpy(mean, y->aux[0]->data, n * sizeof(float));
         memcpy(scale, y->aux[1]->data, n * sizeof(float));
@@ -5101,6 +5217,7 @@ static genai_result genai__optimizer_try(genai_optimizer *o, const char **bad) {
         return GENAI_ERROR_NONFINITE;
     }
     o->norm = (float)norm;
+    o->ctx->changes++;
     memset(&job, 0, sizeof job);
     job.kernels = o->ctx->kernels;
     job.rule = d->rule;
@@ -5546,7 +5663,17 @@ struct genai_net {
     size_t        size, running_size; /* of the blocks, with gaps                                                     */
     size_t        count;              /* trained values                                                               */
     int           trainable;
+    struct genai__ready *ready;       /* one for each layer, when the net has been used                               */
+    float        *folded;             /* biases and scales for them                                                   */
+    size_t        ready_at;           /* ctx->changes then                                                            */
 };
+
+/* A layer's parameters for use: packed as the product reads them and with the batch norm that follows folded in. */
+typedef struct genai__ready {
+    genai__kept  kept;
+    genai_tensor weight, bias;
+    int          norm; /* the layer that is folded in, or 0 */
+} genai__ready;
 
 /* --- parser --- */
 static genai_result genai__syntax(const genai_net *net, const char *at, const char *format, ...) GENAI__PRINTF(3, 4);
@@ -5805,7 +5932,11 @@ static genai_result genai__net_parse(genai_net *net) {
 }
 
 GENAI_API void genai_net_destroy(genai_net *net) {
+    int i;
     if (!net) return;
+    for (i = 0; net->ready && i < net->layers; i++) genai__free(net->ctx, net->ready[i].kept.data);
+    genai__free(net->ctx, net->ready);
+    genai__free(net->ctx, net->folded);
     genai__free(net->ctx, net->values);
     genai__free(net->ctx, net->gradients);
     genai__free(net->ctx, net->running);
@@ -6042,13 +6173,62 @@ GENAI_API genai_net *genai_net_create(genai_ctx *ctx, const genai_net_desc *desc
 
 /* --- use --- */
 
-/* Runs layer *i, and the activation after a batch norm with it, which *i then is. *over: what may be written over x: 0
+/* Makes net->ready for what the parameters are now: batch norm's y = x scale + shift goes into the weights, when these are
+ * packed, and into the bias. Whatever changes parameters or running statistics of a net, counts ctx->changes; no pointer to
+ * them is public. */
+static genai_result genai__net_prepare(genai_net *net) {
+    size_t n = 0, k;
+    int    i, j;
+    float *bias;
+    if (net->ready && net->ready_at == net->ctx->changes) return GENAI_OK;
+    for (i = 0; i < net->layers; i++) n += net->layer[i].kind->owns == GENAI__OWNS_WEIGHT ? (size_t)net->layer[i].n : 0;
+    if (!net->ready) {
+        net->folded = net->folded ? net->folded : (float *)genai__alloc(net->ctx, 2 * n + 1, sizeof(float));
+        net->ready = net->folded ? (genai__ready *)genai__alloc(net->ctx, (size_t)net->layers, sizeof *net->ready) : NULL;
+        if (!net->ready) return GENAI_ERROR_MEMORY;
+    }
+    for (i = 0, bias = net->folded; i < net->layers; i++) {
+        const genai__layer *l = &net->layer[i], *norm;
+        genai__ready       *r = &net->ready[i];
+        float              *factor = bias + l->n;
+        if (l->kind->owns != GENAI__OWNS_WEIGHT) continue;
+        r->weight = *l->parameter[0];
+        r->weight.kept = &r->kept;
+        r->kept.form = r->norm = 0;
+        if (l->parameter[1]) r->bias = *l->parameter[1];
+        for (j = i + 1; j < net->layers - 1 && net->layer[j].kind->forward == genai__forward_reshape; j++) {}
+        norm = j < net->layers ? &net->layer[j] : l;
+        if (norm->kind->forward != genai__forward_batch_norm || l->n % norm->weight_dim[0]) continue;
+        r->norm = j;
+        r->kept.channels = (size_t)norm->weight_dim[0];
+        r->kept.scale = factor;
+        for (k = 0; k < (size_t)l->n; k++) {
+            size_t c = k % r->kept.channels;
+            factor[c] = norm->parameter[0]->data[c] * (1.0f / sqrtf(norm->running[1]->data[c] + norm->eps));
+            bias[k] = norm->parameter[1]->data[c] - norm->running[0]->data[c] * factor[c];
+            if (l->parameter[1]) bias[k] = bias[k] + l->parameter[1]->data[k] * factor[c];
+        }
+        genai__tensor_init(net->ctx, &r->bias, 1, &l->n, bias);
+        bias += 2 * (size_t)l->n;
+    }
+    net->ready_at = net->ctx->changes;
+    return GENAI_OK;
+}
+
+/* Runs layer *i, with `ready` instead of its parameters if that isn't NULL, and the activation after a batch norm with it, which *i then is. *over: what may be written over x: 0
  * nothing, 1 dropout, 2 activations too; then the same for the result, so far as that is the layer's own business. */
-static genai_tensor *genai__net_layer(const genai_net *net, int *i, int last, genai_tensor *x, genai_mode mode, int *over) {
+static genai_tensor *genai__net_layer(const genai_net *net, genai__ready *ready, int *i, int last, genai_tensor *x, genai_mode mode, int *over) {
     const genai__layer      *l = &net->layer[*i];
     const genai__activation *a = genai__activation_of(l), *next = *i < last ? genai__activation_of(l + 1) : NULL;
     int                      may = *over;
+    genai__layer             own;
     *over = a ? a->same_sign : l->kind->owns == GENAI__OWNS_WEIGHT || l->kind->owns == GENAI__OWNS_SCALE_AND_STATISTICS ? 2 : 0;
+    if (ready && l->kind->owns == GENAI__OWNS_WEIGHT) {
+        own = *l;
+        own.parameter[0] = &ready[*i].weight;
+        if (l->parameter[1] || ready[*i].norm) own.parameter[1] = &ready[*i].bias;
+        return l->kind->forward(&own, x, mode);
+    }
     if (a && may == 2) return genai__unary_apply(a->op, a->kernel, x, l->number, 0, x);
     if (l->kind->forward == genai__forward_dropout && may && mode != GENAI_EVAL && l->number > 0) return genai__dropout(x, l->number, x);
     if (l->kind->forward == genai__forward_batch_norm && next) {
@@ -6071,7 +6251,7 @@ static void genai__net_let_go(genai_tensor *x, size_t start, const genai_tensor 
 
 GENAI_API genai_tensor *genai_net_forward_features(genai_net *net, genai_tensor *x, genai_mode mode, int layer, genai_tensor **features) {
     char          want[40];
-    int           i, fits, over = 0;
+    int           i, fits, over = 0, use, skip = 0;
     genai_tensor *before, *t;
     size_t        start;
     if (features) *features = NULL;
@@ -6087,10 +6267,14 @@ GENAI_API genai_tensor *genai_net_forward_features(genai_net *net, genai_tensor 
                     genai__dims_text(want, net->ndim, net->dim), x->ndim, x->dim[0], x->dim[1], x->dim[2], x->dim[3]);
         return NULL;
     }
+    use = mode == GENAI_EVAL && !net->ctx->recording && !features;
+    if (use && genai__net_prepare(net)) return NULL;
     before = net->ctx->last;
     start = genai_tape_mark(net->ctx);
     for (i = 0; i < net->layers && x; i++) {
-        x = genai__net_layer(net, &i, features && i <= layer ? layer : net->layers - 1, x, mode, &over);
+        if (skip && i == skip) continue; /* folded into the layer before it */
+        if (use && net->ready[i].norm) skip = net->ready[i].norm;
+        x = genai__net_layer(net, use ? net->ready : NULL, &i, features && i <= layer ? layer : net->layers - 1, x, mode, &over);
         if (x && net->layer[i].kind->owns == GENAI__OWNS_WEIGHT) genai__net_let_go(x->in[0], start, features ? *features : NULL);
         if (features && i == layer) {
             *features = x;
@@ -6204,6 +6388,7 @@ GENAI_API genai_result genai_net_average(genai_net *target, const genai_net *sou
     if (strcmp(target->text, source->text) || target->ndim != source->ndim || memcmp(target->dim, source->dim, (size_t)target->ndim * sizeof(int)))
         return genai__fail(target->ctx, GENAI_ERROR_SHAPE, "genai_net_average: %s and %s have different texts or inputs", target->name, source->name);
     mode = genai__fp_enter();
+    target->ctx->changes++;
     job.kernels = target->ctx->kernels;
     job.keep = decay;
     job.to = target->values;
@@ -9872,6 +10057,7 @@ GENAI_API size_t genai_model_describe(const genai_model *m, char *to, size_t siz
 static void genai__keep_statistics(genai_model *m, int back) {
     float *kept = m->kept;
     int    role;
+    m->ctx->changes++;
     for (role = 0; role < GENAI__ROLES; role++) {
         genai_net *net = m->net[role];
         if (!net || !net->running_size) continue;

@@ -225,6 +225,52 @@ static void test_presets(void) {
     }
 }
 
+/* Nets in use have their weights packed and batch norm folded in: the same values, for one image as for many, and never
+ * those of before a change. */
+static void test_use(void) {
+    int p;
+    for (p = 0; p < genai_preset_count(); p++) {
+        const genai_preset *row = genai_preset_at(p);
+        genai_ctx          *g = make_ctx(5, NULL);
+        int                 side = row->width ? row->width : 32, steps, dim[2], i;
+        genai_model        *m = make(g, row->name, side, side, row->width ? 0 : 1), *loaded;
+        size_t              pixels = m ? genai__pixels(m) : 0, k;
+        float              *out = (float *)malloc(64 * pixels * sizeof *out + 1), *one = (float *)malloc(64 * pixels * sizeof *one + 1);
+        fill_images(4 * pixels);
+        for (steps = 0; m && steps < 2; steps++) { /* the second time all has been made ready before */
+            genai_net    *net = genai__best(m, m->family->painter);
+            genai_tensor *z, *plain, *used;
+            double        worst = 0, most = 0;
+            CHECK(!genai_model_step(m, 4, images, NULL) && !genai_model_step(m, 4, images, NULL), "%s: %s", row->name, genai_ctx_error(g));
+            CHECK(!genai_model_sample(m, 1, 64, out), "%s: %s", row->name, genai_ctx_error(g));
+            for (i = 0; i < 64; i += 31)
+                CHECK(!genai_model_sample(m, 1, i + 1, one) && !memcmp(out, one, (size_t)(i + 1) * pixels * sizeof *out), "%s: image i depends on n, %d", row->name, i);
+            dim[0] = 3;
+            dim[1] = m->desc.latent;
+            z = genai_random_normal(g, 2, dim);
+            plain = genai_net_forward(net, z, GENAI_EVAL);
+            genai_recording(g, 0);
+            used = genai_net_forward(net, z, GENAI_EVAL);
+            genai_recording(g, 1);
+            for (k = 0; plain && used && k < plain->count; k++) {
+                double d = fabs((double)plain->data[k] - (double)used->data[k]), v = fabs((double)plain->data[k]);
+                if (d > worst) worst = d;
+                if (v > most) most = v;
+            }
+            CHECK(most > 0 && worst <= 1e-5 * most, "%s: folded is off by %g of %g", row->name, worst, most);
+            genai_tape_release(g, 0);
+            CHECK(!genai_model_save(m, "use"), "%s", genai_ctx_error(g));
+            loaded = genai_model_load(g, "use");
+            CHECK(loaded && !genai_model_sample(loaded, 1, 64, one) && !memcmp(out, one, 64 * pixels * sizeof *out), "%s: a loaded model makes others", row->name);
+            genai_model_destroy(loaded);
+        }
+        genai_ctx_destroy(g);
+        disk_clear();
+        free(out);
+        free(one);
+    }
+}
+
 /* What a preset holds after steps of 16 images, in KiB, besides the memory of matrix products: parameters, gradients and
  * moments, 16 bytes a parameter (20 with an average), and the arena. If this fails, something is kept longer than before. The
  * bounds leave room for one small slab, since compilers evaluate arguments in other orders. */
@@ -1031,6 +1077,7 @@ static void test_overflowing_gradient(void) {
 int main(void) {
     test_sizes();
     test_presets();
+    test_use();
     test_holdings();
     test_gan_routing();
     test_vaegan_routing();

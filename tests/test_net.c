@@ -624,6 +624,74 @@ static void test_learning(void) {
     genai_ctx_destroy(other);
 }
 
+/* --- a net in use: packed weights, batch norm folded in; never those of before a change --- */
+static int use_differs(genai_net *net, genai_tensor *x, float *out) { /* from the plain forward pass; out: what it makes */
+    genai_tensor *plain = genai_net_forward(net, x, GENAI_EVAL), *used;
+    double        worst = 0, most = 0;
+    size_t        i;
+    genai_recording(net->ctx, 0);
+    used = genai_net_forward(net, x, GENAI_EVAL);
+    genai_recording(net->ctx, 1);
+    if (!plain || !used) return 1;
+    for (i = 0; i < plain->count; i++) {
+        double d = fabs((double)plain->data[i] - (double)used->data[i]), v = fabs((double)plain->data[i]);
+        if (d > worst) worst = d;
+        if (v > most) most = v;
+        out[i] = used->data[i];
+    }
+    return !(worst <= 1e-5 * most);
+}
+
+static void test_use(genai_ctx *ctx) {
+    /* dense with its norm behind a reshape; transposed: whole, few tiles, phases, few channels; conv: tiles, windows, whole; a norm alone */
+    static const char *const texts[] = {
+        "dense 4*4*16 nobias | reshape 4x4x16 | batchnorm | relu | convt 24 k4 s2 | batchnorm | lrelu 0.2 | convt 20 k3 s2 | batchnorm | convt 3 k5 s2 | batchnorm | tanh",
+        "reshape 1x1x6 | convt 17 k4 valid | batchnorm | relu | convt 33 k5 | relu | batchnorm | conv 16 k4 s2 | batchnorm | conv 5 k2 s2 | relu | conv 9 k1 | batchnorm"};
+    static const int x_dim[2] = {4, 6};
+    static float    out[3][4 * 32 * 32 * 3];
+    size_t          t, bytes;
+    genai_optimizer_desc d;
+    memset(&d, 0, sizeof d);
+    for (t = 0; t < 2; t++) {
+        genai_net       *net = net_of(ctx, texts[t], 0, 6, 0), *other = net_of(ctx, texts[t], 0, 6, 0);
+        genai_optimizer *o = genai_optimizer_create(ctx, &d);
+        genai_tensor    *x = genai_tensor_create(ctx, 2, x_dim), *y;
+        long             before, at;
+        int              i, failed;
+        CHECK(net && other && o && x && !genai_optimizer_add(o, net, 0), "%s", genai_ctx_error(ctx));
+        if (!net || !other || !o || !x) return;
+        for (i = 0; i < 24; i++) x->data[i] = (float)(i * 7 % 11) / 5 - 1;
+        bytes = 4 * sizeof(float) * (size_t)net->layer[net->layers - 1].dim[0] * (size_t)net->layer[net->layers - 1].dim[1] * (size_t)net->layer[net->layers - 1].dim[2];
+        for (at = 1, failed = 1; failed && at < 100; at++) { /* without memory: a sentence, and nothing half made is used */
+            genai_recording(ctx, 0);
+            calls = 0;
+            fail_at = at;
+            failed = !genai_net_forward(net, x, GENAI_EVAL);
+            fail_at = 0;
+            CHECK(!failed || genai_ctx_result(ctx) == GENAI_ERROR_MEMORY, "allocation %ld: %s", at, genai_ctx_error(ctx));
+            genai_ctx_clear(ctx);
+            genai_recording(ctx, 1);
+        }
+        CHECK(at > 4 && !use_differs(net, x, out[0]), "text %d, %ld allocations", (int)t, at);
+        before = calls;
+        CHECK(!use_differs(net, x, out[1]) && !memcmp(out[0], out[1], bytes) && calls == before, "text %d: again, %ld allocations", (int)t, calls - before);
+        genai_net_forward(net, x, GENAI_TRAIN);
+        CHECK(!use_differs(net, x, out[1]) && memcmp(out[0], out[1], bytes), "text %d: statistics", (int)t);
+        genai_optimizer_zero(o);
+        y = genai_net_forward(net, x, GENAI_TRAIN_FROZEN);
+        CHECK(!genai_backward(genai_sum(genai_square(y), 0)) && !genai_optimizer_step(o), "%s", genai_ctx_error(ctx));
+        CHECK(!use_differs(net, x, out[2]) && memcmp(out[1], out[2], bytes), "text %d: a step", (int)t);
+        genai_net_forward(other, x, GENAI_TRAIN);
+        use_differs(other, x, out[1]);
+        CHECK(!genai_net_average(other, net, 0) && !use_differs(other, x, out[1]) && !memcmp(out[1], out[2], bytes), "text %d: a copy", (int)t);
+        genai_tape_release(ctx, 0);
+        genai_tensor_destroy(x);
+        genai_optimizer_destroy(o);
+        genai_net_destroy(net);
+        genai_net_destroy(other);
+    }
+}
+
 /* --- memory and fuzz --- */
 static void test_memory(genai_ctx *ctx) {
     long       before = live;
@@ -676,6 +744,7 @@ int main(void) {
     test_memory_of_chains(ctx);
     test_values_hold(ctx);
     test_describe(ctx);
+    test_use(ctx);
     test_memory(ctx);
     test_fuzz(ctx);
     genai_ctx_destroy(ctx);
