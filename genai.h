@@ -1664,10 +1664,10 @@ typedef struct genai__unary {
 /* a and b advance by their step, 0 or 1. */
 typedef void genai__binary(size_t n, const float *a, size_t a_step, const float *b, size_t b_step, float *y);
 
-/* C tile = (add ? C : 0) + A B over depth k, each element one chain of fma in order of k. A[i][p] = a[i*a_row + p*a_col];
+/* C tile = (add ? C : 0) + A B over depth k, each element one chain of fma in order of k, + bias unless that is NULL. A[i][p] = a[i*a_row + p*a_col];
  * B's 16-column panel v begins at b + v*b_panel and advances by b_row; c has row length c_row. */
 typedef void genai__tile(size_t k, const float *a, size_t a_row, size_t a_col, const float *b, size_t b_row, size_t b_panel, float *c,
-                         size_t c_row, int add);
+                         size_t c_row, int add, const float *bias);
 
 typedef struct genai__update { /* one optimiser step; the gradient is g = clamp(gradient*scale, +-clip) + decay*p */
     float lr, beta1, beta2, eps, momentum, decay, decoupled, scale, clip, correction1, correction2;
@@ -2093,9 +2093,9 @@ static const float *genai__gemm_a(const genai__gemm *g, size_t i0, size_t rows, 
     return pack;
 }
 
-/* C [rows][columns to the next 16] = A B, or += if `add`, tile by tile. */
+/* C [rows][columns to the next 16] = A B, or += if `add`, + bias unless that is NULL, tile by tile. */
 static void genai__block_tiles(const genai__kernels *kernels, size_t rows, size_t columns, size_t depth, const float *a, size_t a_row, size_t a_col,
-                               const float *b, size_t b_row, size_t b_panel, float *c, size_t c_row, int add) {
+                               const float *b, size_t b_row, size_t b_panel, float *c, size_t c_row, int add, const float *bias) {
     size_t i, l, left, panels;
     for (left = (columns + 15) / 16; left; left -= panels) {
         int height = 0, ahead = b_row == 16 && kernels->panels == 1 && left > 1;
@@ -2104,16 +2104,17 @@ static void genai__block_tiles(const genai__kernels *kernels, size_t rows, size_
             while ((size_t)kernels->rows[height] > rows - i) height++;
             if (ahead) /* 16 columns of B are soon used up: a share of the next ones comes nearer with each tile */
                 for (l = i * depth * 16 / rows; l < (i + (size_t)kernels->rows[height]) * depth * 16 / rows; l += 16) GENAI__PREFETCH(b + b_panel + l);
-            kernels->tile[panels - 1][height](depth, a + i * a_row, a_row, a_col, b, b_row, b_panel, c + i * c_row, c_row, add);
+            kernels->tile[panels - 1][height](depth, a + i * a_row, a_row, a_col, b, b_row, b_panel, c + i * c_row, c_row, add, bias);
         }
         b += panels * b_panel;
         c += panels * 16;
+        if (bias) bias += panels * 16;
     }
 }
 
 /* C block [rows][columns to the next 16] at c = A B for k in p0..p1. */
 static void genai__gemm_block(const genai__gemm *g, size_t i0, size_t rows, size_t j0, size_t columns, size_t p0, size_t p1, float *slot,
-                              float *c, size_t c_row) {
+                              float *c, size_t c_row, const float *bias) {
     const genai__kernels *kernels = g->ctx->kernels;
     size_t                p, depth, i;
     if (p0 == p1)
@@ -2130,7 +2131,7 @@ static void genai__gemm_block(const genai__gemm *g, size_t i0, size_t rows, size
             b_panel = 16 * depth;
             if (!g->packed) genai__gemm_pack(g, j0, columns, p, depth, own, b_panel);
         }
-        genai__block_tiles(kernels, rows, columns, depth, a, a_row, a_col, b, b_row, b_panel, c, c_row, p > p0);
+        genai__block_tiles(kernels, rows, columns, depth, a, a_row, a_col, b, b_row, b_panel, c, c_row, p > p0, p + depth == p1 ? bias : NULL);
     }
 }
 
@@ -2144,16 +2145,17 @@ static void genai__gemm_task(void *arg, int index) {
     float             *slot = g->ctx->slots + (size_t)taken * GENAI__SLOT;
     if (g->parts > 1) {
         size_t width = genai__round16(g->n);
-        genai__gemm_block(g, i0, rows, j0, columns, p0, p1, slot, g->partial + (part * g->m + i0) * width + j0, width);
+        genai__gemm_block(g, i0, rows, j0, columns, p0, p1, slot, g->partial + (part * g->m + i0) * width + j0, width, NULL);
     } else {
         int    direct = !g->place && columns % 16 == 0 && !(g->copy_a && g->k > g->step);
         size_t width = direct ? g->c_row : genai__round16(columns);
         float *block = direct ? g->c + i0 * g->c_row + j0 : slot + GENAI__SLOT_C;
-        genai__gemm_block(g, i0, rows, j0, columns, p0, p1, slot, block, width);
-        for (i = 0; i < rows && (!direct || g->bias); i++) {
+        int    late = g->bias && (columns % 16 || !g->k); /* tiles read whole panels of it, after their last product */
+        genai__gemm_block(g, i0, rows, j0, columns, p0, p1, slot, block, width, g->bias && !late ? g->bias + j0 : NULL);
+        for (i = 0; i < rows && (!direct || late); i++) {
             float *to = (g->place ? g->place(g->source, i0 + i) : g->c + (i0 + i) * g->c_row) + j0;
             if (!direct) memcpy(to, block + i * width, columns * sizeof *to);
-            if (g->bias) g->ctx->kernels->add_to(columns, to, g->bias + j0);
+            if (late) g->ctx->kernels->add_to(columns, to, g->bias + j0);
         }
     }
     if (!g->serial) genai__slot_give(g->ctx, taken);
@@ -2578,7 +2580,7 @@ static void genai__winograd_task(void *arg, int index) {
             for (e = 0; e < products; e++) {
                 size_t place = e / (size_t)g->products_w * (size_t)across + e % (size_t)g->products_w;
                 genai__block_tiles(job->ctx->kernels, rows, columns, depth, pack + e * product_a, depth, 1, b + e * g->k * all + p * 16, 16, g->k * 16,
-                                   block + place * product_c, width, group || p);
+                                   block + place * product_c, width, group || p, NULL);
             }
         }
     }
@@ -2658,7 +2660,7 @@ static void genai__winograd_weight_task(void *arg, int index) {
         genai__winograd_gradients(job, g, p, depth, j0, columns, b);
         for (e = 0; e < products; e++)
             genai__block_tiles(job->ctx->kernels, rows, columns, depth, a + e * product_a, 1, rows, b + e * product_b, width, 16,
-                               c + e * g->k * total, total, p > 0);
+                               c + e * g->k * total, total, p > 0, NULL);
     }
     genai__slot_give(job->ctx, slot);
 }
@@ -2851,7 +2853,8 @@ static void genai__few_task(void *arg, int index) {
         for (p = 0; p < m; p += depth) {
             depth = genai__smaller(GENAI__BLOCK_DEPTH, m - p);
             genai__block_tiles(ctx->kernels, (size_t)(end - first) * (size_t)v->ow, s->g.n, depth,
-                               s->g.a + (image * (size_t)v->oh + (size_t)first) * (size_t)v->ow * m + p, m, 1, s->g.packed + p * 16, 16, m * 16, product, width, p > 0);
+                               s->g.a + (image * (size_t)v->oh + (size_t)first) * (size_t)v->ow * m + p, m, 1, s->g.packed + p * 16, 16, m * 16, product, width, p > 0,
+                               NULL);
         }
     for (y = from; y < to; y++) {
         float *out = s->dx + (image * (size_t)v->h + (size_t)y) * (size_t)v->w * c;
@@ -11787,7 +11790,7 @@ static void GENAI__K(rmsprop)(size_t n, float *pp, const float *pg, float *pv, f
 #define GENAI__W_EACH (16 / GENAI__W_LANES)
 #define GENAI__TILE(ROWS, PANELS)                                                                                      \
     static void GENAI__K(tile_##ROWS##x##PANELS)(size_t k, const float *a, size_t a_row, size_t a_col, const float *b, size_t b_row, \
-                                                 size_t b_panel, float *c, size_t c_row, int add) {                    \
+                                                 size_t b_panel, float *c, size_t c_row, int add, const float *bias) { \
         GENAI__W   s[ROWS][PANELS * GENAI__W_EACH], bv[PANELS * GENAI__W_EACH];                                                             \
         int r, j;                                                                                                      \
         if (add) { GENAI__UNROLL for (r = 0; r < ROWS; r++, c += c_row) { GENAI__UNROLL for (j = 0; j < PANELS * GENAI__W_EACH; j++) \
@@ -11801,6 +11804,9 @@ static void GENAI__K(rmsprop)(size_t n, float *pp, const float *pg, float *pv, f
                 GENAI__UNROLL for (j = 0; j < PANELS * GENAI__W_EACH; j++) s[r][j] = GENAI__W_FMA(av, bv[j], s[r][j]);               \
             }                                                                                                          \
         }                                                                                                              \
+        if (bias) { GENAI__UNROLL for (j = 0; j < PANELS * GENAI__W_EACH; j++) {                                       \
+            bv[j] = GENAI__W_LOAD(bias + j * GENAI__W_LANES);                                                          \
+            GENAI__UNROLL for (r = 0; r < ROWS; r++) s[r][j] = GENAI__W_FMA(GENAI__W_SET(1.0f), bv[j], s[r][j]); } }   \
         GENAI__UNROLL for (r = 0; r < ROWS; r++, c += c_row) { GENAI__UNROLL for (j = 0; j < PANELS * GENAI__W_EACH; j++)     \
             GENAI__W_STORE(c + j * GENAI__W_LANES, s[r][j]); }                                                         \
     }
