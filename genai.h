@@ -1728,7 +1728,14 @@ struct genai__kernels {
 #endif
 
 #define GENAI__PASS 1 /* scalar: always there, and what the others are tested against */
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC push_options
+#pragma GCC optimize("O1", "no-fast-math", "fp-contract=off", "no-math-errno")
+#endif
 #include GENAI_HEADER_FILENAME
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC pop_options
+#endif
 #undef GENAI__PASS
 #if GENAI__X86
 GENAI__TARGET_BEGIN_AVX2
@@ -2988,6 +2995,12 @@ static genai_result genai__conv_input(genai_ctx *ctx, const genai__conv *v, cons
         }
     return GENAI_OK;
 }
+
+/* From here on nothing computes much by itself: -O1 serves as well, and gcc needs a sixth less time. */
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC push_options
+#pragma GCC optimize("O1", "no-fast-math", "fp-contract=off", "no-math-errno")
+#endif
 
 /* ====================================================================================================================
  * >>tensor (private)
@@ -11061,6 +11074,10 @@ GENAI_API genai_result genai_model_evaluate(genai_model *m, genai_dataset *data,
     *value = sum / (double)info.count;
     return result;
 }
+
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC pop_options
+#endif
 
 /* The user's own flags hold again. */
 #if defined(__clang__)
