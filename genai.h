@@ -2052,7 +2052,7 @@ static void genai__scale_panels(const genai__kept *kept, size_t j, size_t end, s
  * beyond B's last one doesn't matter. */
 static void genai__gemm_pack(const genai__gemm *g, size_t j, size_t columns, size_t p, size_t depth, float *to, size_t panel) {
     const genai__kernels *kernels = g->ctx->kernels;
-    const float          *b = g->b + p * g->b_row + j * g->b_col;
+    const float          *b = g->b ? g->b + p * g->b_row + j * g->b_col : NULL;
     float                 buffer[16 * 64]; /* what can be neither copied nor transposed where it stands: 4 KB of it at a time */
     size_t                done = 0, q, l, count, width;
     if (!g->pack_b && g->b_col == 1) kernels->panels_of(depth, done = columns & ~(size_t)15, b, g->b_row, to, panel);
@@ -2083,7 +2083,7 @@ static void genai__gemm_pack_task(void *arg, int index) {
 
 /* A's rows i0.., k in p.. as the tiles shall read it: in place, or copied into `pack`. */
 static const float *genai__gemm_a(const genai__gemm *g, size_t i0, size_t rows, size_t p, size_t depth, float *pack, size_t *a_row, size_t *a_col) {
-    const float *a = g->a + i0 * g->a_row + p * g->a_col;
+    const float *a = g->a ? g->a + i0 * g->a_row + p * g->a_col : NULL;
     int          swapped = g->pack_a ? g->a_swapped : g->a_row == 1;
     size_t       i;
     *a_row = g->a_row;
@@ -2868,8 +2868,9 @@ static void genai__few_task(void *arg, int index) {
         memset(line, 0, ((size_t)(v->ow * v->stride_w) * c + run) * sizeof *line);
         for (oh = first; oh < end; oh++) {
             int          kh = y + v->top - oh * v->stride_h;
-            const float *values = product + (size_t)(oh - first) * (size_t)v->ow * width + (size_t)kh * run;
+            const float *values = product + (size_t)(oh - first) * (size_t)v->ow * width;
             if (kh < 0 || kh >= v->kh) continue;
+            values += (size_t)kh * run;
             for (x = 0; x < v->ow; x++, values += width) {
                 float *place = line + (size_t)(x * v->stride_w) * c;
                 for (i = 0; i < run; i++) place[i] += values[i];

@@ -33,7 +33,7 @@ static genai_tensor *stored(genai_ctx *ctx, const float *from, int rows, int col
     return t;
 }
 
-static float a_values[1 << 20], b_values[1 << 20], chain[1 << 20];
+static float a_values[1 << 21], b_values[1 << 21], chain[1 << 20];
 
 /* One product in all 4 transpositions on the contexts first, first + step, ... */
 static void check_shape(int m, int n, int k, int first, int step) {

@@ -17,7 +17,7 @@ static void counted_free(void *user, void *p) {
     free(p);
 }
 
-typedef struct memory_file { char path[96]; unsigned char *p; size_t n, at; } memory_file;
+typedef struct memory_file { char path[96]; unsigned char *p; size_t n, at, capacity; } memory_file;
 typedef struct memory_disk { memory_file file[64]; } memory_disk;
 static memory_disk disk; /* shared by all contexts of this program */
 
@@ -56,7 +56,10 @@ static long disk_read(void *user, void *file, void *to, size_t n) {
 static long disk_write(void *user, void *file, const void *p, size_t n) {
     memory_file *f = (memory_file *)file;
     (void)user;
-    f->p = (unsigned char *)realloc(f->p, f->n + n + 1);
+    if (f->n + n > f->capacity) {
+        f->capacity = 2 * (f->n + n);
+        f->p = (unsigned char *)realloc(f->p, f->capacity);
+    }
     memcpy(f->p + f->n, p, n);
     f->n += n;
     return (long)n;
