@@ -182,8 +182,8 @@
  *   plain VAE training.
  *
  * NETWORK TEXTS
- *   Layers from input to output, joined by |. The text of a model may say $H $W $C $D $Z for the image's height, width,
- *   channels, their product, and the latent size. Generators and decoders take Z values and give an image (or $D values),
+ *   Layers from input to output, joined by |. The text of a model may say $H $W $C $D $Z $K for the image's height, width,
+ *   channels, their product, the latent size, and the number of classes. Generators and decoders take Z values and give an image (or $D values),
  *   discriminators take an image and give one logit, encoders give $Z values for a plain autoencoder, else 2*$Z.
  *     dense N [nobias] [init I]                        flattens what it gets
  *     conv  N [kK] [sS] [same|valid|pP] [nobias] [init I]         k3 s1 same; N channels out
@@ -468,6 +468,10 @@ typedef struct genai_model_desc {
     int            latent;        /* Z                                                                                 */
     const char    *generator, *discriminator, *encoder, *decoder; /* network texts; $H $W $C $D $Z stand for the image's height,
                                      width, channels, their product, and the latent size                               */
+    const char    *condition;     /* how labels are used: "none"; "concat" (Mirza and Osindero 2014): each net gets the class beside
+                                     its input; "projection" (Miyato and Koyama 2018) and "auxiliary" (Odena et al. 2017): gan only;
+                                     0: none, or concat if classes is set                                              */
+    int            classes;       /* of labels 0..classes-1; 0: those of data, if condition is set                     */
     const char    *loss;          /* GAN: "nonsaturating" or "minimax" (Goodfellow et al. 2014)                        */
     const char    *likelihood;    /* VAE: "bernoulli", "mse" (squared error, summed over pixels)                       */
     float          beta;          /* weight of the KL term (Higgins et al. 2017); GENAI_ZERO: a plain autoencoder      */
@@ -747,23 +751,27 @@ GENAI_API long           genai_model_steps(const genai_model *model);      /* tr
 GENAI_API uint64_t       genai_model_seed(const genai_model *model);       /* of the context in which its training began; going on needs the same */
 /* Text for people: preset, sizes, losses, layer tables. Sizes as genai_net_describe. */
 GENAI_API size_t         genai_model_describe(const genai_model *model, char *to, size_t size);
+/* Labels, in what follows: one class for each image, 0..classes-1; NULL for models without condition, which don't read them.
+ * Errors where a conditional model gets none, or one out of range: ARGUMENT. */
 /* One training step on n images [n,H,W,C] in [0,1]. losses may be NULL. */
-GENAI_API genai_result   genai_model_step(genai_model *model, int n, const float *images, genai_losses *losses);
+GENAI_API genai_result   genai_model_step(genai_model *model, int n, const float *images, const int *labels, genai_losses *losses);
 /* Trains; see genai_fit_desc. With out and an existing checkpoint in it, use genai_model_load on that first to go on.
  * STOPPED when on_step stopped it (everything is saved then too). */
 GENAI_API genai_result   genai_model_fit(genai_model *model, genai_dataset *data, const genai_fit_desc *desc);
 /* An on_step that shows one line on a terminal, or plain lines when stderr is none. user is not used. */
 GENAI_API int            genai_progress_bar(void *user, const genai_progress *progress);
-/* n images from latents drawn from seed, into out [n,H,W,C], in [0,1]. Image i depends on (seed, i) alone. */
-GENAI_API genai_result   genai_model_sample(genai_model *model, uint64_t seed, int n, float *out);
+/* n images from latents drawn from seed, into out [n,H,W,C], in [0,1]. Image i depends on (seed, i, its label) alone; without
+ * labels a conditional model takes the classes in turn: i % classes. */
+GENAI_API genai_result   genai_model_sample(genai_model *model, uint64_t seed, int n, const int *labels, float *out);
 /* rows*columns of the same images, seed 0, as one picture; the format follows the path as in genai_image_save. */
 GENAI_API genai_result   genai_model_sample_grid(genai_model *model, const char *path, int rows, int columns);
 /* z [n,Z] from images (the mean of the posterior), images from z. UNSUPPORTED: encode with a plain GAN. */
-GENAI_API genai_result   genai_model_encode(genai_model *model, int n, const float *images, float *z);
-GENAI_API genai_result   genai_model_decode(genai_model *model, int n, const float *z, float *images);
-GENAI_API genai_result   genai_model_reconstruct(genai_model *model, int n, const float *images, float *out);
-/* n images on the way from latent a to latent b, ends included: spherical (White 2016), since the prior is Gaussian. */
-GENAI_API genai_result   genai_model_interpolate(genai_model *model, const float *a, const float *b, int n, float *out);
+GENAI_API genai_result   genai_model_encode(genai_model *model, int n, const float *images, const int *labels, float *z);
+GENAI_API genai_result   genai_model_decode(genai_model *model, int n, const float *z, const int *labels, float *images);
+GENAI_API genai_result   genai_model_reconstruct(genai_model *model, int n, const float *images, const int *labels, float *out);
+/* n images on the way from latent a to latent b, ends included: spherical (White 2016), since the prior is Gaussian. label:
+ * the class of all, if the model is conditional. */
+GENAI_API genai_result   genai_model_interpolate(genai_model *model, const float *a, const float *b, int label, int n, float *out);
 /* n latents [n,Z] from the prior. Latent i depends on (seed, i) alone. */
 GENAI_API genai_result   genai_model_latents(genai_model *model, uint64_t seed, int n, float *z);
 /* The family's own measure on a data set: *name (VAE: "test -ELBO", nats; autoencoder: "test error"). UNSUPPORTED where it has none. */
@@ -9091,6 +9099,7 @@ struct genai_model {
     float                   *scratch;
     size_t                   scratch_count;
     size_t                   mark;         /* where the tape stood before the step                                   */
+    const int               *labels;       /* of the images at work; NULL if the model isn't conditional             */
     double                   shown;        /* >>fit: when the progress bar last wrote                                */
 };
 
@@ -9121,6 +9130,8 @@ static const genai__field genai__fields[] = {
     {"discriminator", GENAI__FIELD_TEXT, GENAI__AT(discriminator), 0, 0, NULL, "gan vaegan"},
     {"encoder", GENAI__FIELD_TEXT, GENAI__AT(encoder), 0, 0, NULL, "vae vaegan"},
     {"decoder", GENAI__FIELD_TEXT, GENAI__AT(decoder), 0, 0, NULL, "vae vaegan"},
+    {"condition", GENAI__FIELD_TEXT, GENAI__AT(condition), 0, 0, NULL, NULL},
+    {"classes", GENAI__FIELD_INT, GENAI__AT(classes), 0, 65536, NULL, NULL},
     {"loss", GENAI__FIELD_TEXT, GENAI__AT(loss), 0, 0, NULL, "gan vaegan"},
     {"likelihood", GENAI__FIELD_TEXT, GENAI__AT(likelihood), 0, 0, NULL, "vae vaegan"},
     {"beta", GENAI__FIELD_ZERO, GENAI__AT(beta), 0, 1e6, NULL, "vae vaegan"},
@@ -9318,7 +9329,7 @@ static void genai__text_down(const genai_model *m, genai__text *t, int width, co
     genai__text_format(t, "flatten | %s", end);
 }
 
-/* source with $H $W $C $D $Z replaced. */
+/* source with $H $W $C $D $Z $K replaced. */
 static genai_result genai__expand(const genai_model *m, int role, const char *source, genai__text *t) {
     for (; *source; source++) {
         if (*source != '$') {
@@ -9331,8 +9342,9 @@ static genai_result genai__expand(const genai_model *m, int role, const char *so
             case 'C': genai__text_format(t, "%d", m->dim[3]); break;
             case 'D': genai__text_format(t, "%d", m->dim[1] * m->dim[2] * m->dim[3]); break;
             case 'Z': genai__text_format(t, "%d", m->desc.latent); break;
+            case 'K': genai__text_format(t, "%d", m->desc.classes); break;
             default:
-                return genai__fail(m->ctx, GENAI_ERROR_SYNTAX, "network text of %s: after $ must come H, W, C, D or Z, not '%.1s'",
+                return genai__fail(m->ctx, GENAI_ERROR_SYNTAX, "network text of %s: after $ must come H, W, C, D, Z or K, not '%.1s'",
                                    genai__role_names[role], source);
         }
     }
@@ -9357,6 +9369,12 @@ static genai_tensor *genai__images(const genai_model *m, genai_tensor *y) {
     memcpy(dim, m->dim, sizeof dim);
     dim[0] = y->dim[0];
     return genai_reshape(y, 4, dim);
+}
+
+/* A net of the model, with the labels of the images at work. */
+static genai_tensor *genai__forward(const genai_model *m, genai_net *net, genai_tensor *x, genai_mode mode) {
+    (void)m;
+    return genai_net_forward(net, x, mode);
 }
 
 static genai_tensor *genai__latents(genai_model *m, int n) {
@@ -9440,7 +9458,7 @@ static genai_result genai__learn_discriminator(genai_model *m, genai_tensor *x, 
     genai__learn_begin(m, GENAI__DISCRIMINATOR);
     for (i = 0; i < 3 && (i < 2 || other) && !result; i++) {
         size_t mark = genai_tape_mark(m->ctx);
-        loss = i ? m->loss->fake(genai_net_forward(d, genai_detach(images[i]), GENAI_TRAIN_FROZEN)) : m->loss->real(genai_net_forward(d, x, GENAI_TRAIN));
+        loss = i ? m->loss->fake(genai__forward(m, d, genai_detach(images[i]), GENAI_TRAIN_FROZEN)) : m->loss->real(genai__forward(m, d, x, GENAI_TRAIN));
         *value = i ? *value + genai_value(loss) : genai_value(loss);
         result = genai__learn_from(m, GENAI__DISCRIMINATOR, loss, mark);
         genai_tape_release(m->ctx, mark);
@@ -9498,11 +9516,11 @@ static genai_result genai__gan_create(genai_model *m) {
 static genai_result genai__gan_step(genai_model *m, genai_tensor *x, float *value) {
     genai_net    *d = m->net[GENAI__DISCRIMINATOR];
     genai_tensor *z = genai__latents(m, x->dim[0]);
-    genai_tensor *fake = genai__images(m, genai_net_forward(m->net[GENAI__GENERATOR], z, GENAI_TRAIN)), *loss;
+    genai_tensor *fake = genai__images(m, genai__forward(m, m->net[GENAI__GENERATOR], z, GENAI_TRAIN)), *loss;
     genai_result  result = genai__learn_discriminator(m, x, fake, NULL, &value[0]);
     if (result) return result;
     genai_net_trainable(d, 0);
-    loss = m->loss->generator(genai_net_forward(d, fake, GENAI_TRAIN_FROZEN));
+    loss = m->loss->generator(genai__forward(m, d, fake, GENAI_TRAIN_FROZEN));
     value[1] = genai_value(loss);
     result = genai__learn(m, GENAI__GENERATOR, loss);
     genai_net_trainable(d, 1);
@@ -9563,7 +9581,7 @@ static genai_result genai__vae_create(genai_model *m) {
 /* Mean and log-variance of q(z|x); the latter within +-10, beyond which exp(log_var) would only overflow. A plain
  * autoencoder has the mean only. Returns 0 on failure. */
 static int genai__posterior(genai_model *m, genai_net *encoder, genai_tensor *x, genai_mode mode, genai_tensor **mean, genai_tensor **log_var) {
-    genai_tensor *h = genai__rows(genai_net_forward(encoder, x, mode));
+    genai_tensor *h = genai__rows(genai__forward(m, encoder, x, mode));
     *mean = h;
     *log_var = NULL;
     if (!h || m->desc.beta < 0) return h != NULL;
@@ -9588,7 +9606,7 @@ static genai_result genai__vae_step(genai_model *m, genai_tensor *x, float *valu
     genai_tensor *mean, *log_var, *z, *y, *loss, *kl = NULL;
     if (!genai__posterior(m, m->net[GENAI__ENCODER], x, GENAI_TRAIN, &mean, &log_var)) return genai__result_of(m->ctx);
     z = genai__reparameterise(mean, log_var, log_var ? genai__latents(m, x->dim[0]) : NULL);
-    y = genai__images(m, genai_net_forward(m->net[GENAI__DECODER], z, GENAI_TRAIN));
+    y = genai__images(m, genai__forward(m, m->net[GENAI__DECODER], z, GENAI_TRAIN));
     loss = m->likelihood->loss(y, x);
     value[0] = genai_value(loss);
     if (log_var) {
@@ -9637,7 +9655,7 @@ static genai_result genai__vae_evaluate(genai_model *m, genai_tensor *x, size_t 
         noise = values ? genai_tensor_of(m->ctx, 2, mean->dim, values) : NULL;
         if (!noise) return genai__result_of(m->ctx);
     }
-    y = genai__images(m, genai_net_forward(genai__best(m, GENAI__DECODER), genai__reparameterise(mean, log_var, noise), GENAI_EVAL));
+    y = genai__images(m, genai__forward(m, genai__best(m, GENAI__DECODER), genai__reparameterise(mean, log_var, noise), GENAI_EVAL));
     loss = m->likelihood->loss(y, x);
     if (log_var) loss = genai_add(loss, genai_kl_loss(mean, log_var));
     if (!loss) return genai__result_of(m->ctx);
@@ -9708,8 +9726,8 @@ static genai_result genai__vaegan_step(genai_model *m, genai_tensor *x, float *v
     z = genai__reparameterise(mean, log_var, genai__latents(m, x->dim[0]));
     code = features_too ? genai_detach(z) : z; /* a leaf: what follows tells the encoder nothing but through dz */
     if (code) code->requires_grad = 1;
-    y = genai__images(m, genai_net_forward(decoder, code, GENAI_TRAIN));
-    other = genai__images(m, genai_net_forward(decoder, genai__latents(m, x->dim[0]), GENAI_TRAIN_FROZEN));
+    y = genai__images(m, genai__forward(m, decoder, code, GENAI_TRAIN));
+    other = genai__images(m, genai__forward(m, decoder, genai__latents(m, x->dim[0]), GENAI_TRAIN_FROZEN));
     made = m->likelihood->logits ? genai_sigmoid(y) : y;
     if (m->likelihood->logits) other = genai_sigmoid(other);
     result = genai__learn_discriminator(m, x, made, other, &value[2]);
@@ -9723,7 +9741,7 @@ static genai_result genai__vaegan_step(genai_model *m, genai_tensor *x, float *v
     }
     logits = genai_net_forward_features(d, made, GENAI_TRAIN_FROZEN, features_too ? m->feature_layer : 0, &features);
     adversarial = m->loss->generator(logits);
-    adversarial = genai_add(adversarial, m->loss->generator(genai_net_forward(d, other, GENAI_TRAIN_FROZEN)));
+    adversarial = genai_add(adversarial, m->loss->generator(genai__forward(m, d, other, GENAI_TRAIN_FROZEN)));
     reconstruction = m->likelihood->loss(y, x);
     if (features_too) reconstruction = genai_add(reconstruction, genai_mse_loss(features, real));
     kl = genai_kl_loss(mean, log_var);
@@ -9842,6 +9860,15 @@ static genai_result genai__resolve_size(genai_model *m, const genai__preset *row
                                info.height, info.channels, d->width ? d->width : info.width, d->height ? d->height : info.height,
                                d->channels ? d->channels : info.channels);
     }
+    if (strcmp(d->condition, "none") != 0) {
+        if (!strstr("concat projection auxiliary", d->condition) || (strcmp(d->condition, "concat") != 0 && strcmp(m->family->name, "gan") != 0))
+            return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "condition: there is no '%.40s' for a %s, did you mean 'concat'?", d->condition, m->family->name);
+        if (!d->classes) d->classes = info.classes;
+        if (!d->classes || (given->data && info.classes > d->classes) || (given->data && !info.classes))
+            return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "a model with condition %s needs labels: the data has %d classes, the settings say %d", d->condition,
+                               info.classes, given->classes);
+    } else if (d->classes)
+        return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "there are %d classes, but condition is none: take concat", d->classes);
     if (!d->width) d->width = given->data ? info.width : row->usual[0];
     if (!d->height) d->height = given->data ? info.height : row->usual[1];
     if (!d->channels) d->channels = given->data ? info.channels : row->usual[2];
@@ -9898,7 +9925,8 @@ static genai_result genai__resolve(genai_model *m, const genai__preset *row, con
                                m->family->name, f->key, f->families);
         if (f->kind != GENAI__FIELD_TEXT || genai__field_is_net(f)) continue;
         text = genai__field_words(f, given);
-        if (!text) text = !strcmp(f->key, "preset") ? row->info.name : !strcmp(f->key, "loss") ? row->loss : !strcmp(f->key, "likelihood") ? row->likelihood : NULL;
+        if (!text) text = !strcmp(f->key, "preset") ? row->info.name : !strcmp(f->key, "loss") ? row->loss : !strcmp(f->key, "likelihood") ? row->likelihood
+                    : !strcmp(f->key, "condition") ? (given->classes ? "concat" : "none") : NULL;
         if (!text) continue;
         text = genai__copy_text(m->ctx, text, strlen(text));
         if (!text) return GENAI_ERROR_MEMORY;
@@ -10103,7 +10131,19 @@ static genai_result genai__model_average(genai_model *m) {
     return result;
 }
 
-GENAI_API genai_result genai_model_step(genai_model *m, int n, const float *images, genai_losses *losses) {
+/* Takes the labels of n images for what follows; NULL afterwards where the model has no use for them. */
+static genai_result genai__model_labels(genai_model *m, const char *what, int n, const int *labels) {
+    int i;
+    m->labels = m->desc.classes ? labels : NULL;
+    if (!m->desc.classes) return GENAI_OK;
+    if (!labels) return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "%s: labels are NULL, but the model has condition %s", what, m->desc.condition);
+    for (i = 0; i < n; i++)
+        if (labels[i] < 0 || labels[i] >= m->desc.classes)
+            return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "%s: label %d of image %d must be from 0 to %d", what, labels[i], i, m->desc.classes - 1);
+    return GENAI_OK;
+}
+
+GENAI_API genai_result genai_model_step(genai_model *m, int n, const float *images, const int *labels, genai_losses *losses) {
     genai_losses  mine;
     genai_tensor *x;
     genai_ctx    *ctx;
@@ -10116,6 +10156,8 @@ GENAI_API genai_result genai_model_step(genai_model *m, int n, const float *imag
     if (!losses) losses = &mine;
     memset(losses, 0, sizeof *losses);
     if (n < 1 || !images) return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "genai_model_step: %s", images ? "n must be at least 1" : "images is NULL");
+    result = genai__model_labels(m, "genai_model_step", n, labels);
+    if (result) return result;
     mode = genai__fp_enter();
     stream = ctx->stream;
     step = ctx->step;
@@ -10167,14 +10209,15 @@ static void genai__quiet_end(genai_ctx *ctx, genai__quiet q) {
 }
 
 /* n images from latents z, with running statistics, so that an image doesn't depend on those beside it. */
-static genai_result genai__model_paint(genai_model *m, int n, const float *z, float *images) {
+static genai_result genai__model_paint(genai_model *m, int n, const float *z, const int *labels, float *images) {
     genai__quiet  q = genai__quiet_begin(m->ctx);
     genai_result  result = GENAI_OK;
     genai_tensor *y;
     int           dim[2];
+    m->labels = labels;
     dim[0] = n;
     dim[1] = m->desc.latent;
-    y = genai_net_forward(genai__best(m, m->family->painter), genai_tensor_of(m->ctx, 2, dim, z), GENAI_EVAL);
+    y = genai__forward(m, genai__best(m, m->family->painter), genai_tensor_of(m->ctx, 2, dim, z), GENAI_EVAL);
     if (m->likelihood && m->likelihood->logits) y = genai_sigmoid(y);
     y = genai_clamp(m->signed_range ? genai_scale(y, 0.5f, 0.5f) : y, 0, 1);
     if (y) memcpy(images, y->data, y->count * sizeof(float));
@@ -10199,31 +10242,38 @@ GENAI_API genai_result genai_model_latents(genai_model *m, uint64_t seed, int n,
     return result;
 }
 
-GENAI_API genai_result genai_model_sample(genai_model *m, uint64_t seed, int n, float *out) {
+static const int *genai__labels_at(const int *labels, int i) { return labels ? labels + i : NULL; }
+
+GENAI_API genai_result genai_model_sample(genai_model *m, uint64_t seed, int n, const int *labels, float *out) {
     genai_result result = genai__model_check(m, "genai_model_sample", n, out, out);
-    int          i;
+    int          in_turn[GENAI__PORTION], i, j;
+    if (!result && labels) result = genai__model_labels(m, "genai_model_sample", n, labels);
     for (i = 0; i < n && !result; i += GENAI__PORTION) {
         float *z = genai__fixed_latents(m, GENAI__STREAM_SAMPLE, seed, (size_t)i, genai__portion(i, n));
-        result = z ? genai__model_paint(m, genai__portion(i, n), z, out + (size_t)i * genai__pixels(m)) : genai__result_of(m->ctx);
+        for (j = 0; j < GENAI__PORTION && m->desc.classes; j++) in_turn[j] = (i + j) % m->desc.classes;
+        result = z ? genai__model_paint(m, genai__portion(i, n), z, !m->desc.classes ? NULL : labels ? labels + i : in_turn, out + (size_t)i * genai__pixels(m))
+                   : genai__result_of(m->ctx);
     }
     return result;
 }
 
-GENAI_API genai_result genai_model_decode(genai_model *m, int n, const float *z, float *images) {
+GENAI_API genai_result genai_model_decode(genai_model *m, int n, const float *z, const int *labels, float *images) {
     genai_result result = genai__model_check(m, "genai_model_decode", n, z, images);
     int          i;
+    if (!result) result = genai__model_labels(m, "genai_model_decode", n, labels);
     for (i = 0; i < n && !result; i += GENAI__PORTION)
-        result = genai__model_paint(m, genai__portion(i, n), z + (size_t)i * (size_t)m->desc.latent, images + (size_t)i * genai__pixels(m));
+        result = genai__model_paint(m, genai__portion(i, n), z + (size_t)i * (size_t)m->desc.latent, genai__labels_at(labels, i), images + (size_t)i * genai__pixels(m));
     return result;
 }
 
-static genai_result genai__encode(genai_model *m, int n, const float *images, float *z) { /* one portion */
+static genai_result genai__encode(genai_model *m, int n, const float *images, const int *labels, float *z) { /* one portion */
     genai__quiet  q;
     genai_tensor *mean;
     genai_result  result = GENAI_OK;
     if (!m->family->encode)
         return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "a %s can't encode images, it has no encoder: use family vae or vaegan", m->family->name);
     q = genai__quiet_begin(m->ctx);
+    m->labels = labels;
     mean = m->family->encode(m, genai__model_input(m, n, images));
     if (mean) memcpy(z, mean->data, mean->count * sizeof(float));
     else result = genai__result_of(m->ctx);
@@ -10231,22 +10281,24 @@ static genai_result genai__encode(genai_model *m, int n, const float *images, fl
     return result;
 }
 
-GENAI_API genai_result genai_model_encode(genai_model *m, int n, const float *images, float *z) {
+GENAI_API genai_result genai_model_encode(genai_model *m, int n, const float *images, const int *labels, float *z) {
     genai_result result = genai__model_check(m, "genai_model_encode", n, images, z);
     int          i;
+    if (!result) result = genai__model_labels(m, "genai_model_encode", n, labels);
     for (i = 0; i < n && !result; i += GENAI__PORTION)
-        result = genai__encode(m, genai__portion(i, n), images + (size_t)i * genai__pixels(m), z + (size_t)i * (size_t)m->desc.latent);
+        result = genai__encode(m, genai__portion(i, n), images + (size_t)i * genai__pixels(m), genai__labels_at(labels, i), z + (size_t)i * (size_t)m->desc.latent);
     return result;
 }
 
-GENAI_API genai_result genai_model_reconstruct(genai_model *m, int n, const float *images, float *out) {
+GENAI_API genai_result genai_model_reconstruct(genai_model *m, int n, const float *images, const int *labels, float *out) {
     genai_result result = genai__model_check(m, "genai_model_reconstruct", n, images, out);
     int          i;
+    if (!result) result = genai__model_labels(m, "genai_model_reconstruct", n, labels);
     for (i = 0; i < n && !result; i += GENAI__PORTION) {
         int    part = genai__portion(i, n);
         float *z = genai__model_scratch(m, (size_t)GENAI__PORTION * (size_t)m->desc.latent);
-        result = z ? genai__encode(m, part, images + (size_t)i * genai__pixels(m), z) : GENAI_ERROR_MEMORY;
-        if (!result) result = genai__model_paint(m, part, z, out + (size_t)i * genai__pixels(m));
+        result = z ? genai__encode(m, part, images + (size_t)i * genai__pixels(m), genai__labels_at(labels, i), z) : GENAI_ERROR_MEMORY;
+        if (!result) result = genai__model_paint(m, part, z, genai__labels_at(labels, i), out + (size_t)i * genai__pixels(m));
     }
     return result;
 }
@@ -10310,12 +10362,14 @@ static void genai__slerp_weights(const float *a, const float *b, size_t n, doubl
     *wb = genai__sine(t * angle) / sine;
 }
 
-GENAI_API genai_result genai_model_interpolate(genai_model *m, const float *a, const float *b, int n, float *out) {
+GENAI_API genai_result genai_model_interpolate(genai_model *m, const float *a, const float *b, int label, int n, float *out) {
     genai_result result = genai__model_check(m, "genai_model_interpolate", n, a, b);
     size_t       z, k;
-    int          i, j;
+    int          labels[GENAI__PORTION], i, j;
     if (!result && !out) result = genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "genai_model_interpolate: a pointer is NULL");
+    if (!result) result = genai__model_labels(m, "genai_model_interpolate", 1, &label);
     if (result) return result;
+    for (i = 0; i < GENAI__PORTION; i++) labels[i] = label;
     z = (size_t)m->desc.latent;
     for (i = 0; i < n && !result; i += GENAI__PORTION) {
         float   *way = genai__model_scratch(m, (size_t)GENAI__PORTION * z);
@@ -10328,7 +10382,7 @@ GENAI_API genai_result genai_model_interpolate(genai_model *m, const float *a, c
             for (k = 0; k < z; k++) way[(size_t)j * z + k] = (float)(wa * (double)a[k] + wb * (double)b[k]);
         }
         genai__fp_leave(mode);
-        result = way ? genai__model_paint(m, genai__portion(i, n), way, out + (size_t)i * genai__pixels(m)) : GENAI_ERROR_MEMORY;
+        result = way ? genai__model_paint(m, genai__portion(i, n), way, m->desc.classes ? labels : NULL, out + (size_t)i * genai__pixels(m)) : GENAI_ERROR_MEMORY;
     }
     return result;
 }
@@ -10343,7 +10397,7 @@ GENAI_API genai_result genai_model_sample_grid(genai_model *m, const char *path,
     n = rows * columns;
     images = (float *)genai__alloc(m->ctx, (size_t)n * genai__pixels(m), sizeof *images);
     if (!images) return GENAI_ERROR_MEMORY;
-    result = genai_model_sample(m, 0, n, images);
+    result = genai_model_sample(m, 0, n, NULL, images);
     if (!result) result = genai_image_save_grid(m->ctx, path, n, columns, m->dim[2], m->dim[1], m->dim[3], images);
     genai__free(m->ctx, images);
     return result;
@@ -10679,6 +10733,7 @@ typedef struct genai__fit {
     size_t         count;    /* images in an epoch */
     int            batch, lone; /* lone: a last batch of 1 can't be normalised and is left out */
     float         *images, *pairs; /* a batch; originals for the reconstruction grid, if wanted */
+    int           *labels, classes[GENAI__PAIRS]; /* of them */
     int            shown;    /* how many of these */
     double         began, before, saved, flushed; /* times; seconds of earlier runs */
     double         rate;
@@ -10783,7 +10838,7 @@ static genai_result genai__fit_pictures(genai__fit *f) {
         int n = f->shown - i < GENAI__GRID / 2 ? f->shown - i : GENAI__GRID / 2, j;
         float *side = f->pairs + (size_t)GENAI__PAIRS * pixels + (size_t)(2 * i) * pixels;
         float *made = f->pairs + (size_t)(3 * GENAI__PAIRS) * pixels;
-        result = genai_model_reconstruct(m, n, f->pairs + (size_t)i * pixels, made);
+        result = genai_model_reconstruct(m, n, f->pairs + (size_t)i * pixels, f->classes + i, made);
         for (j = 0; j < n; j++) {
             memcpy(side + (size_t)(2 * j) * pixels, f->pairs + (size_t)(i + j) * pixels, pixels * sizeof(float));
             memcpy(side + (size_t)(2 * j + 1) * pixels, made + (size_t)j * pixels, pixels * sizeof(float));
@@ -10831,6 +10886,8 @@ static genai_result genai__fit_check(genai__fit *f, const genai_fit_desc *desc) 
     if (m->resumed && m->seed != ctx->desc.seed)
         return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "this training began with seed %llu, but the context has seed %llu: to go on, make the context with seed %llu",
                            (unsigned long long)m->seed, (unsigned long long)ctx->desc.seed, (unsigned long long)m->seed);
+    if (m->desc.classes && (!info.classes || info.classes > m->desc.classes))
+        return genai__fail(ctx, GENAI_ERROR_DATA, "genai_model_fit: the model is for %d classes, but the data has %d", m->desc.classes, info.classes);
     f->test = f->desc.test ? f->desc.test : genai_dataset_test(f->data);
     if (f->test && !m->family->evaluate) f->test = NULL;
     if (f->test) {
@@ -10852,7 +10909,8 @@ static genai_result genai__fit_begin(genai__fit *f) {
     size_t       pixels = genai__pixels(m);
     genai_result result = GENAI_OK;
     f->images = (float *)genai__alloc(f->ctx, (size_t)f->batch * pixels, sizeof(float));
-    if (!f->images) return GENAI_ERROR_MEMORY;
+    f->labels = (int *)genai__alloc(f->ctx, (size_t)f->batch, sizeof(int));
+    if (!f->images || !f->labels) return GENAI_ERROR_MEMORY;
     if (m->position >= f->count) {
         m->position = 0;
         m->epoch++;
@@ -10871,7 +10929,7 @@ static genai_result genai__fit_begin(genai__fit *f) {
         size_t         n = genai_dataset_describe(of).count;
         f->shown = n < GENAI__PAIRS ? (int)n : GENAI__PAIRS;
         f->pairs = (float *)genai__alloc(f->ctx, (size_t)(3 * GENAI__PAIRS + GENAI__GRID / 2) * pixels, sizeof(float));
-        result = f->pairs ? genai_dataset_batch(of, -1, 0, f->shown, f->pairs, NULL) : GENAI_ERROR_MEMORY;
+        result = f->pairs ? genai_dataset_batch(of, -1, 0, f->shown, f->pairs, f->classes) : GENAI_ERROR_MEMORY;
     }
     return result;
 }
@@ -10918,8 +10976,8 @@ static genai_result genai__fit_report(genai__fit *f) { /* calls on_step; STOPPED
 static genai_result genai__fit_step(genai__fit *f, int n) {
     genai_model *m = f->model;
     double       start = genai__now(), seconds, weight;
-    genai_result result = genai_dataset_batch(f->data, m->epoch, m->position, n, f->images, NULL);
-    if (!result) result = genai_model_step(m, n, f->images, &f->losses);
+    genai_result result = genai_dataset_batch(f->data, m->epoch, m->position, n, f->images, f->labels);
+    if (!result) result = genai_model_step(m, n, f->images, f->labels, &f->losses);
     if (result) return result;
     m->position += (size_t)n;
     seconds = genai__now() - start;
@@ -10995,6 +11053,7 @@ GENAI_API genai_result genai_model_fit(genai_model *m, genai_dataset *data, cons
     genai__text_free(&f.rows);
     genai__text_free(&f.path);
     genai__free(m->ctx, f.images);
+    genai__free(m->ctx, f.labels);
     genai__free(m->ctx, f.pairs);
     return result;
 }
@@ -11048,6 +11107,7 @@ GENAI_API genai_result genai_model_evaluate(genai_model *m, genai_dataset *data,
     float             *images;
     double             sum = 0;
     size_t             i;
+    int                labels[GENAI__PORTION];
     uint64_t           mode;
     if (!m) return GENAI_ERROR_ARGUMENT;
     if (!data || !value) return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "genai_model_evaluate: %s is NULL", data ? "value" : "data");
@@ -11061,7 +11121,8 @@ GENAI_API genai_result genai_model_evaluate(genai_model *m, genai_dataset *data,
     mode = genai__fp_enter();
     for (i = 0; i < info.count && !result; i += GENAI__PORTION) {
         int n = info.count - i < GENAI__PORTION ? (int)(info.count - i) : GENAI__PORTION;
-        result = genai_dataset_batch(data, -1, i, n, images, NULL);
+        result = genai_dataset_batch(data, -1, i, n, images, labels);
+        if (!result) result = genai__model_labels(m, "genai_model_evaluate", n, info.classes ? labels : NULL);
         if (!result) {
             genai__quiet  q = genai__quiet_begin(m->ctx);
             genai_tensor *x = genai__model_input(m, n, images);

@@ -40,8 +40,8 @@ static void save_between(genai_ctx *g, genai_model *model, genai_dataset *data, 
     float             *rows   = malloc(ROWS * COLUMNS * pixels * sizeof(float));
     for (size_t r = 0; ends && z && rows && r < ROWS && info.count > 1; r++) {
         genai_dataset_batch(data, 0, 2 * r % (info.count - 1), 2, ends, NULL);
-        genai_model_encode(model, 2, ends, z);
-        genai_model_interpolate(model, z, z + latent, COLUMNS, rows + r * COLUMNS * pixels);
+        genai_model_encode(model, 2, ends, NULL, z);
+        genai_model_interpolate(model, z, z + latent, 0, COLUMNS, rows + r * COLUMNS * pixels);
     }
     if (ends && z && rows) genai_image_save_grid(g, path, ROWS * COLUMNS, COLUMNS, info.width, info.height, info.channels, rows);
     free(ends);

@@ -83,8 +83,8 @@ static int small(void) {
     what.decoder = "dense 32 | relu | dense $D | reshape $Hx$Wx$C";
     what.encoder = "flatten | dense 32 | relu | dense 2*$Z";
     model = genai_model_create(ctx, &what);
-    for (i = 0; i < 3; i++) genai_model_step(model, 4, images, &losses);
-    genai_model_sample(model, 1, 4, made);
+    for (i = 0; i < 3; i++) genai_model_step(model, 4, images, NULL, &losses);
+    genai_model_sample(model, 1, 4, NULL, made);
     if (!genai_ctx_report(ctx) && made[0] >= 0 && made[0] <= 1) status = 0;
     (void)small_no_open;
     genai_ctx_destroy(ctx);

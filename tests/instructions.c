@@ -4,7 +4,7 @@
 
 /* The only part that is counted; it stands apart so that callgrind finds it by its name. */
 __attribute__((noinline)) genai_result counted_step(genai_model *model, int n, const float *images);
-genai_result counted_step(genai_model *model, int n, const float *images) { return genai_model_step(model, n, images, NULL); }
+genai_result counted_step(genai_model *model, int n, const float *images) { return genai_model_step(model, n, images, NULL, NULL); }
 
 int main(int argc, char **argv) {
     genai_ctx_desc   ctx_desc;
@@ -28,7 +28,7 @@ int main(int argc, char **argv) {
     images = (float *)malloc(count * sizeof *images);
     if (!images) return 1;
     for (i = 0; i < count; i++) images[i] = (float)(i * 2654435761u % 1000u) / 1000.0f;
-    if (genai_model_step(model, 2, images, NULL) || counted_step(model, n, images)) return 1; /* a small first one sets up */
+    if (genai_model_step(model, 2, images, NULL, NULL) || counted_step(model, n, images)) return 1; /* a small first one sets up */
     free(images);
     genai_ctx_destroy(ctx);
     return 0;

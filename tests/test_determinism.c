@@ -193,7 +193,7 @@ static const char *run(const golden *g, genai_isa isa, int threads, int half) {
     }
     samples = (float *)calloc((size_t)(2 * g->width * g->height * g->channels), sizeof(float));
     if (!samples) exit(2);
-    genai_model_sample(model, 3, 2, samples);
+    genai_model_sample(model, 3, 2, NULL, samples);
     f = find("model");
     if (genai_ctx_result(ctx) || !f || f->size < 8) snprintf(text, sizeof text, "%s", genai_ctx_error(ctx));
     else if (genai_model_steps(model) != g->steps) snprintf(text, sizeof text, "%ld steps, not %d", genai_model_steps(model), g->steps);

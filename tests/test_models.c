@@ -187,8 +187,8 @@ static void test_sizes(void) {
             genai_losses losses;
             genai_model *m = make(g, families[f], w, h, channels);
             fill_images((size_t)(3 * w * h * channels));
-            CHECK(m && !genai_model_step(m, 3, images, &losses) && !losses.skipped, "%s %dx%dx%d: %s", families[f], w, h, channels, genai_ctx_error(g));
-            CHECK(m && !genai_model_sample(m, 1, 2, out), "%s", genai_ctx_error(g));
+            CHECK(m && !genai_model_step(m, 3, images, NULL, &losses) && !losses.skipped, "%s %dx%dx%d: %s", families[f], w, h, channels, genai_ctx_error(g));
+            CHECK(m && !genai_model_sample(m, 1, 2, NULL, out), "%s", genai_ctx_error(g));
             for (i = 0; i < 2 * w * h * channels; i++) good = good && out[i] >= 0 && out[i] <= 1;
             CHECK(good, "%s %dx%dx%d: samples are not in [0,1]", families[f], w, h, channels);
             genai_model_destroy(m);
@@ -212,13 +212,13 @@ static void test_presets(void) {
         CHECK(m && genai__family_of(row->family) == m->family, "%s: %s", row->name, genai_ctx_error(g));
         if (m) {
             fill_images(4 * genai__pixels(m));
-            CHECK(!genai_model_step(m, 4, images, &losses) && !genai_model_step(m, 3, images, &losses), "%s: %s", row->name, genai_ctx_error(g));
-            CHECK(!genai_model_sample(m, 1, 5, out), "%s: %s", row->name, genai_ctx_error(g));
+            CHECK(!genai_model_step(m, 4, images, NULL, &losses) && !genai_model_step(m, 3, images, NULL, &losses), "%s: %s", row->name, genai_ctx_error(g));
+            CHECK(!genai_model_sample(m, 1, 5, NULL, out), "%s: %s", row->name, genai_ctx_error(g));
             calls = a.calls;
-            CHECK(!genai_model_step(m, 4, images, &losses) && !genai_model_step(m, 3, images, NULL) && !losses.skipped, "%s: %s", row->name, genai_ctx_error(g));
-            CHECK(!genai_model_sample(m, 2, 5, out), "%s", genai_ctx_error(g));
+            CHECK(!genai_model_step(m, 4, images, NULL, &losses) && !genai_model_step(m, 3, images, NULL, NULL) && !losses.skipped, "%s: %s", row->name, genai_ctx_error(g));
+            CHECK(!genai_model_sample(m, 2, 5, NULL, out), "%s", genai_ctx_error(g));
             CHECK(a.calls == calls, "%s: %ld allocations after the first steps", row->name, a.calls - calls);
-            CHECK(!genai_model_sample(m, 2, 3, again) && !memcmp(out, again, 3 * genai__pixels(m) * sizeof *out), "%s: image i depends on n", row->name);
+            CHECK(!genai_model_sample(m, 2, 3, NULL, again) && !memcmp(out, again, 3 * genai__pixels(m) * sizeof *out), "%s: image i depends on n", row->name);
             CHECK(losses.count >= 2 && losses.name[0] && losses.value[0] > 0, "%s: losses", row->name);
         }
         genai_ctx_destroy(g);
@@ -244,10 +244,10 @@ static void test_use(void) {
             genai_net    *net = genai__best(m, m->family->painter);
             genai_tensor *z, *plain, *used;
             double        worst = 0, most = 0;
-            CHECK(!genai_model_step(m, 4, images, NULL) && !genai_model_step(m, 4, images, NULL), "%s: %s", row->name, genai_ctx_error(g));
-            CHECK(!genai_model_sample(m, 1, 64, out), "%s: %s", row->name, genai_ctx_error(g));
+            CHECK(!genai_model_step(m, 4, images, NULL, NULL) && !genai_model_step(m, 4, images, NULL, NULL), "%s: %s", row->name, genai_ctx_error(g));
+            CHECK(!genai_model_sample(m, 1, 64, NULL, out), "%s: %s", row->name, genai_ctx_error(g));
             for (i = 0; i < 64; i += 31)
-                CHECK(!genai_model_sample(m, 1, i + 1, one) && !memcmp(out, one, (size_t)(i + 1) * pixels * sizeof *out), "%s: image i depends on n, %d", row->name, i);
+                CHECK(!genai_model_sample(m, 1, i + 1, NULL, one) && !memcmp(out, one, (size_t)(i + 1) * pixels * sizeof *out), "%s: image i depends on n, %d", row->name, i);
             dim[0] = 3;
             dim[1] = m->desc.latent;
             z = genai_random_normal(g, 2, dim);
@@ -264,7 +264,7 @@ static void test_use(void) {
             genai_tape_release(g, 0);
             CHECK(!genai_model_save(m, "use"), "%s", genai_ctx_error(g));
             loaded = genai_model_load(g, "use");
-            CHECK(loaded && !genai_model_sample(loaded, 1, 64, one) && !memcmp(out, one, 64 * pixels * sizeof *out), "%s: a loaded model makes others", row->name);
+            CHECK(loaded && !genai_model_sample(loaded, 1, 64, NULL, one) && !memcmp(out, one, 64 * pixels * sizeof *out), "%s: a loaded model makes others", row->name);
             genai_model_destroy(loaded);
         }
         genai_ctx_destroy(g);
@@ -295,7 +295,7 @@ static void test_holdings(void) {
         genai__slab        *s;
         genai__chunk       *c;
         fill_images(16 * genai__pixels(m));
-        CHECK(!genai_model_step(m, 16, images, NULL) && !genai_model_step(m, 16, images, NULL), "%s: %s", row->name, genai_ctx_error(g));
+        CHECK(!genai_model_step(m, 16, images, NULL, NULL) && !genai_model_step(m, 16, images, NULL, NULL), "%s: %s", row->name, genai_ctx_error(g));
         for (b = g->blocks.next; b != &g->blocks; b = b->next) all += (long)b->bytes;
         for (s = g->slabs; s; s = s->next) {
             arena += (long)s->size;
@@ -332,7 +332,7 @@ static void test_gan_routing(void) { /* T01, T02: D's step leaves G alone, G's s
     memset(before, 0, ga->size * sizeof *before);
     CHECK(!memcmp(before, ga->gradients, ga->size * sizeof *before), "D's step made gradients for G");
     CHECK(a->optimizer[GENAI__GENERATOR]->t == 0, "D's step counted for G's optimiser");
-    genai_model_step(b, 5, images, NULL);
+    genai_model_step(b, 5, images, NULL, NULL);
     CHECK(!memcmp(da->values, db->values, da->size * sizeof(float)) && !memcmp(da->gradients, db->gradients, da->size * sizeof(float)),
           "G's step changed D or its gradients");
     CHECK(da->trainable && db->trainable && db->running_size && !memcmp(da->running, db->running, da->running_size * sizeof(float)),
@@ -371,7 +371,7 @@ static void test_vaegan_routing(void) { /* T13: each net's gradient equals that 
         dec = b->net[GENAI__DECODER];
         dis = b->net[GENAI__DISCRIMINATOR];
         fill_images(5 * 16);
-        CHECK(!genai_model_step(a, 5, images, NULL), "%s", genai_ctx_error(g));
+        CHECK(!genai_model_step(a, 5, images, NULL, NULL), "%s", genai_ctx_error(g));
         genai_random_at(g, GENAI__STREAM_STEP, 0);
         x = genai__model_input(b, 5, images);
         h = genai_net_forward(enc, x, GENAI_TRAIN);
@@ -421,9 +421,9 @@ static void test_statistics(void) { /* T05, T06 */
     b = genai_model_create(g, &d);
     fill_images(5 * 16);
     for (step = 0; step < 3; step++) {
-        genai_model_step(a, 5, images, NULL);
-        genai_model_step(b, 5, images, NULL);
-        genai_model_sample(b, 9, 3, out);
+        genai_model_step(a, 5, images, NULL, NULL);
+        genai_model_step(b, 5, images, NULL, NULL);
+        genai_model_sample(b, 9, 3, NULL, out);
     }
     CHECK(same_models(a, b), "sampling between steps changed the training");
     net = a->net[GENAI__GENERATOR];
@@ -431,7 +431,7 @@ static void test_statistics(void) { /* T05, T06 */
     before = (float *)malloc(average->running_size * sizeof *before);
     expected = (float *)malloc(average->running_size * sizeof *before);
     memcpy(before, average->running, average->running_size * sizeof *before);
-    genai_model_step(a, 5, images, NULL);
+    genai_model_step(a, 5, images, NULL, NULL);
     for (i = 0; i < net->running_size; i++) { /* step 4: (1+4)/(10+4) is below 0.5 */
         expected[i] = 5.0f / 14 * before[i] + 9.0f / 14 * net->running[i];
         if (fabs((double)expected[i] - (double)average->running[i]) > 1e-5 * (1 + fabs((double)expected[i]))) worst++;
@@ -458,17 +458,17 @@ static void test_values(void) {
     memset(m->net[GENAI__DECODER]->values, 0, m->net[GENAI__DECODER]->size * sizeof(float));
     memset(m->net[GENAI__ENCODER]->values, 0, m->net[GENAI__ENCODER]->size * sizeof(float));
     for (i = 0; i < 3; i++) m->net[GENAI__ENCODER]->layer[2].parameter[1]->data[i] = 2; /* mean 2, log-variance 0: KL = 3 * 2^2/2 */
-    genai_model_step(m, 4, images, &one);
+    genai_model_step(m, 4, images, NULL, &one);
     CHECK(fabs((double)one.value[0] - 16 * log(2.0)) < 1e-4 && fabs((double)one.value[1] - 6) < 1e-5, "sums over pixels and latents: %g %g", /* T15 */
           (double)one.value[0], (double)one.value[1]);
     genai_model_destroy(m);
 
     m = genai_model_create(g, &d); /* a batch given twice has the same KL */
-    genai_model_step(m, 2, images, &one);
+    genai_model_step(m, 2, images, NULL, &one);
     genai_model_destroy(m);
     m = genai_model_create(g, &d);
     memcpy(images + 2 * 16, images, 2 * 16 * sizeof(float));
-    genai_model_step(m, 4, images, &two);
+    genai_model_step(m, 4, images, NULL, &two);
     CHECK(fabs((double)one.value[1] - (double)two.value[1]) < 1e-5, "KL depends on the batch size: %g %g", (double)one.value[1], (double)two.value[1]);
     genai_model_destroy(m);
 
@@ -478,7 +478,7 @@ static void test_values(void) {
         d.lr_discriminator = 1e-12f;
         m = genai_model_create(g, &d);
         memset(m->net[GENAI__DISCRIMINATOR]->values, 0, m->net[GENAI__DISCRIMINATOR]->size * sizeof(float));
-        genai_model_step(m, 4, images, &one);
+        genai_model_step(m, 4, images, NULL, &one);
         CHECK(fabs((double)one.value[0] - 2 * log(2.0)) < 1e-5 && fabs((double)one.value[1] - (i ? -log(2.0) : log(2.0))) < 1e-5, "%s: %g %g", names[i],
               (double)one.value[0], (double)one.value[1]);
         genai_model_destroy(m);
@@ -499,7 +499,7 @@ static double vae_loss(genai_ctx *g, size_t at, float change, float *gradient) {
     genai_model     *m = genai_model_create(g, &d);
     genai_losses     l;
     m->net[GENAI__ENCODER]->values[at] += change;
-    genai_model_step(m, 4, images, &l);
+    genai_model_step(m, 4, images, NULL, &l);
     if (gradient) *gradient = m->net[GENAI__ENCODER]->gradients[at];
     genai_model_destroy(m);
     return (double)l.value[0] + (double)l.value[1];
@@ -517,9 +517,9 @@ static void test_reparameterisation(void) { /* T17, T18 */
         CHECK(fabs(numeric - (double)gradient) < 0.02 * (fabs(numeric) + 0.05), "weight %d: gradient %g, by differences %g", (int)at, (double)gradient, numeric);
     }
     m = make_small(g, "vae", 1);
-    genai_model_step(m, 4, images, NULL);
-    CHECK(!genai_model_reconstruct(m, 4, images, a) && !genai_model_reconstruct(m, 4, images, b) && !memcmp(a, b, sizeof a), "reconstructions differ");
-    CHECK(!genai_model_reconstruct(m, 1, images, b) && !memcmp(a, b, 16 * sizeof *a), "a reconstruction depends on its neighbours");
+    genai_model_step(m, 4, images, NULL, NULL);
+    CHECK(!genai_model_reconstruct(m, 4, images, NULL, a) && !genai_model_reconstruct(m, 4, images, NULL, b) && !memcmp(a, b, sizeof a), "reconstructions differ");
+    CHECK(!genai_model_reconstruct(m, 1, images, NULL, b) && !memcmp(a, b, 16 * sizeof *a), "a reconstruction depends on its neighbours");
     genai_ctx_destroy(g);
 }
 
@@ -608,12 +608,12 @@ static void test_nonfinite(void) {
         genai_fit_desc     fit;
         float             *before, infinity = 1e30f;
         fill_images(5 * 16);
-        genai_model_step(m, 5, images, &losses);
+        genai_model_step(m, 5, images, NULL, &losses);
         before = model_copy(m);
         images[7] = infinity * infinity;
-        CHECK(!genai_model_step(m, 5, images, &losses) && losses.skipped && m->skipped == 1, "%s: an infinite pixel: %s", families[f], genai_ctx_error(g));
+        CHECK(!genai_model_step(m, 5, images, NULL, &losses) && losses.skipped && m->skipped == 1, "%s: an infinite pixel: %s", families[f], genai_ctx_error(g));
         images[7] = images[7] - images[7];
-        CHECK(!genai_model_step(m, 5, images, &losses) && losses.skipped && m->skipped == 2, "%s: a pixel that is no number: %s", families[f], genai_ctx_error(g));
+        CHECK(!genai_model_step(m, 5, images, NULL, &losses) && losses.skipped && m->skipped == 2, "%s: a pixel that is no number: %s", families[f], genai_ctx_error(g));
         {
             float *after = model_copy(m);
             CHECK(!memcmp(before, after, model_bytes(m, NULL) * sizeof(float)), "%s: a skipped step changed the model", families[f]);
@@ -621,7 +621,7 @@ static void test_nonfinite(void) {
         }
         free(before);
         images[7] = 0.5f;
-        CHECK(!genai_model_step(m, 5, images, &losses) && !losses.skipped && m->skipped_in_row == 0, "%s: %s", families[f], genai_ctx_error(g));
+        CHECK(!genai_model_step(m, 5, images, NULL, &losses) && !losses.skipped && m->skipped_in_row == 0, "%s: %s", families[f], genai_ctx_error(g));
         m->net[m->family->painter]->values[0] = infinity * infinity;
         memset(&dd, 0, sizeof dd);
         memset(&fit, 0, sizeof fit);
@@ -640,18 +640,18 @@ static void test_batch_of_one(void) { /* T42 */
     genai_model *m = make(g, "dcgan_k4", 0, 0, 0);
     float       *before = model_copy(m);
     fill_images(32 * 32 * 3);
-    CHECK_RESULT(g, GENAI_ERROR_SHAPE, genai_model_step(m, 1, images, NULL));
+    CHECK_RESULT(g, GENAI_ERROR_SHAPE, genai_model_step(m, 1, images, NULL, NULL));
     {
         float *after = model_copy(m);
         CHECK(!memcmp(before, after, model_bytes(m, NULL) * sizeof(float)), "a failed step changed the model");
         free(after);
     }
     free(before);
-    CHECK_RESULT(g, GENAI_ERROR_ARGUMENT, genai_model_step(m, 0, images, NULL));
-    CHECK_RESULT(g, GENAI_ERROR_ARGUMENT, genai_model_step(m, 2, NULL, NULL));
+    CHECK_RESULT(g, GENAI_ERROR_ARGUMENT, genai_model_step(m, 0, images, NULL, NULL));
+    CHECK_RESULT(g, GENAI_ERROR_ARGUMENT, genai_model_step(m, 2, NULL, NULL, NULL));
     genai_model_destroy(m);
     m = make(g, "gan", 28, 28, 1);
-    CHECK(!genai_model_step(m, 1, images, NULL), "batch norm over 7x7 values: %s", genai_ctx_error(g));
+    CHECK(!genai_model_step(m, 1, images, NULL, NULL), "batch norm over 7x7 values: %s", genai_ctx_error(g));
     genai_ctx_destroy(g);
 }
 
@@ -681,7 +681,7 @@ static genai_result whole_life(genai_ctx *g, const char *family) {
     if (result) return result;
     m = genai_model_load(g, "life/again");
     if (!m) return GENAI_ERROR_MEMORY;
-    return genai_model_sample(m, 1, 2, out);
+    return genai_model_sample(m, 1, 2, NULL, out);
 }
 
 static void test_no_memory(void) {
@@ -783,15 +783,15 @@ static void test_settings(void) {
           "describe: %s", text);
     CHECK(m && genai_model_describe(m, text, 20) > 500 && strlen(text) == 19, "describe cut short");
     fill_images(2 * 12 * 8 * 3);
-    CHECK(m && !genai_model_step(m, 2, images, NULL), "%s", genai_ctx_error(g));
+    CHECK(m && !genai_model_step(m, 2, images, NULL, NULL), "%s", genai_ctx_error(g));
     genai_model_destroy(m);
     m = make(g, "gan", 8, 8, 1);
-    CHECK_RESULT(g, GENAI_ERROR_UNSUPPORTED, genai_model_encode(m, 1, images, images + 1000));
-    CHECK_RESULT(g, GENAI_ERROR_UNSUPPORTED, genai_model_reconstruct(m, 1, images, images + 1000));
+    CHECK_RESULT(g, GENAI_ERROR_UNSUPPORTED, genai_model_encode(m, 1, images, NULL, images + 1000));
+    CHECK_RESULT(g, GENAI_ERROR_UNSUPPORTED, genai_model_reconstruct(m, 1, images, NULL, images + 1000));
     CHECK_RESULT(g, GENAI_ERROR_UNSUPPORTED, genai_model_evaluate(m, genai_dataset_sprites(g, 10, &dd), NULL, &value));
-    CHECK_RESULT(g, GENAI_ERROR_ARGUMENT, genai_model_sample(m, 0, 0, images));
+    CHECK_RESULT(g, GENAI_ERROR_ARGUMENT, genai_model_sample(m, 0, 0, NULL, images));
     CHECK_RESULT(g, GENAI_ERROR_SHAPE, genai_model_fit(m, genai_dataset_sprites(g, 10, &dd), NULL));
-    CHECK(genai_model_step(NULL, 1, images, NULL) == GENAI_ERROR_ARGUMENT && !genai_model_create(NULL, NULL), "NULL");
+    CHECK(genai_model_step(NULL, 1, images, NULL, NULL) == GENAI_ERROR_ARGUMENT && !genai_model_create(NULL, NULL), "NULL");
     genai_model_destroy(NULL);
     genai_ctx_destroy(g);
 }
@@ -862,11 +862,11 @@ static void test_files(void) {
         genai_model_desc one, two;
         size_t           i;
         m = make_small(g, families[f], 1);
-        genai_model_step(m, 5, images, NULL);
+        genai_model_step(m, 5, images, NULL, NULL);
         CHECK(!genai_model_save(m, "model"), "%s", genai_ctx_error(g));
         b = genai_model_load(g, "model");
         CHECK(b && same_models(m, b), "%s: %s", families[f], genai_ctx_error(g));
-        CHECK(b && !genai_model_sample(m, 5, 3, x) && !genai_model_sample(b, 5, 3, y) && !memcmp(x, y, sizeof x), "%s: samples differ after loading", families[f]);
+        CHECK(b && !genai_model_sample(m, 5, 3, NULL, x) && !genai_model_sample(b, 5, 3, NULL, y) && !memcmp(x, y, sizeof x), "%s: samples differ after loading", families[f]);
         one = genai_model_resolved(m);
         two = genai_model_resolved(b);
         for (i = 0; i < GENAI__COUNT(genai__fields); i++) {
@@ -927,7 +927,7 @@ static void test_latents(void) {
     int          i, k;
     CHECK(!genai_model_latents(m, 3, 5, z) && !genai_model_latents(m, 3, 3, w) && !memcmp(z, w, sizeof w), "latents depend on n");
     CHECK(!genai_model_latents(m, 4, 3, w) && memcmp(z, w, sizeof w), "latents don't depend on the seed");
-    CHECK(!genai_model_interpolate(m, z, z + 20, 5, out) && !genai_model_decode(m, 2, z, ends) && !memcmp(out, ends, 16 * sizeof *out) &&
+    CHECK(!genai_model_interpolate(m, z, z + 20, 0, 5, out) && !genai_model_decode(m, 2, z, NULL, ends) && !memcmp(out, ends, 16 * sizeof *out) &&
           !memcmp(out + 4 * 16, ends + 16, 16 * sizeof *out), "interpolation doesn't begin and end at a and b");
     for (i = 0; i <= 10; i++) { /* unit vectors 0.3 radians apart, then 3 */
         double apart = i % 2 ? 3 : 0.3;
@@ -970,7 +970,7 @@ static void test_evaluate(void) {
     m = make(g, "ae_32", 4, 4, 1);
     CHECK(!genai_model_evaluate(m, data, &name, &value) && !strcmp(name, "test error"), "%s", genai_ctx_error(g));
     genai_dataset_batch(data, -1, 0, 70, x, NULL);
-    genai_model_reconstruct(m, 70, x, y);
+    genai_model_reconstruct(m, 70, x, NULL, y);
     for (i = 0; i < 70 * 16; i++) sum += ((double)x[i] - (double)y[i]) * ((double)x[i] - (double)y[i]);
     CHECK(fabs(value - sum / 70) < 1e-4 * (1 + value), "squared error %g, by hand %g", value, sum / 70);
     m = make_small(g, "vae", 1);
@@ -1026,7 +1026,7 @@ static void test_trace(void) {
         m = genai_model_create(g, &d);
         memset(&t, 0, sizeof t);
         fill_images(4 * 64);
-        CHECK(m && genai_model_step(m, 4, images, NULL) == GENAI_OK, "%s", genai_ctx_error(g));
+        CHECK(m && genai_model_step(m, 4, images, NULL, NULL) == GENAI_OK, "%s", genai_ctx_error(g));
         if (m) parameters[with] = m->net[GENAI__GENERATOR]->values[7];
         genai_ctx_destroy(g);
     }
@@ -1062,7 +1062,7 @@ static void test_overflowing_gradient(void) {
     CHECK(m != NULL, "%s", genai_ctx_error(g));
     if (!m) return;
     for (i = 0; i < 256; i++) x[i] = (float)(i % 7) / 7;
-    CHECK(!genai_model_step(m, 4, x, NULL), "%s", genai_ctx_error(g)); /* its momentum moves D later on */
+    CHECK(!genai_model_step(m, 4, x, NULL, NULL), "%s", genai_ctx_error(g)); /* its momentum moves D later on */
     gen = m->net[GENAI__GENERATOR];
     dis = m->net[GENAI__DISCRIMINATOR];
     memset(gen->values, 0, gen->size * sizeof(float));
@@ -1070,7 +1070,7 @@ static void test_overflowing_gradient(void) {
     for (i = 0; i < 64; i++) dis->values[i] = i & 1 ? 1e20f : -1e20f; /* on even pixels they cancel: the logits are finite */
     for (i = 0; i < 256; i++) x[i] = 0.5f;
     bias = dis->values[64];
-    CHECK(!genai_model_step(m, 4, x, &losses) && losses.skipped == 1, "skipped %d, %s", losses.skipped, genai_ctx_error(g));
+    CHECK(!genai_model_step(m, 4, x, NULL, &losses) && losses.skipped == 1, "skipped %d, %s", losses.skipped, genai_ctx_error(g));
     for (i = 0; i < gen->size; i++) moved += gen->values[i] != 0;
     CHECK(!moved, "%zu weights of the generator moved", moved);
     CHECK(dis->values[64] != bias, "the discriminator's own update was good, but is lost");

@@ -760,8 +760,8 @@ typedef struct run { /* of a model; width 0: the preset's size */
 
 static int run_model(void *arg) {
     run *j = (run *)arg;
-    if (j->sampling) return genai_model_decode(j->model, j->batch, j->latents, j->images) ? TOOL_FAILED : TOOL_DONE;
-    return genai_model_step(j->model, j->batch, j->images, NULL) ? TOOL_FAILED : TOOL_DONE;
+    if (j->sampling) return genai_model_decode(j->model, j->batch, j->latents, NULL, j->images) ? TOOL_FAILED : TOOL_DONE;
+    return genai_model_step(j->model, j->batch, j->images, NULL, NULL) ? TOOL_FAILED : TOOL_DONE;
 }
 
 static int too_many(long n, long width, long height, long channels) {

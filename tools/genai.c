@@ -544,7 +544,7 @@ static int sample(const tool_args *a, genai_ctx *ctx, genai_model *model, const 
     int    n = a->count ? (int)a->count : 64, columns = 1, status = TOOL_FAILED;
     float *images = make_floats((size_t)n, pixels(desc));
     while (columns * columns < n) columns++;
-    if (images && !genai_model_sample(model, a->seed, n, images)) status = save(a, ctx, desc, n, columns, images, n, "images");
+    if (images && !genai_model_sample(model, a->seed, n, NULL, images)) status = save(a, ctx, desc, n, columns, images, n, "images");
     free(images);
     return status;
 }
@@ -567,7 +567,7 @@ static int reconstruct(const tool_args *a, genai_ctx *ctx, genai_model *model, c
     for (int row = 0; row < rows; row++) {
         int    first = row * columns, m = n - first < columns ? n - first : columns;
         float *original = grid + 2 * (size_t)first * pixels(desc), *made = original + (size_t)columns * pixels(desc);
-        if (genai_dataset_batch(data, 0, (size_t)first, m, original, NULL) || genai_model_reconstruct(model, m, original, made)) goto done;
+        if (genai_dataset_batch(data, 0, (size_t)first, m, original, NULL) || genai_model_reconstruct(model, m, original, NULL, made)) goto done;
     }
     status = save(a, ctx, desc, 2 * rows * columns, columns, grid, n, "images above their reconstructions,");
 done:
@@ -582,7 +582,7 @@ static int interpolate(const tool_args *a, genai_ctx *ctx, genai_model *model, c
     if (!z || !grid || genai_model_latents(model, a->seed, 2 * rows, z)) goto done;
     for (int row = 0; row < rows; row++) {
         const float *from = z + 2 * (size_t)row * latent;
-        if (genai_model_interpolate(model, from, from + latent, n, grid + (size_t)row * (size_t)n * pixels(desc))) goto done;
+        if (genai_model_interpolate(model, from, from + latent, 0, n, grid + (size_t)row * (size_t)n * pixels(desc))) goto done;
     }
     status = save(a, ctx, desc, rows * n, n, grid, rows * n, "images");
 done:
