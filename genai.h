@@ -458,6 +458,7 @@ typedef struct genai_dataset_info {
     int    classes;            /* 0: no labels                                                                       */
     size_t skipped;            /* files that could not be read                                                       */
     int    endless;            /* 1: generated; any index is an image                                                */
+    int    pairs;              /* 1: of genai_dataset_pairs: batches have a target beside each image                 */
 } genai_dataset_info;
 
 /* Model: every 0 is the preset's own value; a value that is set overrides it. Texts are copied. */
@@ -720,12 +721,17 @@ GENAI_API genai_dataset *genai_dataset_memory(genai_ctx *ctx, size_t n, int widt
                                               const int *labels, const genai_dataset_desc *desc);
 /* Built-in sprites: mirrored, coloured creatures and ships with alpha, count an epoch; generated, so any size and no end. */
 GENAI_API genai_dataset *genai_dataset_sprites(genai_ctx *ctx, size_t count, const genai_dataset_desc *desc);
+/* Pairs for image-to-image models, out of two data sets of one size and channel count, which belong to it afterwards. Aligned:
+ * image i of one (in the order of its files) goes with image i of the other, which has as many; else an epoch is one pass over
+ * `from`, with images of `to` in an order of their own. Batches are [2,n,H,W,C]: all sources, then all targets. Their test sets
+ * make its test set. Errors: ARGUMENT, SHAPE, DATA (counts differ, or files of an aligned set could not be read). */
+GENAI_API genai_dataset *genai_dataset_pairs(genai_dataset *from, genai_dataset *to, int aligned);
 GENAI_API void           genai_dataset_destroy(genai_dataset *data);
 GENAI_API genai_dataset_info genai_dataset_describe(const genai_dataset *data);
 GENAI_API genai_dataset *genai_dataset_test(genai_dataset *data);  /* its test set, owned by it; NULL if none             */
 GENAI_API const char    *genai_dataset_class(const genai_dataset *data, int label); /* its name; NULL if it has none       */
 /* n images from position `first` of epoch `epoch`'s order (a permutation from the context's seed; epoch -1: file order),
- * as [n,H,W,C] in [0,1]; labels (n ints) may be NULL. */
+ * as [n,H,W,C] in [0,1], of pairs [2,n,H,W,C]; labels (n ints) may be NULL. */
 GENAI_API genai_result   genai_dataset_batch(genai_dataset *data, long epoch, size_t first, int n, float *images, int *labels);
 
 /* --- pictures: float images in [0,1] --- */
@@ -7919,6 +7925,8 @@ struct genai_dataset {
     unsigned char     *scratch;
     size_t             scratch_size;
     int                widen;    /* 1: as many channels as the images need                               */
+    genai_dataset     *from, *to; /* of pairs                                                            */
+    int                aligned, borrowed; /* borrowed: from and to are the test sets of others           */
 };
 
 static const char genai__cifar_classes[] = "airplane\0automobile\0bird\0cat\0deer\0dog\0frog\0horse\0ship\0truck";
@@ -7926,6 +7934,10 @@ static const char genai__cifar_classes[] = "airplane\0automobile\0bird\0cat\0dee
 GENAI_API void genai_dataset_destroy(genai_dataset *data) {
     if (!data) return;
     genai_dataset_destroy(data->test);
+    if (!data->borrowed) {
+        genai_dataset_destroy(data->from);
+        genai_dataset_destroy(data->to);
+    }
     genai__free(data->ctx, data->pixels);
     genai__free(data->ctx, data->labels);
     genai__free(data->ctx, data->scratch);
@@ -7943,6 +7955,7 @@ GENAI_API genai_dataset *genai_dataset_test(genai_dataset *data) { return data ?
 
 GENAI_API const char *genai_dataset_class(const genai_dataset *data, int label) {
     const char *p = data ? data->classes.p : NULL;
+    if (data && data->from) return genai_dataset_class(data->from, label);
     if (!p || label < 0 || label >= data->info.classes) return NULL;
     for (; label; label--) p += strlen(p) + 1;
     return p;
@@ -8980,6 +8993,63 @@ static void genai__batch_sprite(void *arg, int i) {
     if (b->labels) b->labels[i] = kind;
 }
 
+/* --- pairs --- */
+static genai_dataset *genai__pairs(genai_dataset *from, genai_dataset *to, int aligned, int borrowed) {
+    genai_dataset *data = (genai_dataset *)genai__alloc(from->ctx, 1, sizeof *data);
+    if (!data) return NULL;
+    data->ctx = from->ctx;
+    data->info = from->info;
+    data->info.pairs = 1;
+    data->from = from;
+    data->to = to;
+    data->aligned = aligned;
+    data->borrowed = borrowed;
+    data->classes.ctx = from->ctx;
+    return data;
+}
+
+GENAI_API genai_dataset *genai_dataset_pairs(genai_dataset *from, genai_dataset *to, int aligned) {
+    genai_dataset            *data;
+    const genai_dataset_info *a, *b;
+    genai_ctx                *ctx;
+    if (!from || !to) return NULL;
+    ctx = from->ctx;
+    a = &from->info;
+    b = &to->info;
+    if (ctx != to->ctx || from == to || a->pairs || b->pairs)
+        genai__fail(ctx, GENAI_ERROR_ARGUMENT, "pairs need two data sets of one context, neither of pairs itself");
+    else if (a->width != b->width || a->height != b->height || a->channels != b->channels)
+        genai__fail(ctx, GENAI_ERROR_SHAPE, "pairs need images of one size: the first set has %dx%dx%d, the second %dx%dx%d (WxHxC); open both with a size and channels",
+                    a->width, a->height, a->channels, b->width, b->height, b->channels);
+    else if (aligned && (a->count != b->count || a->skipped || b->skipped))
+        genai__fail(ctx, GENAI_ERROR_DATA, "aligned pairs need as many images in both sets: the first has %zu and %zu that could not be read, the second %zu and %zu",
+                    a->count, a->skipped, b->count, b->skipped);
+    else if (!a->count || !b->count) genai__fail(ctx, GENAI_ERROR_DATA, "pairs need images in both sets: the first has %zu, the second %zu", a->count, b->count);
+    else {
+        data = genai__pairs(from, to, aligned, 0);
+        if (!data) return NULL;
+        if (!from->test || !to->test) return data;
+        data->test = genai__pairs(from->test, to->test, aligned, 1);
+        if (data->test) return data;
+        data->borrowed = 1;
+        genai_dataset_destroy(data);
+    }
+    return NULL;
+}
+
+static genai_result genai__pairs_batch(genai_dataset *data, long epoch, size_t first, int n, float *images, int *labels) {
+    size_t       bytes = genai__dataset_bytes(data), count = data->to->info.count;
+    genai_result result = genai_dataset_batch(data->from, epoch, first, n, images, labels);
+    int          i;
+    if (data->aligned && !result) return genai_dataset_batch(data->to, epoch, first, n, images + (size_t)n * bytes, NULL);
+    for (i = 0; i < n && !result; i++) { /* passes over `to` in their own numbering: other orders than those of `from` */
+        size_t at = first + (size_t)i;
+        long   pass = epoch < 0 ? -1 : 0x40000000 + (long)(((size_t)epoch * data->info.count + at) / count % 0x3fffffff);
+        result = genai_dataset_batch(data->to, pass, (epoch < 0 ? at : (size_t)epoch * data->info.count + at) % count, 1, images + (size_t)(n + i) * bytes, NULL);
+    }
+    return result;
+}
+
 GENAI_API genai_result genai_dataset_batch(genai_dataset *data, long epoch, size_t first, int n, float *images, int *labels) {
     genai__batch b;
     size_t       end, bytes, need;
@@ -8990,6 +9060,7 @@ GENAI_API genai_result genai_dataset_batch(genai_dataset *data, long epoch, size
         return genai__fail(data->ctx, GENAI_ERROR_ARGUMENT, "dataset_batch: %d images of epoch %ld into %s", n, epoch, images ? "memory" : "NULL");
     if (!genai__add(first, (size_t)n, &end) || (end > data->info.count && !(data->info.endless && epoch < 0)))
         return genai__fail(data->ctx, GENAI_ERROR_ARGUMENT, "dataset_batch: %d images from position %zu go beyond the %zu there are", n, first, data->info.count);
+    if (data->from) return genai__pairs_batch(data, epoch, first, n, images, labels);
     b.data = data;
     b.epoch = epoch;
     b.first = first;

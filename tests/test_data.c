@@ -948,6 +948,68 @@ static void test_real(genai_ctx *g) {
     }
 }
 
+/* --- pairs: aligned ones keep together, mirrored alike; others meet anew in each epoch --- */
+static genai_dataset *numbered(genai_ctx *g, int n, int from, const genai_dataset_desc *d) { /* image i: 2x1 pixels from+i, 0 */
+    unsigned char pixels[80];
+    int           labels[40], i;
+    for (i = 0; i < n; i++) {
+        pixels[2 * i] = (unsigned char)(from + i);
+        pixels[2 * i + 1] = 0;
+        labels[i] = i % 3;
+    }
+    return genai_dataset_memory(g, (size_t)n, 2, 1, 1, pixels, labels, d);
+}
+static int number_of(const float *image) { return (int)(255 * (image[0] + image[1]) + 0.5f); } /* whichever side it is on */
+
+static void test_pairs(genai_ctx *g) {
+    genai_dataset_desc d;
+    genai_dataset     *a, *b, *pairs, *other;
+    float              x[160];
+    int                labels[40], seen[40], again[40], i, epoch, met = 0;
+    memset(&d, 0, sizeof d);
+    d.flip = 1;
+    d.holdout = 0.2f;
+    pairs = genai_dataset_pairs(a = numbered(g, 40, 0, &d), b = numbered(g, 40, 100, &d), 1);
+    CHECK(pairs && genai_dataset_describe(pairs).pairs && genai_dataset_describe(pairs).count == 32 && genai_dataset_describe(genai_dataset_test(pairs)).count == 8, "%s",
+          genai_ctx_error(g));
+    for (epoch = 0; pairs && epoch < 3; epoch++) {
+        CHECK(!genai_dataset_batch(pairs, epoch, 0, 32, x, labels), "%s", genai_ctx_error(g));
+        for (i = 0; i < 32; i++)
+            CHECK(number_of(x + 64 + 2 * i) == number_of(x + 2 * i) + 100 && (x[64 + 2 * i] > 0) == (x[2 * i + 1] == 0) && labels[i] == number_of(x + 2 * i) % 3,
+                  "epoch %d, pair %d: %d and %d", epoch, i, number_of(x + 2 * i), number_of(x + 64 + 2 * i));
+    }
+    CHECK(!genai_dataset_batch(genai_dataset_test(pairs), -1, 0, 8, x, NULL) && number_of(x + 16) == number_of(x) + 100, "the test pairs: %s", genai_ctx_error(g));
+    genai_dataset_destroy(pairs);
+
+    memset(&d, 0, sizeof d);
+    pairs = genai_dataset_pairs(a = numbered(g, 30, 0, &d), b = numbered(g, 20, 100, &d), 0);
+    memset(seen, 0, sizeof seen);
+    for (epoch = 0; pairs && epoch < 2; epoch++) { /* 2 epochs of 30 are 3 passes over 20 */
+        CHECK(!genai_dataset_batch(pairs, epoch, 0, 30, x, NULL), "%s", genai_ctx_error(g));
+        for (i = 0; i < 30; i++) {
+            seen[number_of(x + 60 + 2 * i) - 100]++;
+            if (epoch) met += again[number_of(x + 2 * i)] == number_of(x + 60 + 2 * i);
+            else again[number_of(x + 2 * i)] = number_of(x + 60 + 2 * i);
+        }
+    }
+    for (i = 0; i < 20; i++) CHECK(seen[i] == 3, "target %d was seen %d times", i, seen[i]);
+    CHECK(met < 10, "%d of 30 met the same target again", met);
+    CHECK_RESULT(g, GENAI_ERROR_ARGUMENT, genai_dataset_pairs(pairs, a, 0));
+    genai_dataset_destroy(pairs);
+    a = numbered(g, 5, 0, NULL);
+    b = numbered(g, 6, 0, NULL);
+    d.width = d.height = 4;
+    other = numbered(g, 5, 0, &d);
+    CHECK(!genai_dataset_pairs(a, b, 1) && strstr(genai_ctx_error(g), "has 5 and") && strstr(genai_ctx_error(g), "the second 6"), "%s", genai_ctx_error(g));
+    genai_ctx_clear(g);
+    CHECK_RESULT(g, GENAI_ERROR_SHAPE, genai_dataset_pairs(a, other, 1));
+    CHECK_RESULT(g, GENAI_ERROR_ARGUMENT, genai_dataset_pairs(a, a, 1));
+    CHECK(!genai_dataset_pairs(NULL, a, 1), "NULL");
+    genai_dataset_destroy(a);
+    genai_dataset_destroy(b);
+    genai_dataset_destroy(other);
+}
+
 int main(void) {
     genai_ctx *g = context(1, 1), *threaded = context(3, 1), *real = context(1, 0);
     long       live;
@@ -963,6 +1025,7 @@ int main(void) {
     test_folder(g);
     test_order(g);
     test_sprites(g, threaded);
+    test_pairs(g);
     test_real(real);
     CHECK(heap_live == live, "%ld blocks are left", heap_live - live);
     test_no_memory();
