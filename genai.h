@@ -38,7 +38,7 @@
    genai.h DOES NOT
    - use a GPU, other processes or the network;
    - make large pictures: it is built for 8 to 128 pixels a side;
-   - understand text, or make images of a wanted class: there are no conditional models yet;
+   - understand text: conditional models know classes, by their numbers;
    - abort, exit, print to stdout, change the locale or keep global state: it is a guest in your process;
    - start threads on Windows yet (genai_ctx_desc.parallel_for works there); MSVC is untested.
 
@@ -71,6 +71,7 @@
       >>vae            variational autoencoders
       >>vaegan         both in one
       >>models         presets; create, step, sample, encode, save, load
+      >>edit           walks through latents, inpainting, denoising, anomalies
       >>fit            the training loop
       >>metrics        measures
       >>kernel_bodies  all kernels, compiled once for each instruction set
@@ -490,6 +491,15 @@ typedef struct genai_model_desc {
     genai_init     init;
 } genai_model_desc;
 
+typedef struct genai_refine_desc {
+    const float *mask;         /* [H,W]: 1 where the images are known, 0 where not, between by trust; 0: all is known          */
+    int          steps;        /* of Adam; 0: 200, -1: none                                                                     */
+    float        lr;           /* 0: 0.05                                                                                       */
+    float        noise;        /* standard deviation of a known pixel from its true value; 0: 0.1                               */
+    int          starts;       /* 0: 256                                                                                        */
+    uint64_t     seed;         /* of the starts                                                                                 */
+} genai_refine_desc;
+
 typedef struct genai_preset {
     const char *name, *family, *about;   /* about: one line                                                            */
     int         width, height, channels; /* 0: any                                                                     */
@@ -778,6 +788,22 @@ GENAI_API genai_result   genai_model_reconstruct(genai_model *model, int n, cons
 /* n images on the way from latent a to latent b, ends included: spherical (White 2016), since the prior is Gaussian. label:
  * the class of all, if the model is conditional. */
 GENAI_API genai_result   genai_model_interpolate(genai_model *model, const float *a, const float *b, int label, int n, float *out);
+/* n images from z [Z] with latent number `dimension` going from low to high, the others as they are. */
+GENAI_API genai_result   genai_model_traverse(genai_model *model, const float *z, int label, int dimension, float low, float high, int n, float *out);
+/* What makes class `to` out of class `from`: the difference of the mean latents of their images, into z [Z] (Radford et al.
+ * 2016, 6.3.2). labels are needed. DATA: an image of each is. */
+GENAI_API genai_result   genai_model_direction(genai_model *model, int n, const float *images, const int *labels, int from, int to, float *z);
+/* Latents z [n,Z] whose images agree best with the known pixels of `images` [n,H,W,C]: Adam on the sum over known pixels of
+ * (made - x)^2 / (2 noise^2) plus |z|^2 / 2, the posterior's mode for normal noise (Bora et al. 2017), from the encoder's answer
+ * or, without encoder, from the best of `starts` samples. desc may be NULL. */
+GENAI_API genai_result   genai_model_refine(genai_model *model, int n, const float *images, const int *labels, const genai_refine_desc *desc, float *z);
+/* Images with what the mask hides made anew; known pixels stay as they are. ARGUMENT: no mask. */
+GENAI_API genai_result   genai_model_inpaint(genai_model *model, int n, const float *images, const int *labels, const genai_refine_desc *desc, float *out);
+/* The images that the refined latents make, which have the originals' noise as far as the model has learned it: none. */
+GENAI_API genai_result   genai_model_denoise(genai_model *model, int n, const float *images, const int *labels, const genai_refine_desc *desc, float *out);
+/* score [n]: the mean squared error of each image against what the model makes of it, by its encoder (An and Cho 2015) or,
+ * without one, by refined latents (Schlegl et al. 2017): high for what it hasn't learned. desc may be NULL. */
+GENAI_API genai_result   genai_model_anomaly(genai_model *model, int n, const float *images, const int *labels, const genai_refine_desc *desc, float *score);
 /* n latents [n,Z] from the prior. Latent i depends on (seed, i) alone. */
 GENAI_API genai_result   genai_model_latents(genai_model *model, uint64_t seed, int n, float *z);
 /* The family's own measure on a data set: *name (VAE: "test -ELBO", nats; autoencoder: "test error"). UNSUPPORTED where it has none. */
@@ -10279,7 +10305,13 @@ static void genai__quiet_end(genai_ctx *ctx, genai__quiet q) {
     genai_tape_release(ctx, q.mark);
 }
 
-/* n images from latents z, with running statistics, so that an image doesn't depend on those beside it. */
+/* Images in [0,1] from latents, with running statistics, so that an image doesn't depend on those beside it. */
+static genai_tensor *genai__painted(genai_model *m, genai_tensor *z) {
+    genai_tensor *y = genai__forward(m, genai__best(m, m->family->painter), z, GENAI_EVAL);
+    if (m->likelihood && m->likelihood->logits) y = genai_sigmoid(y);
+    return m->signed_range ? genai_scale(y, 0.5f, 0.5f) : y;
+}
+
 static genai_result genai__model_paint(genai_model *m, int n, const float *z, const int *labels, float *images) {
     genai__quiet  q = genai__quiet_begin(m->ctx);
     genai_result  result = GENAI_OK;
@@ -10288,9 +10320,7 @@ static genai_result genai__model_paint(genai_model *m, int n, const float *z, co
     m->labels = labels;
     dim[0] = n;
     dim[1] = m->desc.latent;
-    y = genai__forward(m, genai__best(m, m->family->painter), genai_tensor_of(m->ctx, 2, dim, z), GENAI_EVAL);
-    if (m->likelihood && m->likelihood->logits) y = genai_sigmoid(y);
-    y = genai_clamp(m->signed_range ? genai_scale(y, 0.5f, 0.5f) : y, 0, 1);
+    y = genai_clamp(genai__painted(m, genai_tensor_of(m->ctx, 2, dim, z)), 0, 1);
     if (y) memcpy(images, y->data, y->count * sizeof(float));
     else result = genai__result_of(m->ctx);
     genai__quiet_end(m->ctx, q);
@@ -10778,6 +10808,275 @@ GENAI_API genai_model *genai_model_load(genai_ctx *ctx, const char *path) {
     if (!result) return m;
     genai_model_destroy(m);
     return NULL;
+}
+
+/* ====================================================================================================================
+ * >>edit (private)
+ * What a trained model does with a user's images: walks through latents, and the search for latents whose image agrees with
+ * what is known of an image. The search is the same for all families; those with an encoder begin nearer.
+ * ================================================================================================================= */
+GENAI_API genai_result genai_model_traverse(genai_model *m, const float *z, int label, int dimension, float low, float high, int n, float *out) {
+    genai_result result = genai__model_check(m, "genai_model_traverse", n, z, out);
+    float       *way;
+    int         *labels, i;
+    if (!result && (dimension < 0 || dimension >= m->desc.latent))
+        result = genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "genai_model_traverse: latent %d, but there are 0 to %d", dimension, m->desc.latent - 1);
+    if (result) return result;
+    way = (float *)genai__alloc(m->ctx, (size_t)n * (size_t)m->desc.latent, sizeof *way);
+    labels = (int *)genai__alloc(m->ctx, (size_t)n, sizeof *labels);
+    for (i = 0; i < n && way && labels; i++) {
+        memcpy(way + (size_t)i * (size_t)m->desc.latent, z, (size_t)m->desc.latent * sizeof *z);
+        way[(size_t)i * (size_t)m->desc.latent + (size_t)dimension] = n > 1 ? low + (high - low) * ((float)i / (float)(n - 1)) : low;
+        labels[i] = label;
+    }
+    result = way && labels ? genai_model_decode(m, n, way, labels, out) : GENAI_ERROR_MEMORY;
+    genai__free(m->ctx, way);
+    genai__free(m->ctx, labels);
+    return result;
+}
+
+GENAI_API genai_result genai_model_direction(genai_model *m, int n, const float *images, const int *labels, int from, int to, float *z) {
+    genai_result result = genai__model_check(m, "genai_model_direction", n, images, z);
+    size_t       latent, k;
+    float       *each;
+    int          i, count[2] = {0, 0};
+    if (!result && !labels) result = genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "genai_model_direction: labels are NULL");
+    if (result) return result;
+    latent = (size_t)m->desc.latent;
+    for (i = 0; i < n; i++) {
+        count[0] += labels[i] == from;
+        count[1] += labels[i] == to;
+    }
+    if (!count[0] || !count[1] || from == to)
+        return genai__fail(m->ctx, GENAI_ERROR_DATA, "genai_model_direction: of classes %d and %d there are %d and %d images", from, to, count[0], count[1]);
+    each = (float *)genai__alloc(m->ctx, (size_t)n * latent, sizeof *each);
+    if (!each) return GENAI_ERROR_MEMORY;
+    result = m->family->encode ? genai_model_encode(m, n, images, labels, each) : genai_model_refine(m, n, images, labels, NULL, each);
+    for (k = 0; k < latent && !result; k++) {
+        double sum[2] = {0, 0};
+        for (i = 0; i < n; i++) {
+            if (labels[i] == from) sum[0] += (double)each[(size_t)i * latent + k];
+            if (labels[i] == to) sum[1] += (double)each[(size_t)i * latent + k];
+        }
+        z[k] = (float)(sum[1] / count[1] - sum[0] / count[0]);
+    }
+    genai__free(m->ctx, each);
+    return result;
+}
+
+/* --- refinement --- */
+typedef struct genai__refine {
+    genai_model      *model;
+    genai_refine_desc desc;    /* resolved */
+    float            *weight;  /* [H,W,C]: the mask                                                                  */
+    float            *made;    /* a portion of images                                                                */
+    float            *filled;  /* the same, with what isn't known filled in                                          */
+    genai_tensor     *z;
+    genai_optimizer  *adam;
+} genai__refine;
+
+/* Without encoder: the sample that is nearest in what is known. */
+static genai_result genai__refine_start(genai__refine *r, int n, const float *images, const int *labels, float *z) {
+    genai_model *m = r->model;
+    size_t       pixels = genai__pixels(m), latent = (size_t)m->desc.latent, k;
+    double       best[GENAI__PORTION];
+    int          i, j, first, as[GENAI__PORTION];
+    genai_result result = GENAI_OK;
+    for (i = 0; i < n && !result; i++) { /* starts of one image have its label: conditional models paint them anew for each */
+        if (i && !m->desc.classes) break;
+        for (first = 0; first < r->desc.starts && !result; first += GENAI__PORTION) {
+            int    count = genai__portion(first, r->desc.starts), from = m->desc.classes ? i : 0, to = m->desc.classes ? i + 1 : n, l;
+            float *drawn = genai__fixed_latents(m, GENAI__STREAM_SAMPLE, r->desc.seed, (size_t)first, count);
+            for (j = 0; j < GENAI__PORTION; j++) as[j] = m->desc.classes ? labels[i] : 0;
+            result = drawn ? genai__model_paint(m, count, drawn, m->desc.classes ? as : NULL, r->made) : GENAI_ERROR_MEMORY;
+            for (l = from; l < to && !result; l++)
+                for (j = 0; j < count; j++) {
+                    double sum = 0;
+                    for (k = 0; k < pixels; k++) {
+                        double d = (double)r->made[(size_t)j * pixels + k] - (double)images[(size_t)l * pixels + k];
+                        sum += (double)r->weight[k] * (d * d);
+                    }
+                    if ((first || j) && !(sum < best[l])) continue;
+                    best[l] = sum;
+                    memcpy(z + (size_t)l * latent, drawn + (size_t)j * latent, latent * sizeof *z);
+                }
+        }
+    }
+    return result;
+}
+
+/* With encoder: what it says of the image, where what isn't known comes from the image it spoke of before (Rezende et al. 2014,
+ * appendix F), grey at first. */
+static genai_result genai__refine_encode(genai__refine *r, int n, const float *images, const int *labels, float *z) {
+    size_t       pixels = genai__pixels(r->model), k;
+    int          round, i;
+    genai_result result = GENAI_OK;
+    for (k = 0; k < (size_t)n * pixels; k++) r->made[k] = 0.5f;
+    for (round = 0; round < (r->desc.mask ? 10 : 1) && !result; round++) {
+        for (i = 0; i < n; i++)
+            for (k = 0; k < pixels; k++) {
+                size_t at = (size_t)i * pixels + k;
+                r->filled[at] = (1 - r->weight[k]) * r->made[at] + r->weight[k] * images[at];
+            }
+        result = genai__encode(r->model, n, r->filled, labels, z);
+        if (!result) result = genai__model_paint(r->model, n, z, labels, r->made);
+    }
+    return result;
+}
+
+/* 0.5 / noise^2 sum of weight (made - x)^2 + 0.5 |z|^2, over the images too: each image's latents see their own terms only. */
+static genai_tensor *genai__refine_loss(genai__refine *r, genai_tensor *z, int n, const float *images) {
+    genai_model  *m = r->model;
+    genai_ctx    *ctx = m->ctx;
+    genai_tensor *x, *weight, *error;
+    int           dim[4];
+    memcpy(dim, m->dim, sizeof dim);
+    weight = genai_tensor_of(ctx, 4, dim, r->weight);
+    dim[0] = n;
+    x = genai_tensor_of(ctx, 4, dim, images);
+    error = genai_mul(genai_square(genai_sub(genai__images(m, genai__painted(m, z)), x)), weight);
+    return genai_add(genai_scale(genai_sum(error, 0), 0.5f / (r->desc.noise * r->desc.noise), 0), genai_scale(genai_sum(genai_square(z), 0), 0.5f, 0));
+}
+
+static genai_result genai__refine_portion(genai__refine *r, int n, const float *images, const int *labels, float *z) {
+    genai_model         *m = r->model;
+    genai_ctx           *ctx = m->ctx;
+    genai_net           *painter = genai__best(m, m->family->painter);
+    genai_result         result = m->family->encode ? genai__refine_encode(r, n, images, labels, z) : genai__refine_start(r, n, images, labels, z);
+    genai_optimizer_desc d;
+    int                  dim[2], step, trainable;
+    size_t               mark;
+    if (result || r->desc.steps < 0) return result;
+    memset(&d, 0, sizeof d);
+    d.lr = r->desc.lr;
+    d.schedule = GENAI_SCHEDULE_COSINE;
+    d.steps = r->desc.steps;
+    dim[0] = n;
+    dim[1] = m->desc.latent;
+    r->z = genai_tensor_create(ctx, 2, dim);
+    r->adam = genai_optimizer_create(ctx, &d);
+    if (!r->z || !r->adam) result = genai__result_of(ctx);
+    else {
+        r->z->requires_grad = 1;
+        memcpy(r->z->data, z, r->z->count * sizeof *z);
+        result = genai_optimizer_add_tensor(r->adam, r->z, 1);
+    }
+    trainable = genai_net_trainable(painter, 0);
+    mark = genai_tape_mark(ctx);
+    for (step = 0; step < r->desc.steps && !result; step++) {
+        genai_tensor *loss = genai__refine_loss(r, r->z, n, images);
+        genai_optimizer_zero(r->adam);
+        result = loss ? genai__backward(loss, mark) : genai__result_of(ctx);
+        if (!result) result = genai_optimizer_step(r->adam);
+        genai_tape_release(ctx, mark);
+    }
+    genai_net_trainable(painter, trainable);
+    if (!result) memcpy(z, r->z->data, r->z->count * sizeof *z);
+    genai_optimizer_destroy(r->adam);
+    genai_tensor_destroy(r->z);
+    return result;
+}
+
+static genai_result genai__refine_begin(genai__refine *r, genai_model *m, const char *what, const genai_refine_desc *desc) {
+    size_t pixels = genai__pixels(m), c = (size_t)m->dim[3], k;
+    memset(r, 0, sizeof *r);
+    r->model = m;
+    if (desc) r->desc = *desc;
+    if (!r->desc.steps) r->desc.steps = 200;
+    if (r->desc.lr == 0) r->desc.lr = 0.05f;
+    if (r->desc.noise == 0) r->desc.noise = 0.1f;
+    if (!r->desc.starts) r->desc.starts = 256;
+    if (r->desc.steps < -1 || !(r->desc.lr > 0 && r->desc.lr < 100) || !(r->desc.noise >= 1e-4f && r->desc.noise < 1e4f) || r->desc.starts < 0 || r->desc.starts > 1 << 20)
+        return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "%s: steps, lr, noise or starts is out of range", what);
+    r->weight = (float *)genai__alloc(m->ctx, pixels, sizeof(float));
+    r->made = (float *)genai__alloc(m->ctx, GENAI__PORTION * pixels, sizeof(float));
+    r->filled = (float *)genai__alloc(m->ctx, GENAI__PORTION * pixels, sizeof(float));
+    if (!r->weight || !r->made || !r->filled) return GENAI_ERROR_MEMORY;
+    for (k = 0; k < pixels; k++) {
+        r->weight[k] = r->desc.mask ? r->desc.mask[k / c] : 1;
+        if (!genai__in_range(r->weight[k], 0, 1)) return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "%s: the mask's value number %zu isn't from 0 to 1", what, k / c);
+    }
+    return GENAI_OK;
+}
+
+static void genai__refine_end(genai__refine *r) {
+    genai__free(r->model->ctx, r->weight);
+    genai__free(r->model->ctx, r->made);
+    genai__free(r->model->ctx, r->filled);
+}
+
+/* What refine, inpaint, denoise and anomaly share: the latents of each portion, and the images they make if `out` or `score`
+ * wants them. */
+static genai_result genai__refine_all(genai_model *m, const char *what, int n, const float *images, const int *labels, const genai_refine_desc *desc, float *z, float *out,
+                                      float *score) {
+    genai_result  result = genai__model_check(m, what, n, images, images);
+    genai__refine r;
+    size_t        pixels, k;
+    float        *own = NULL;
+    int           i, j, recording;
+    uint64_t      mode;
+    if (!result) result = genai__model_labels(m, what, n, labels);
+    if (result) return result;
+    pixels = genai__pixels(m);
+    mode = genai__fp_enter();
+    recording = genai_recording(m->ctx, 1);
+    result = genai__refine_begin(&r, m, what, desc);
+    if (!result && !z) own = (float *)genai__alloc(m->ctx, GENAI__PORTION * (size_t)m->desc.latent, sizeof *own);
+    if (!result && !z && !own) result = GENAI_ERROR_MEMORY;
+    for (i = 0; i < n && !result; i += GENAI__PORTION) {
+        const float *x = images + (size_t)i * pixels;
+        const int   *as = genai__labels_at(m->desc.classes ? labels : NULL, i);
+        int          part = genai__portion(i, n);
+        float       *latents = z ? z + (size_t)i * (size_t)m->desc.latent : own;
+        result = genai__refine_portion(&r, part, x, as, latents);
+        if (result || z) continue;
+        result = genai__model_paint(m, part, latents, as, r.made);
+        for (j = 0; j < part && !result; j++) {
+            double sum = 0;
+            for (k = 0; k < pixels; k++) {
+                size_t at = (size_t)j * pixels + k;
+                double d = (double)r.made[at] - (double)x[at];
+                if (out) out[(size_t)i * pixels + at] = r.desc.mask ? (1 - r.weight[k]) * r.made[at] + r.weight[k] * x[at] : r.made[at];
+                sum += d * d;
+            }
+            if (score) score[i + j] = (float)(sum / (double)pixels);
+        }
+    }
+    genai__free(m->ctx, own);
+    genai__refine_end(&r);
+    genai_recording(m->ctx, recording);
+    genai__fp_leave(mode);
+    return result;
+}
+
+GENAI_API genai_result genai_model_refine(genai_model *m, int n, const float *images, const int *labels, const genai_refine_desc *desc, float *z) {
+    genai_result result = genai__model_check(m, "genai_model_refine", n, images, z);
+    return result ? result : genai__refine_all(m, "genai_model_refine", n, images, labels, desc, z, NULL, NULL);
+}
+
+GENAI_API genai_result genai_model_inpaint(genai_model *m, int n, const float *images, const int *labels, const genai_refine_desc *desc, float *out) {
+    genai_result result = genai__model_check(m, "genai_model_inpaint", n, images, out);
+    if (!result && (!desc || !desc->mask)) result = genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "genai_model_inpaint: there is no mask");
+    return result ? result : genai__refine_all(m, "genai_model_inpaint", n, images, labels, desc, NULL, out, NULL);
+}
+
+GENAI_API genai_result genai_model_denoise(genai_model *m, int n, const float *images, const int *labels, const genai_refine_desc *desc, float *out) {
+    genai_result      result = genai__model_check(m, "genai_model_denoise", n, images, out);
+    genai_refine_desc d;
+    memset(&d, 0, sizeof d);
+    if (desc) d = *desc;
+    d.mask = NULL;
+    return result ? result : genai__refine_all(m, "genai_model_denoise", n, images, labels, &d, NULL, out, NULL);
+}
+
+GENAI_API genai_result genai_model_anomaly(genai_model *m, int n, const float *images, const int *labels, const genai_refine_desc *desc, float *score) {
+    genai_result      result = genai__model_check(m, "genai_model_anomaly", n, images, score);
+    genai_refine_desc d;
+    memset(&d, 0, sizeof d);
+    if (desc) d = *desc;
+    d.mask = NULL;
+    if (!result && !d.steps && m->family->encode) d.steps = -1;
+    return result ? result : genai__refine_all(m, "genai_model_anomaly", n, images, labels, &d, NULL, NULL, score);
 }
 
 /* ====================================================================================================================

@@ -1077,6 +1077,80 @@ static void test_overflowing_gradient(void) {
     genai_ctx_destroy(g);
 }
 
+/* --- edit: a linear generator with one latent, whose best latent is known --- */
+static void test_refine(void) {
+    static const float w[6] = {0.5f, -0.25f, 0.75f, 1, -0.5f, 0.25f}, half[6] = {1, 1, 1, 0, 0, 0.5f};
+    genai_ctx         *g = make_ctx(3, NULL);
+    genai_model_desc   d;
+    genai_refine_desc  r;
+    genai_model       *m;
+    float              x[140 * 6], z[140], out[140 * 6], score[140];
+    int                i, k, masked, f, labels[140];
+    for (f = 0; f < 2; f++) {
+        memset(&d, 0, sizeof d);
+        memset(&r, 0, sizeof r);
+        d.preset = f ? "vae_mlp" : "gan";
+        d.width = 3;
+        d.height = 2;
+        d.channels = d.latent = 1;
+        d.ema = GENAI_ZERO;
+        if (f) d.decoder = "dense $D";
+        else d.generator = "dense $D";
+        if (!f) d.discriminator = "dense 1";
+        m = genai_model_create(g, &d);
+        if (!m) { CHECK(0, "%s", genai_ctx_error(g)); break; }
+        memcpy(genai__net_tensor(m->net[m->family->painter], 0)->data, w, sizeof w);
+        g->changes++;
+        fill_images(140);
+        memcpy(x, images, sizeof x);
+        r.noise = 0.3f;
+        r.steps = 400;
+        for (masked = 0; masked < 2; masked++) {
+            r.mask = masked ? half : NULL;
+            CHECK(!genai_model_refine(m, 140, x, NULL, &r, z), "%s", genai_ctx_error(g));
+            for (i = 0; i < 140; i++) {
+                double above = 0, below = 0.3 * 0.3, scale = f ? 1 : 0.5, shift = f ? 0 : 0.5;
+                for (k = 0; k < 6; k++) {
+                    double weight = masked ? (double)half[k] : 1;
+                    above += weight * scale * (double)w[k] * ((double)x[6 * i + k] - shift);
+                    below += weight * scale * scale * (double)w[k] * (double)w[k];
+                }
+                CHECK(fabs((double)z[i] - above / below) < 2e-3, "family %d, mask %d, image %d: z %g, by hand %g", f, masked, i, (double)z[i], above / below);
+            }
+        }
+        CHECK(!genai_model_inpaint(m, 140, x, NULL, &r, out) && !genai_model_decode(m, 140, z, NULL, images), "%s", genai_ctx_error(g));
+        for (i = 0; i < 140 * 6; i++) {
+            float want = (1 - half[i % 6]) * images[i] + half[i % 6] * x[i];
+            CHECK(out[i] == want && (half[i % 6] < 1 || out[i] == x[i]), "pixel %d: %g, not %g", i, (double)out[i], (double)want);
+        }
+        CHECK(!genai_model_denoise(m, 140, x, NULL, &r, out) && !genai_model_anomaly(m, 140, x, NULL, f ? NULL : &r, score), "%s", genai_ctx_error(g));
+        if (f) genai_model_reconstruct(m, 140, x, NULL, out); /* an encoder's model is asked once */
+        for (i = 0; i < 140; i++) {
+            double sum = 0;
+            for (k = 0; k < 6; k++) sum += ((double)out[6 * i + k] - (double)x[6 * i + k]) * ((double)out[6 * i + k] - (double)x[6 * i + k]) / 6;
+            CHECK(fabs(sum - (double)score[i]) < 1e-6, "score %d: %g, not %g", i, (double)score[i], sum);
+        }
+        for (i = 0; i < 140; i++) labels[i] = i % 7;
+        CHECK(!genai_model_direction(m, 140, x, labels, 2, 5, z), "%s", genai_ctx_error(g));
+        CHECK_RESULT(g, GENAI_ERROR_DATA, genai_model_direction(m, 140, x, labels, 2, 7, z));
+        z[0] = 3;
+        CHECK(!genai_model_traverse(m, z, 0, 0, -1, 1, 3, out), "%s", genai_ctx_error(g));
+        z[1] = -1;
+        z[2] = 0;
+        z[3] = 1;
+        CHECK(!genai_model_decode(m, 3, z + 1, NULL, images) && !memcmp(images, out, 18 * sizeof *out), "a walk through the latent");
+        CHECK_RESULT(g, GENAI_ERROR_ARGUMENT, genai_model_traverse(m, z, 0, 1, -1, 1, 3, out));
+        r.mask = x;
+        x[2] = 2;
+        CHECK_RESULT(g, GENAI_ERROR_ARGUMENT, genai_model_inpaint(m, 1, x, NULL, &r, out));
+        r.mask = NULL;
+        CHECK_RESULT(g, GENAI_ERROR_ARGUMENT, genai_model_inpaint(m, 1, x, NULL, &r, out));
+        r.noise = -1;
+        CHECK_RESULT(g, GENAI_ERROR_ARGUMENT, genai_model_denoise(m, 1, x, NULL, &r, out));
+    }
+    genai_ctx_destroy(g);
+}
+
 int main(void) {
     test_sizes();
     test_presets();
@@ -1097,5 +1171,6 @@ int main(void) {
     test_latents();
     test_evaluate();
     test_trace();
+    test_refine();
     return CHECK_DONE("test_models");
 }
