@@ -88,7 +88,7 @@ check 0 "usage: genai train" train --help
 check 0 "genai reconstruct MODEL" --help
 check 0 "genai [0-9]*\.[0-9]*\.[0-9]*" version
 check 0 "vaegan_mlp" presets
-for command in presets sample reconstruct interpolate info bench; do check 0 "usage: genai $command" $command -h; done
+for command in presets sample reconstruct interpolate traverse change inpaint denoise anomaly info bench; do check 0 "usage: genai $command" $command -h; done
 
 # --- a training and what can be done with it ---
 check 0 "24 images 28x28x1" train $small --steps 6 --out 'a run' --seed 3
@@ -102,6 +102,18 @@ is "another seed gives another picture" sh -c '! cmp one.png two.png'
 check 0 "rec.png: 3 images" reconstruct "$model" --data sprites -n 3 -o rec.png
 check 0 "rec.png: 20 images" reconstruct "$model" --data sprites -n 20 -o rec.png
 check 0 "12 images" interpolate "$model" -o way.png --rows 3 -n 4
+check 0 "5 latents" traverse "$model" -o traverse.png --rows 5 -n 3
+check 0 "2 images on their way" change "$model" --data sprites --from 0 --to 1 --rows 2 -n 3 -o change.png
+check 1 "of classes 0 and 900 there are" change "$model" --data sprites --from 0 --to 900 -o change.png
+for mask in left bottom center way.png; do check 0 "3 images, what is known" inpaint "$model" --data sprites --limit 3 --mask $mask -o inpaint.png; done
+check 1 "nowhere" inpaint "$model" --data sprites --limit 3 --mask nowhere -o no.png
+check 0 "4 images above them denoised" denoise "$model" --data sprites -n 4 --noise 0.2 -o denoise.png
+check 0 "^image,score" anomaly "$model" --data sprites --limit 5 -o anomaly.png
+is "anomaly: a line for each image" [ "$(wc -l <out)" -eq 7 ]
+check 2 "wants --data" anomaly "$model"
+check 2 "wants -o" inpaint "$model" --data sprites
+check 1 "isn't conditional" sample "$model" --label 3 -o no.png
+is "nothing is written by half" [ ! -e no.png ]
 check 0 "decoder.*\|total" info "$model"
 check 1 "holds a run already" train $small --steps 6 --out 'a run'
 cp "a run/checkpoint.safetensors" before

@@ -1,7 +1,7 @@
 /* genai: the command line of genai.h. Trains models on a folder of images, samples from them, and measures speed.
- *   cc -O2 tools/genai.c tools/bench.c -o build/genai -lm
- * In order: failing, options (one table), commands (one table, one function each), main. It uses the public interface
- * of genai.h only. Exit status: 0 done, 1 failed (one sentence on stderr), 2 wrong usage, 130 stopped by a signal with
+ *   cc -O2 tools/genai.c tools/use.c tools/bench.c -o build/genai -lm
+ * In order: failing, options (one table), training, commands (one table), main; what is done with a trained model is in
+ * use.c, the benchmark in bench.c. It uses the public interface of genai.h only. Exit status: 0 done, 1 failed (one sentence on stderr), 2 wrong usage, 130 stopped by a signal with
  * everything saved. */
 #if defined(__GNUC__)
 #pragma GCC diagnostic push
@@ -106,8 +106,10 @@ const char *tool_nearest_preset(const char *name) {
 
 /* --- options --- */
 
-enum { PRESETS = 1, TRAIN = 2, SAMPLE = 4, RECONSTRUCT = 8, INTERPOLATE = 16, INFO = 32, BENCH = 64 };
-#define PICTURES (SAMPLE | RECONSTRUCT | INTERPOLATE)
+enum { PRESETS = 1, TRAIN = 2, SAMPLE = 4, RECONSTRUCT = 8, INTERPOLATE = 16, INFO = 32, BENCH = 64, TRAVERSE = 128, CHANGE = 256, INPAINT = 512, DENOISE = 1024,
+       ANOMALY = 2048, TRANSLATE = 4096, NEAREST = 8192 };
+#define ON_IMAGES (RECONSTRUCT | CHANGE | INPAINT | DENOISE | ANOMALY | TRANSLATE | NEAREST)
+#define PICTURES (SAMPLE | INTERPOLATE | TRAVERSE | ON_IMAGES)
 #define ANY (PRESETS | TRAIN | PICTURES | INFO | BENCH)
 
 typedef enum option_kind { FLAG, TEXT, SETTING, WHOLE, NUMBER, SEED, SIZE, ISA, FILTER } option_kind;
@@ -124,7 +126,7 @@ typedef struct option {
 #define AT(field) offsetof(tool_args, field)
 static const option options[] = {
     {"--preset", "NAME", TEXT, TRAIN, AT(preset), 0, 0, "what to train; genai presets lists them (gan)"},
-    {"--data", "PATH", TEXT, TRAIN | RECONSTRUCT, AT(data), 0, 0,
+    {"--data", "PATH", TEXT, TRAIN | ON_IMAGES, AT(data), 0, 0,
      "images: IDX file or folder, CIFAR-10 folder, image, folder of images (sprites: the built-in ones)"},
     {"--out", "DIR", TEXT, TRAIN, AT(out), 0, 0, "folder for the model, the checkpoint, metrics.csv and samples/ (must be given)"},
     {"--epochs", "N", WHOLE, TRAIN, AT(epochs), 1, 1e9, "stop after N passes over the data (10 if nothing else stops it)"},
@@ -133,10 +135,10 @@ static const option options[] = {
     {"--batch", "N", WHOLE, TRAIN | BENCH, AT(batch), 1, 65536, "images a step (train: the preset's; bench: 64, bench sample: 1 and 64)"},
     {"--size", "WxH", SIZE, TRAIN | BENCH, AT(size), 0, 0, "resize every image to W x H, or N for N x N (the preset's, else what most images have)"},
     {"--channels", "C", WHOLE, TRAIN | BENCH, AT(channels), 1, 4, "1 grey, 2 grey + alpha, 3 RGB, 4 RGBA (the least that loses nothing)"},
-    {"--filter", "NAME", FILTER, TRAIN | RECONSTRUCT, AT(filter), 0, 0, "smooth, or nearest for pixel art, when resizing (smooth)"},
+    {"--filter", "NAME", FILTER, TRAIN | ON_IMAGES, AT(filter), 0, 0, "smooth, or nearest for pixel art, when resizing (smooth)"},
     {"--flip", NULL, FLAG, TRAIN, AT(flip), 0, 0, "mirror images left to right at random"},
     {"--holdout", "F", NUMBER, TRAIN, AT(holdout), 0, 0.9, "set this share of the images aside and measure on it after each epoch (0)"},
-    {"--limit", "N", WHOLE, TRAIN | RECONSTRUCT, AT(limit), 1, 1e9, "use at most N images (all; 4096 sprites an epoch)"},
+    {"--limit", "N", WHOLE, TRAIN | ON_IMAGES, AT(limit), 1, 1e9, "use at most N images (all; 4096 sprites an epoch)"},
     {"--lr", "X", NUMBER, TRAIN, AT(lr), 1e-30, 1e38, "learning rate (the preset's)"},
     {"--generator", "TEXT", TEXT, TRAIN, AT(generator), 0, 0, "network text instead of the preset's"},
     {"--discriminator", "TEXT", TEXT, TRAIN, AT(discriminator), 0, 0, "likewise"},
@@ -147,8 +149,14 @@ static const option options[] = {
     {"--checkpoint-every", "N", WHOLE, TRAIN, AT(checkpoint_every), 1, 1e9, "steps between checkpoints (every 60 seconds)"},
     {"--resume", NULL, FLAG, TRAIN, AT(resume), 0, 0, "go on from DIR/checkpoint.safetensors"},
     {"-o", "FILE.png", TEXT, PICTURES, AT(picture), 0, 0, "the picture to write (must be given)"},
-    {"-n", "N", WHOLE, PICTURES, AT(count), 1, 65536, "images (sample: 64, reconstruct: 16); steps from end to end (interpolate: 10)"},
-    {"--rows", "N", WHOLE, INTERPOLATE, AT(rows), 1, 4096, "pairs of ends, one a row (8)"},
+    {"-n", "N", WHOLE, PICTURES, AT(count), 1, 65536, "images (sample: 64, else 16); steps from end to end (interpolate, traverse, change: 10)"},
+    {"--rows", "N", WHOLE, INTERPOLATE | TRAVERSE | CHANGE, AT(rows), 1, 4096, "rows: pairs of ends, latents, or images (8)"},
+    {"--label", "N", WHOLE, SAMPLE | INTERPOLATE | TRAVERSE, AT(label), 0, 65535, "the class to make, of a conditional model (sample: all in turn; else 0)"},
+    {"--mask", "WHAT", TEXT, INPAINT, AT(mask), 0, 0, "what is hidden: left, right, top, bottom, center, or a picture that is dark there (right)"},
+    {"--noise", "X", NUMBER, INPAINT | DENOISE, AT(noise), 1e-4, 10, "standard deviation of the known pixels from what they should be, white being 1 (0.1)"},
+    {"--from", "N", WHOLE, CHANGE, AT(from), 0, 65535, "the class that the images are of (0)"},
+    {"--to", "N", WHOLE, CHANGE, AT(to), 0, 65535, "the class that they become (1)"},
+    {"--back", NULL, FLAG, TRANSLATE, AT(back), 0, 0, "from the target's kind to the source's (cycle only)"},
     {"--seed", "N", SEED, TRAIN | PICTURES, AT(seed), 0, 0, "of everything random (0)"},
     {"--seconds", "X", NUMBER, BENCH, AT(seconds), 1e-3, 3600, "measure each figure for X seconds (gemm 0.4, conv 0.3, train 3, sample 2, scale 1.5; all of them, in brief: less)"},
     {"--profile", NULL, FLAG, BENCH, AT(profile), 0, 0, "train, sample: the share and the rate of each op"},
@@ -285,7 +293,7 @@ static int parse_options(tool_args *a, int command, int argc, char **argv) {
 
 /* --- what several commands do --- */
 
-static genai_ctx *make_ctx(const tool_args *a, uint64_t seed) {
+genai_ctx *tool_ctx(const tool_args *a, uint64_t seed) {
     genai_ctx_desc desc;
     memset(&desc, 0, sizeof desc);
     desc.seed = seed;
@@ -295,7 +303,7 @@ static genai_ctx *make_ctx(const tool_args *a, uint64_t seed) {
     return genai_ctx_create(&desc);
 }
 
-static genai_dataset *open_data(genai_ctx *ctx, const tool_args *a, int width, int height, int channels) {
+genai_dataset *tool_data(genai_ctx *ctx, const tool_args *a, int width, int height, int channels) {
     genai_dataset_desc desc;
     memset(&desc, 0, sizeof desc);
     desc.width = width;
@@ -310,19 +318,10 @@ static genai_dataset *open_data(genai_ctx *ctx, const tool_args *a, int width, i
 }
 
 /* count floats, or NULL with the reason said. */
-static float *make_floats(size_t a, size_t b) {
+float *tool_floats(size_t a, size_t b) {
     float *p = b && a > SIZE_MAX / sizeof(float) / b ? NULL : (float *)malloc(a * b * sizeof(float));
     if (!p) tool_fail("there is no memory for %zu x %zu numbers", a, b);
     return p;
-}
-
-static genai_model *load_model(const tool_args *a, genai_ctx **ctx, genai_model_desc *desc) {
-    genai_model *model;
-    *ctx = make_ctx(a, a->seed);
-    if (!*ctx) return NULL;
-    model = genai_model_load(*ctx, a->operand[0]);
-    if (model) *desc = genai_model_resolved(model);
-    return model;
 }
 
 static int exists(const char *path) {
@@ -468,7 +467,7 @@ static genai_model *load_checkpoint(const tool_args *a, genai_ctx **ctx, const c
     uint64_t     seed = model ? genai_model_seed(model) : a->seed;
     if (seed == a->seed || a->seed_given) return model;
     genai_ctx_destroy(*ctx);
-    *ctx = make_ctx(a, seed);
+    *ctx = tool_ctx(a, seed);
     return *ctx ? genai_model_load(*ctx, path) : NULL;
 }
 
@@ -495,7 +494,7 @@ static int train(const tool_args *a, genai_ctx **ctx, const char *checkpoint, in
         height = a->size[0] ? (int)a->size[1] : preset->height;
         channels = a->channels ? (int)a->channels : preset->channels;
     }
-    data = open_data(*ctx, a, width, height, channels);
+    data = tool_data(*ctx, a, width, height, channels);
     if (!data) return TOOL_FAILED;
     if (!model) {
         desc.data = data;
@@ -519,110 +518,11 @@ static int run_train(const tool_args *a, int argc, char **argv) {
     if (!a->resume && (exists(checkpoint) || exists(model)))
         return tool_fail("%s holds a run already; go on with it by --resume, or choose another --out", a->out);
     if (a->resume && !exists(checkpoint)) return tool_fail("there is no %s to resume from", checkpoint);
-    ctx = make_ctx(a, a->seed);
+    ctx = tool_ctx(a, a->seed);
     if (!ctx) return TOOL_FAILED;
     status = train(a, &ctx, checkpoint, argc, argv);
     genai_ctx_destroy(ctx);
     return status;
-}
-
-/* --- sample, reconstruct, interpolate, info --- */
-
-/* Writes n images as a grid and says so, in words of the caller's. */
-static int save(const tool_args *a, genai_ctx *ctx, const genai_model_desc *desc, int n, int columns, const float *images, int many,
-                const char *what) {
-    if (genai_image_save_grid(ctx, a->picture, n, columns, desc->width, desc->height, desc->channels, images)) return TOOL_FAILED;
-    printf("%s: %d %s %dx%dx%d\n", a->picture, many, what, desc->width, desc->height, desc->channels);
-    return TOOL_DONE;
-}
-
-static size_t pixels(const genai_model_desc *desc) {
-    return (size_t)desc->width * (size_t)desc->height * (size_t)desc->channels;
-}
-
-static int sample(const tool_args *a, genai_ctx *ctx, genai_model *model, const genai_model_desc *desc) {
-    int    n = a->count ? (int)a->count : 64, columns = 1, status = TOOL_FAILED;
-    float *images = make_floats((size_t)n, pixels(desc));
-    while (columns * columns < n) columns++;
-    if (images && !genai_model_sample(model, a->seed, n, NULL, images)) status = save(a, ctx, desc, n, columns, images, n, "images");
-    free(images);
-    return status;
-}
-
-/* Rows of originals, each above the row of their reconstructions: of images the model hasn't seen if there are some. */
-static int reconstruct(const tool_args *a, genai_ctx *ctx, genai_model *model, const genai_model_desc *desc) {
-    genai_dataset     *data = open_data(ctx, a, desc->width, desc->height, desc->channels), *test = genai_dataset_test(data);
-    genai_dataset_info info;
-    int                n = a->count ? (int)a->count : 16, columns, rows, status = TOOL_FAILED;
-    float             *grid;
-    if (!data) return TOOL_FAILED;
-    if (test) data = test;
-    info = genai_dataset_describe(data);
-    if ((size_t)n > info.count) n = (int)info.count;
-    rows = (n + 15) / 16;
-    columns = (n + rows - 1) / rows;
-    grid = make_floats(2 * (size_t)rows * (size_t)columns, pixels(desc));
-    if (!grid) return TOOL_FAILED;
-    memset(grid, 0, 2 * (size_t)rows * (size_t)columns * pixels(desc) * sizeof *grid);
-    for (int row = 0; row < rows; row++) {
-        int    first = row * columns, m = n - first < columns ? n - first : columns;
-        float *original = grid + 2 * (size_t)first * pixels(desc), *made = original + (size_t)columns * pixels(desc);
-        if (genai_dataset_batch(data, 0, (size_t)first, m, original, NULL) || genai_model_reconstruct(model, m, original, NULL, made)) goto done;
-    }
-    status = save(a, ctx, desc, 2 * rows * columns, columns, grid, n, "images above their reconstructions,");
-done:
-    free(grid);
-    return status;
-}
-
-static int interpolate(const tool_args *a, genai_ctx *ctx, genai_model *model, const genai_model_desc *desc) {
-    int    rows = a->rows ? (int)a->rows : 8, n = a->count ? (int)a->count : 10, status = TOOL_FAILED;
-    size_t latent = (size_t)desc->latent;
-    float *z = make_floats(2 * (size_t)rows, latent), *grid = make_floats((size_t)rows * (size_t)n, pixels(desc));
-    if (!z || !grid || genai_model_latents(model, a->seed, 2 * rows, z)) goto done;
-    for (int row = 0; row < rows; row++) {
-        const float *from = z + 2 * (size_t)row * latent;
-        if (genai_model_interpolate(model, from, from + latent, 0, n, grid + (size_t)row * (size_t)n * pixels(desc))) goto done;
-    }
-    status = save(a, ctx, desc, rows * n, n, grid, rows * n, "images");
-done:
-    free(z);
-    free(grid);
-    return status;
-}
-
-static int info(const tool_args *a, genai_ctx *ctx, genai_model *model, const genai_model_desc *desc) {
-    size_t size = genai_model_describe(model, NULL, 0) + 1;
-    char  *text = (char *)malloc(size);
-    (void)a, (void)ctx, (void)desc;
-    if (!text) return tool_fail("there is no memory for %zu bytes of text", size);
-    genai_model_describe(model, text, size);
-    fputs(text, stdout);
-    if (size > 1 && text[size - 2] != '\n') putchar('\n');
-    free(text);
-    return TOOL_DONE;
-}
-
-/* Loads the model, runs one of the above on it, frees everything. */
-static int with_model(const tool_args *a, int (*run)(const tool_args *, genai_ctx *, genai_model *, const genai_model_desc *)) {
-    genai_ctx       *ctx;
-    genai_model_desc desc;
-    genai_model     *model = load_model(a, &ctx, &desc);
-    int              status = model ? run(a, ctx, model, &desc) : TOOL_FAILED;
-    genai_ctx_destroy(ctx);
-    return status;
-}
-
-static int needs_picture(const tool_args *a) {
-    return a->picture ? TOOL_DONE : tool_usage(a, "%s wants -o FILE.png, the picture to write", a->command);
-}
-
-static int run_sample(const tool_args *a) { return needs_picture(a) ? TOOL_USAGE : with_model(a, sample); }
-static int run_interpolate(const tool_args *a) { return needs_picture(a) ? TOOL_USAGE : with_model(a, interpolate); }
-static int run_info(const tool_args *a) { return with_model(a, info); }
-static int run_reconstruct(const tool_args *a) {
-    if (!a->data) return tool_usage(a, "reconstruct wants --data PATH, the images to reconstruct");
-    return needs_picture(a) ? TOOL_USAGE : with_model(a, reconstruct);
 }
 
 /* --- the commands --- */
@@ -636,10 +536,15 @@ typedef struct command {
 static const command commands[] = {
     {"presets", "presets", "what can be trained, one line each", PRESETS, 0, 0, run_presets},
     {"train", "train --preset NAME --data PATH --out DIR", "trains a model on images", TRAIN, 0, 0, NULL},
-    {"sample", "sample MODEL -o FILE.png", "draws images from a trained model", SAMPLE, 1, 1, run_sample},
-    {"reconstruct", "reconstruct MODEL --data PATH -o FILE.png", "images above what the model makes of them", RECONSTRUCT, 1, 1, run_reconstruct},
-    {"interpolate", "interpolate MODEL -o FILE.png", "rows of images on the way from one latent to another", INTERPOLATE, 1, 1, run_interpolate},
-    {"info", "info MODEL", "what is in a model file: settings, layers, shapes, parameters", INFO, 1, 1, run_info},
+    {"sample", "sample MODEL -o FILE.png", "draws images from a trained model", SAMPLE, 1, 1, tool_sample},
+    {"reconstruct", "reconstruct MODEL --data PATH -o FILE.png", "images above what the model makes of them", RECONSTRUCT, 1, 1, tool_reconstruct},
+    {"interpolate", "interpolate MODEL -o FILE.png", "rows of images on the way from one latent to another", INTERPOLATE, 1, 1, tool_interpolate},
+    {"traverse", "traverse MODEL -o FILE.png", "rows of images, one latent a row going from -3 to 3", TRAVERSE, 1, 1, tool_traverse},
+    {"change", "change MODEL --data PATH --from N --to N -o FILE.png", "images of one class on their way to another, by latent arithmetic", CHANGE, 1, 1, tool_change},
+    {"inpaint", "inpaint MODEL --data PATH --mask WHAT -o FILE.png", "images, the same with a part hidden, and the model's completions", INPAINT, 1, 1, tool_inpaint},
+    {"denoise", "denoise MODEL --data PATH -o FILE.png", "images above what the model takes for them without noise", DENOISE, 1, 1, tool_denoise},
+    {"anomaly", "anomaly MODEL --data PATH [-o FILE.png]", "how badly the model knows each image, the worst first", ANOMALY, 1, 1, tool_anomaly},
+    {"info", "info MODEL", "what is in a model file: settings, layers, shapes, parameters", INFO, 1, 1, tool_info},
     {"bench", "bench [gemm|conv|train|sample|scale] [NAME ...]", "speed; alone: all in brief; NAME: presets, or shapes for gemm", BENCH, 0,
      TOOL_MAX_OPERANDS, tool_bench},
 };
@@ -688,6 +593,8 @@ int main(int argc, char **argv) {
     tool_args a;
     int       status;
     memset(&a, 0, sizeof a);
+    a.label = -1;
+    a.to = 1;
     status = run(&a, argc, argv);
     if ((fflush(stdout) || ferror(stdout)) && status == TOOL_DONE) return tool_fail("standard output could not be written");
     return status;

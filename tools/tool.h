@@ -12,18 +12,18 @@ typedef struct tool_args {
     const char  *operand[TOOL_MAX_OPERANDS];   /* what isn't an option                                               */
     int          operands;
     const char  *preset, *data, *out;          /* --preset --data --out                                              */
-    const char  *picture;                      /* -o                                                                 */
+    const char  *picture, *mask;               /* -o --mask                                                          */
     const char  *generator, *discriminator, *encoder, *decoder;
     const char  *setting[TOOL_MAX_SETTINGS];   /* --set key=value                                                    */
     int          settings;
-    long         epochs, steps, batch, channels, threads, sample_every, checkpoint_every, limit, count, rows;
-    double       minutes, lr, holdout, seconds;
+    long         epochs, steps, batch, channels, threads, sample_every, checkpoint_every, limit, count, rows, label, from, to;
+    double       minutes, lr, holdout, seconds, noise;
     long         size[2];                      /* width, height                                                      */
     uint64_t     seed;
     int          seed_given;
     genai_isa    isa;
     genai_filter filter;
-    int          flip, resume, json, profile, help;
+    int          flip, resume, json, profile, back, help;
 } tool_args;
 
 enum { TOOL_DONE = 0, TOOL_FAILED = 1, TOOL_USAGE = 2, TOOL_STOPPED = 130 };
@@ -33,5 +33,11 @@ int  tool_usage(const tool_args *a, const char *format, ...) GENAI__PRINTF(2, 3)
 void tool_log(void *user, genai_log_level level, const char *text);                  /* for genai_ctx_desc.log             */
 const genai_preset *tool_preset(const char *name);                                   /* NULL if there is none              */
 const char *tool_nearest_preset(const char *name);
+genai_ctx     *tool_ctx(const tool_args *a, uint64_t seed);
+genai_dataset *tool_data(genai_ctx *ctx, const tool_args *a, int width, int height, int channels);
+float         *tool_floats(size_t a, size_t b);                                      /* a*b; NULL with the reason said     */
+int  tool_sample(const tool_args *a), tool_reconstruct(const tool_args *a), tool_interpolate(const tool_args *a), tool_info(const tool_args *a); /* use.c */
+int  tool_traverse(const tool_args *a), tool_change(const tool_args *a), tool_inpaint(const tool_args *a), tool_denoise(const tool_args *a);
+int  tool_anomaly(const tool_args *a);
 int  tool_bench(const tool_args *a);                                                 /* bench.c                            */
 #endif
