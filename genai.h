@@ -325,6 +325,7 @@ typedef struct genai_dataset   genai_dataset;   /* images, labels               
 typedef struct genai_net       genai_net;       /* a network made from text, with its parameters                        */
 typedef struct genai_optimizer genai_optimizer; /* update rule and its state over the parameters of some nets           */
 typedef struct genai_model     genai_model;     /* a GAN, VAE, ... with its nets and optimisers                         */
+typedef struct genai_judge     genai_judge;     /* a classifier whose features tell how good images are                */
 struct genai__op;                               /* private: what made a tensor                                          */
 
 /* Memory: alloc returns at least `bytes` bytes aligned as malloc does, or NULL; free takes what alloc gave. */
@@ -539,6 +540,33 @@ typedef struct genai_fit_desc { /* epochs and steps count from the model's begin
     long        sample_every;     /* steps between sample grids; 0: at steps 1, 2, 5, 10, 20, 50, ... and the end      */
     long        checkpoint_every; /* steps between checkpoints; 0: every 60 seconds and at the end                     */
 } genai_fit_desc;
+
+typedef struct genai_judge_desc {
+    int      features;     /* D, the values of the layer before the last; 0: 64                                        */
+    long     steps;        /* of training, 64 images each; 0: 1500                                                     */
+    uint32_t stream;       /* another number makes another judge from the same data; 0 is a number like any other      */
+} genai_judge_desc;
+
+typedef struct genai_judge_info {
+    int    width, height, channels, classes, features;
+    double accuracy;       /* share of the test set that it gets right; negative: the data had no test set             */
+} genai_judge_info;
+
+typedef struct genai_measure_desc { /* two sets of vectors of `dim` values: genai_judge_features makes them of images  */
+    int          dim;
+    int          real_count, made_count;
+    const float *real, *made; /* [real_count,dim], [made_count,dim]                                                    */
+    int          k;           /* neighbours that make the radii of precision and recall; 0: 3, at most 32              */
+    int          k_density;   /* the same for density and coverage; 0: 5, at most 32                                   */
+} genai_measure_desc;
+
+typedef struct genai_measures {
+    double frechet;           /* |mean - mean'|^2 + tr(S + S' - 2 (S S')^1/2); 0 is best                                */
+    double precision, recall; /* share of made vectors among the real ones, and the other way round; 1 is best         */
+    double density, coverage; /* made vectors around a real one, about 1 at best and no limit; share of the real ones
+                                 that have a made one near; 1 is best                                                  */
+    double kernel;            /* squared maximum mean discrepancy; about 0 is best, and may be negative                */
+} genai_measures;
 
 /* ====================================================================================================================
  * >>api (public)
@@ -808,6 +836,27 @@ GENAI_API genai_result   genai_model_anomaly(genai_model *model, int n, const fl
 GENAI_API genai_result   genai_model_latents(genai_model *model, uint64_t seed, int n, float *z);
 /* The family's own measure on a data set: *name (VAE: "test -ELBO", nats; autoencoder: "test error"). UNSUPPORTED where it has none. */
 GENAI_API genai_result   genai_model_evaluate(genai_model *model, genai_dataset *data, const char **name, double *value);
+/* How good images are: a judge turns them into vectors, genai_measure compares those of made and of real images.
+ * The judge is a small classifier that is trained here, on all of data, in about 10 s; its accuracy is measured on the data's
+ * test set. Equal seed, data and desc make equal judges. desc may be NULL. UNSUPPORTED: data has less than two classes. */
+GENAI_API genai_judge   *genai_judge_create(genai_ctx *ctx, genai_dataset *data, const genai_judge_desc *desc);
+GENAI_API void           genai_judge_destroy(genai_judge *judge);
+GENAI_API genai_judge_info genai_judge_describe(const genai_judge *judge);
+/* images [n,H,W,C] in [0,1] -> the likeliest class of each, and probabilities [n,classes]; either may be NULL. */
+GENAI_API genai_result   genai_judge_classify(genai_judge *judge, int n, const float *images, int *labels, float *probabilities);
+/* images [n,H,W,C] in [0,1] -> features [n,D] of the layer before the last. A row depends on its image alone. */
+GENAI_API genai_result   genai_judge_features(genai_judge *judge, int n, const float *images, float *features);
+/* A judge's file is a safetensors file as a model's is. Only measures by the same judge can be compared. */
+GENAI_API genai_result   genai_judge_save(genai_judge *judge, const char *path);
+GENAI_API genai_judge   *genai_judge_load(genai_ctx *ctx, const char *path);
+/* All of genai_measures: Frechet distance (Dowson and Landau 1982, Heusel et al. 2017), precision and recall (Kynkaanniemi et
+ * al. 2019), density and coverage (Naeem et al. 2020), kernel distance (Binkowski et al. 2018, unbiased, (x.y/dim + 1)^3).
+ * Memory grows with the counts, not their product. Warns where a count is too small for a covariance of full rank. Errors:
+ * ARGUMENT for too few vectors (2, and more than k), NONFINITE for values that are not finite or beyond 1e15. */
+GENAI_API genai_result   genai_measure(genai_ctx *ctx, const genai_measure_desc *desc, genai_measures *out);
+/* For each of the n vectors a, the nearest of the m vectors b (the first, if there are several): index [n], and distance [n],
+ * Euclidean; either may be NULL. Pixels are vectors too: which training image is a sample nearest to? Errors as above. */
+GENAI_API genai_result   genai_nearest(genai_ctx *ctx, int n, const float *a, int m, const float *b, int dim, int *index, float *distance);
 /* Model files: safetensors, with all that is needed to sample as metadata. A checkpoint holds the training state too, so
  * that training goes on bit for bit. Both are written beside and renamed. */
 GENAI_API genai_result   genai_model_save(genai_model *model, const char *path);
@@ -1429,7 +1478,7 @@ static const char *genai__nearest(const char *s, size_t length, const void *word
  * and the step's upper half}; streams are numbered here so that no two uses meet.
  * ================================================================================================================= */
 enum { GENAI__STREAM_USER = 0, GENAI__STREAM_STEP = 1, GENAI__STREAM_SAMPLE = 2, GENAI__STREAM_SHUFFLE = 3, GENAI__STREAM_FLIP = 4,
-       GENAI__STREAM_SPRITE = 5, GENAI__STREAM_HOLDOUT = 6, GENAI__STREAM_EVALUATE = 7, GENAI__STREAM_INIT = 16 /* and up */ };
+       GENAI__STREAM_SPRITE = 5, GENAI__STREAM_HOLDOUT = 6, GENAI__STREAM_EVALUATE = 7, GENAI__STREAM_JUDGE = 8, GENAI__STREAM_INIT = 16 /* and up */ };
 
 typedef struct genai__counter { uint32_t w[4]; } genai__counter;
 
@@ -11470,6 +11519,9 @@ GENAI_API int genai_progress_bar(void *user, const genai_progress *p) {
  * >>metrics (private)
  * Measures of a trained model. evaluate is the family's own: the mean over a data set, in its order, with running
  * statistics, the averaged nets, and noise that belongs to the image's number; so it is the same for any portion size.
+ * The others know no model: they compare two sets of vectors, which a judge makes of images. Sums are in double and in a
+ * fixed order; of libm they use sqrt only. What compares all with all takes a few rows at a time and keeps a few numbers
+ * for each row, so 10,000 vectors need no more memory than their own.
  * ================================================================================================================= */
 GENAI_API genai_result genai_model_evaluate(genai_model *m, genai_dataset *data, const char **name, double *value) {
     genai_dataset_info info;
@@ -11504,6 +11556,623 @@ GENAI_API genai_result genai_model_evaluate(genai_model *m, genai_dataset *data,
     genai__free(m->ctx, images);
     if (name) *name = m->family->measure(m);
     *value = sum / (double)info.count;
+    return result;
+}
+
+/* --- the judge: a body that makes features of images, and a head that makes classes of features --- */
+struct genai_judge {
+    genai_ctx       *ctx;
+    genai_judge_info info;
+    genai_net       *body, *head;
+};
+
+#define GENAI__JUDGE_BATCH 64
+#define GENAI__JUDGE_CLASSES 65536
+#define GENAI__JUDGE_FEATURES 4096
+
+GENAI_API void genai_judge_destroy(genai_judge *j) {
+    if (!j) return;
+    genai_net_destroy(j->body);
+    genai_net_destroy(j->head);
+    genai__free(j->ctx, j);
+}
+
+GENAI_API genai_judge_info genai_judge_describe(const genai_judge *j) {
+    genai_judge_info none;
+    memset(&none, 0, sizeof none);
+    return j ? j->info : none;
+}
+
+/* With fresh weights. Images are halved until both sides are 7 or less: so the weights stay few for any size. */
+static genai_judge *genai__judge_make(genai_ctx *ctx, const genai_judge_info *info, uint32_t stream) {
+    genai_judge   *j = (genai_judge *)genai__alloc(ctx, 1, sizeof *j);
+    genai_net_desc d;
+    genai__text    t;
+    char           head[40];
+    int            channels = 32, side;
+    if (!j) return NULL;
+    j->ctx = ctx;
+    j->info = *info;
+    memset(&t, 0, sizeof t);
+    t.ctx = ctx;
+    genai__text_format(&t, "conv %d k3 | batchnorm | relu | ", channels / 2);
+    for (side = info->width > info->height ? info->width : info->height; side > 7; side = (side + 1) / 2, channels = channels < 128 ? 2 * channels : 128)
+        genai__text_format(&t, "conv %d k4 s2 | batchnorm | relu | ", channels);
+    genai__text_format(&t, "flatten | dropout 0.3 | dense %d nobias | batchnorm | relu", info->features);
+    memset(&d, 0, sizeof d);
+    d.name = "judge.body";
+    d.text = t.p;
+    d.ndim = 3;
+    d.dim[0] = info->height;
+    d.dim[1] = info->width;
+    d.dim[2] = info->channels;
+    d.stream = genai__net_stream(d.name) + stream;
+    if (!t.failed) j->body = genai_net_create(ctx, &d);
+    genai__text_free(&t);
+    sprintf(head, "dense %d", info->classes);
+    d.name = "judge.head";
+    d.text = head;
+    d.ndim = 1;
+    d.dim[0] = info->features;
+    d.stream = genai__net_stream(d.name) + stream;
+    if (j->body) j->head = genai_net_create(ctx, &d);
+    if (j->head) return j;
+    genai_judge_destroy(j);
+    return NULL;
+}
+
+/* What the outside wants of n images; NULL: not wanted. */
+static genai_result genai__judge_run(genai_judge *j, const char *what, int n, const float *images, float *features, int *labels, float *probabilities) {
+    size_t       pixels, k = (size_t)j->info.classes, d = (size_t)j->info.features;
+    int          dim[4], i, r, c;
+    genai_result result = GENAI_OK;
+    uint64_t     mode;
+    if (n < 1 || !images) return genai__fail(j->ctx, GENAI_ERROR_ARGUMENT, "%s: %s", what, images ? "n must be at least 1" : "images are NULL");
+    dim[1] = j->info.height;
+    dim[2] = j->info.width;
+    dim[3] = j->info.channels;
+    pixels = (size_t)dim[1] * (size_t)dim[2] * (size_t)dim[3];
+    mode = genai__fp_enter();
+    for (i = 0; i < n && !result; i += GENAI__PORTION) {
+        genai__quiet  q = genai__quiet_begin(j->ctx);
+        genai_tensor *f, *p;
+        dim[0] = genai__portion(i, n);
+        f = genai_net_forward(j->body, genai_tensor_of(j->ctx, 4, dim, images + (size_t)i * pixels), GENAI_EVAL);
+        if (f && features) memcpy(features + (size_t)i * d, f->data, f->count * sizeof(float));
+        p = labels || probabilities ? genai_softmax(genai_net_forward(j->head, f, GENAI_EVAL)) : f;
+        if (!p) result = genai__result_of(j->ctx);
+        else if (probabilities) memcpy(probabilities + (size_t)i * k, p->data, p->count * sizeof(float));
+        for (r = 0; r < dim[0] && p && labels; r++)
+            for (labels[i + r] = 0, c = 1; c < j->info.classes; c++)
+                if (p->data[(size_t)r * k + (size_t)c] > p->data[(size_t)r * k + (size_t)labels[i + r]]) labels[i + r] = c;
+        genai__quiet_end(j->ctx, q);
+    }
+    genai__fp_leave(mode);
+    return result;
+}
+
+GENAI_API genai_result genai_judge_classify(genai_judge *j, int n, const float *images, int *labels, float *probabilities) {
+    return j ? genai__judge_run(j, "genai_judge_classify", n, images, NULL, labels, probabilities) : GENAI_ERROR_ARGUMENT;
+}
+GENAI_API genai_result genai_judge_features(genai_judge *j, int n, const float *images, float *features) {
+    if (!j) return GENAI_ERROR_ARGUMENT;
+    if (!features) return genai__fail(j->ctx, GENAI_ERROR_ARGUMENT, "genai_judge_features: features are NULL");
+    return genai__judge_run(j, "genai_judge_features", n, images, features, NULL, NULL);
+}
+
+/* Steps through epochs of full batches, the learning rate falling to 0 along a cosine. images and labels: room for a batch. */
+static genai_result genai__judge_train(genai_judge *j, genai_dataset *data, long steps, uint32_t stream, float *images, int *labels) {
+    genai_optimizer_desc d;
+    genai_optimizer     *o;
+    size_t               count = data->info.count, at = 0;
+    int                  n = count < GENAI__JUDGE_BATCH ? (int)count : GENAI__JUDGE_BATCH, dim[4];
+    genai_result         result;
+    long                 step, epoch = 0;
+    memset(&d, 0, sizeof d);
+    d.lr = 0.002f;
+    d.schedule = GENAI_SCHEDULE_COSINE;
+    d.steps = (int)steps;
+    dim[0] = n;
+    dim[1] = j->info.height;
+    dim[2] = j->info.width;
+    dim[3] = j->info.channels;
+    o = genai_optimizer_create(j->ctx, &d);
+    result = o ? genai_optimizer_add(o, j->body, 1) : genai__result_of(j->ctx);
+    if (!result) result = genai_optimizer_add(o, j->head, 1);
+    for (step = 0; step < steps && !result; step++, at += (size_t)n) {
+        size_t        mark = genai_tape_mark(j->ctx);
+        genai_tensor *loss;
+        if (count - at < (size_t)n) at = 0, epoch++;
+        genai_random_at(j->ctx, GENAI__STREAM_JUDGE, (uint64_t)stream << 32 | (uint64_t)step);
+        result = genai_dataset_batch(data, epoch, at, n, images, labels);
+        if (result) break;
+        loss = genai_cross_entropy_loss(genai_net_forward(j->head, genai_net_forward(j->body, genai_tensor_of(j->ctx, 4, dim, images), GENAI_TRAIN), GENAI_TRAIN), labels);
+        genai_optimizer_zero(o);
+        result = loss ? genai_backward(loss) : genai__result_of(j->ctx);
+        if (!result) result = genai_optimizer_step(o);
+        genai_tape_release(j->ctx, mark);
+    }
+    genai_optimizer_destroy(o);
+    return result;
+}
+
+static genai_result genai__judge_test(genai_judge *j, genai_dataset *test, float *images, int *labels) {
+    int          said[GENAI__JUDGE_BATCH], n, r;
+    size_t       i, right = 0;
+    genai_result result = GENAI_OK;
+    for (i = 0; i < test->info.count && !result; i += (size_t)n) {
+        n = test->info.count - i < GENAI__JUDGE_BATCH ? (int)(test->info.count - i) : GENAI__JUDGE_BATCH;
+        result = genai_dataset_batch(test, -1, i, n, images, labels);
+        if (!result) result = genai_judge_classify(j, n, images, said, NULL);
+        for (r = 0; r < n && !result; r++) right += said[r] == labels[r];
+    }
+    j->info.accuracy = (double)right / (double)test->info.count;
+    return result;
+}
+
+/* Fills in the defaults and what the judge will be. */
+static genai_result genai__judge_check(genai_ctx *ctx, const genai_dataset *data, genai_judge_desc *d, genai_judge_info *info) {
+    if (!data) return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "genai_judge_create: data is NULL");
+    if (!d->steps) d->steps = 1500;
+    if (!d->features) d->features = 64;
+    if (d->features < 1 || d->features > GENAI__JUDGE_FEATURES || d->steps < 1 || d->steps > 1000000000)
+        return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "genai_judge_create: %d features (1 to %d) in %ld steps (1 to 1000000000)", d->features, GENAI__JUDGE_FEATURES, d->steps);
+    if (data->info.classes < 2 || data->info.classes > GENAI__JUDGE_CLASSES || data->info.count < 2)
+        return genai__fail(ctx, GENAI_ERROR_UNSUPPORTED, "a judge learns to tell classes apart, but the data has %zu images of %d classes (2 to %d): give labels, or a "
+                           "folder with one folder for each class", data->info.count, data->info.classes, GENAI__JUDGE_CLASSES);
+    memset(info, 0, sizeof *info);
+    info->width = data->info.width;
+    info->height = data->info.height;
+    info->channels = data->info.channels;
+    info->classes = data->info.classes;
+    info->features = d->features;
+    info->accuracy = -1;
+    return GENAI_OK;
+}
+
+GENAI_API genai_judge *genai_judge_create(genai_ctx *ctx, genai_dataset *data, const genai_judge_desc *desc) {
+    genai_judge     *j;
+    genai_judge_desc d;
+    genai_judge_info info;
+    genai_result     result;
+    float           *images;
+    int             *labels, recording;
+    uint32_t         stream, draw;
+    uint64_t         step, mode;
+    memset(&d, 0, sizeof d);
+    if (desc) d = *desc;
+    if (!ctx || ctx->result || genai__judge_check(ctx, data, &d, &info)) return NULL;
+    images = (float *)genai__alloc(ctx, GENAI__JUDGE_BATCH * genai__dataset_bytes(data), sizeof *images);
+    labels = (int *)genai__alloc(ctx, GENAI__JUDGE_BATCH, sizeof *labels);
+    j = images && labels ? genai__judge_make(ctx, &info, d.stream) : NULL;
+    result = j ? GENAI_OK : genai__result_of(ctx);
+    mode = genai__fp_enter();
+    stream = ctx->stream;
+    step = ctx->step;
+    draw = ctx->draw;
+    recording = genai_recording(ctx, 1);
+    if (!result) result = genai__judge_train(j, data, d.steps, d.stream, images, labels);
+    genai_recording(ctx, recording);
+    ctx->stream = stream;
+    ctx->step = step;
+    ctx->draw = draw;
+    if (!result && data->test) result = genai__judge_test(j, data->test, images, labels);
+    genai__fp_leave(mode);
+    genai__free(ctx, images);
+    genai__free(ctx, labels);
+    if (!result) return j;
+    genai_judge_destroy(j);
+    return NULL;
+}
+
+/* --- its file: the sizes as metadata, from which the nets follow, and the nets' tensors --- */
+static const struct { const char *key; size_t at; uint64_t most; } genai__judge_keys[] = {
+    {"judge.width", offsetof(genai_judge_info, width), GENAI__IMAGE_SIDE}, {"judge.height", offsetof(genai_judge_info, height), GENAI__IMAGE_SIDE},
+    {"judge.channels", offsetof(genai_judge_info, channels), 4}, {"judge.classes", offsetof(genai_judge_info, classes), GENAI__JUDGE_CLASSES},
+    {"judge.features", offsetof(genai_judge_info, features), GENAI__JUDGE_FEATURES}};
+
+/* Tensor i of its nets, NULL after the last. */
+static genai_tensor *genai__judge_tensor(const genai_judge *j, int i) {
+    int n = genai__net_tensor_count(j->body);
+    return i < n ? genai__net_tensor(j->body, i) : i - n < genai__net_tensor_count(j->head) ? genai__net_tensor(j->head, i - n) : NULL;
+}
+
+GENAI_API genai_result genai_judge_save(genai_judge *j, const char *path) {
+    genai__metadata *md;
+    genai__entry    *entry;
+    genai_result     result = GENAI_ERROR_MEMORY;
+    genai_tensor    *t;
+    size_t           i;
+    int              n;
+    if (!j) return GENAI_ERROR_ARGUMENT;
+    for (n = 0; genai__judge_tensor(j, n); n++) {}
+    entry = (genai__entry *)genai__alloc(j->ctx, (size_t)n, sizeof *entry);
+    md = (genai__metadata *)genai__alloc(j->ctx, 1, sizeof *md);
+    if (entry && md) {
+        genai__metadata_add(md, "version", GENAI_VERSION);
+        for (i = 0; i < GENAI__COUNT(genai__judge_keys); i++)
+            genai__metadata_number(md, genai__judge_keys[i].key, (uint64_t)*(const int *)(const void *)((const char *)&j->info + genai__judge_keys[i].at));
+        genai__metadata_number(md, "judge.tested", j->info.accuracy >= 0); /* millionths: a judge's word isn't finer */
+        genai__metadata_number(md, "judge.accuracy", j->info.accuracy >= 0 ? (uint64_t)(1e6 * j->info.accuracy + 0.5) : 0);
+        for (i = 0; (t = genai__judge_tensor(j, (int)i)) != NULL; i++) {
+            entry[i].name = t->name;
+            entry[i].ndim = t->ndim;
+            memcpy(entry[i].dim, t->dim, sizeof entry[i].dim);
+            entry[i].data = t->data;
+            entry[i].count = t->count;
+        }
+        result = genai__safetensors_write(j->ctx, path, (size_t)n, entry, md->n, md->pair);
+    }
+    genai__free(j->ctx, entry);
+    genai__free(j->ctx, md);
+    return result;
+}
+
+static genai_result genai__judge_fill(genai_judge *j, const char *path, const genai__safetensors *file) {
+    genai_tensor *t;
+    int           i;
+    for (i = 0; (t = genai__judge_tensor(j, i)) != NULL; i++) {
+        const genai__entry *e = genai__safetensors_find(file, t->name);
+        genai_result        result = e ? genai__entry_finite(j->ctx, path, e) : GENAI_OK;
+        if (!e || e->ndim != t->ndim || memcmp(e->dim, t->dim, (size_t)t->ndim * sizeof(int)))
+            return genai__fail(j->ctx, GENAI_ERROR_FORMAT, "%s: tensor %s is missing or of another shape than this judge's", path, t->name);
+        if (result) return result;
+        memcpy(t->data, e->data, t->count * sizeof(float));
+    }
+    j->ctx->changes++;
+    return GENAI_OK;
+}
+
+GENAI_API genai_judge *genai_judge_load(genai_ctx *ctx, const char *path) {
+    genai__safetensors file;
+    genai_judge_info   info;
+    genai_judge       *j = NULL;
+    genai_result       result = GENAI_OK;
+    uint64_t           value, tested = 0;
+    size_t             i;
+    if (!ctx || ctx->result || genai__safetensors_read(ctx, path, &file)) return NULL;
+    if (!genai__safetensors_get(&file, "genai.judge.width"))
+        result = genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: is a safetensors file, but not of a judge (its metadata has no genai.judge.width)", path);
+    memset(&info, 0, sizeof info);
+    for (i = 0; i < GENAI__COUNT(genai__judge_keys) && !result; i++) {
+        result = genai__metadata_read(ctx, path, &file, genai__judge_keys[i].key, genai__judge_keys[i].most, &value);
+        if (!result && !value) result = genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: genai.%s in its metadata is 0", path, genai__judge_keys[i].key);
+        *(int *)(void *)((char *)&info + genai__judge_keys[i].at) = (int)value;
+    }
+    if (!result) result = genai__metadata_read(ctx, path, &file, "judge.tested", 1, &tested);
+    if (!result) result = genai__metadata_read(ctx, path, &file, "judge.accuracy", 1000000, &value);
+    info.accuracy = tested ? (double)value / 1e6 : -1;
+    if (!result) {
+        j = genai__judge_make(ctx, &info, 0);
+        result = j ? genai__judge_fill(j, path, &file) : genai__result_of(ctx);
+    }
+    genai__safetensors_free(ctx, &file);
+    if (!result) return j;
+    genai_judge_destroy(j);
+    return NULL;
+}
+
+/* --- Frechet distance between the normal distributions that have the sets' means and covariances --- */
+static double genai__dot(size_t n, const double *a, const double *b) {
+    double s[4] = {0, 0, 0, 0};
+    size_t i;
+    for (i = 0; i + 4 <= n; i += 4) {
+        s[0] += a[i] * b[i];
+        s[1] += a[i + 1] * b[i + 1];
+        s[2] += a[i + 2] * b[i + 2];
+        s[3] += a[i + 3] * b[i + 3];
+    }
+    for (; i < n; i++) s[0] += a[i] * b[i];
+    return (s[0] + s[1]) + (s[2] + s[3]);
+}
+
+/* One-sided cyclic Jacobi (Hestenes 1958): rotates pairs of rows of a [n,n] until all are at right angles. Their lengths are
+ * the singular values then. Of a symmetric matrix without negative eigenvalues row i has become l v, eigenvalue times vector. */
+static void genai__jacobi(size_t n, double *a) {
+    size_t p, q, i;
+    int    sweep, turned = 1;
+    for (sweep = 0; sweep < 60 && turned; sweep++) {
+        double most = 0;
+        for (turned = 0, p = 0; p < n; p++) {
+            double x = genai__dot(n, a + p * n, a + p * n);
+            if (x > most) most = x;
+        }
+        for (p = 0; p + 1 < n; p++)
+            for (q = p + 1; q < n; q++) {
+                double *x = a + p * n, *y = a + q * n, xx = genai__dot(n, x, x), yy = genai__dot(n, y, y), xy = genai__dot(n, x, y), z, t, c, s;
+                if (xy * xy <= 1e-28 * xx * yy || (xx < yy ? xx : yy) <= 1e-30 * most) continue; /* at right angles, or nothing but rounding */
+                z = (yy - xx) / (2 * xy);
+                t = (z < 0 ? -1.0 : 1.0) / ((z < 0 ? -z : z) + sqrt(1 + z * z));
+                c = 1 / sqrt(1 + t * t);
+                s = c * t;
+                for (i = 0; i < n; i++) {
+                    double had = x[i];
+                    x[i] = c * had - s * y[i];
+                    y[i] = s * had + c * y[i];
+                }
+                turned = 1;
+            }
+    }
+}
+
+typedef struct genai__moments {
+    const float *x;
+    size_t       n, dim;
+    double      *mean, *covariance; /* [dim], [dim,dim]; of n - 1, as usual */
+} genai__moments;
+
+static void genai__mean_row(void *arg, size_t i) {
+    genai__moments *m = (genai__moments *)arg;
+    double          sum = 0;
+    size_t          k;
+    for (k = 0; k < m->n; k++) sum += (double)m->x[k * m->dim + i];
+    m->mean[i] = sum / (double)m->n;
+}
+static void genai__covariance_row(void *arg, size_t i) {
+    genai__moments *m = (genai__moments *)arg;
+    double         *row = m->covariance + i * m->dim;
+    size_t          j, k;
+    for (k = 0; k < m->n; k++) {
+        const float *x = m->x + k * m->dim;
+        double       xi = (double)x[i] - m->mean[i];
+        for (j = 0; j < m->dim; j++) row[j] += xi * ((double)x[j] - m->mean[j]);
+    }
+    for (j = 0; j < m->dim; j++) row[j] /= (double)(m->n - 1);
+}
+
+/* tr (S S')^1/2 is the sum of the singular values of F F'^T for any F with F^T F = S (and F' likewise): the singular values of
+ * a product need no product of covariances, whose small eigenvalues would drown. F's row i is l^1/2 v. */
+static genai_result genai__frechet(genai_ctx *ctx, const genai_measure_desc *d, double *distance) {
+    size_t          dim = (size_t)d->dim, square, i, j;
+    double         *block, *product, sum = 0;
+    genai__moments  m[2];
+    int             k;
+    if (!genai__mul(dim, dim, &square) || !genai__mul(square, 3, &square) || !genai__add(square, 2 * dim, &square)) square = (size_t)-1;
+    block = (double *)genai__alloc(ctx, square, sizeof *block);
+    if (!block) return GENAI_ERROR_MEMORY;
+    product = block + 2 * dim * (dim + 1);
+    for (k = 0; k < 2; k++) {
+        m[k].x = k ? d->made : d->real;
+        m[k].n = (size_t)(k ? d->made_count : d->real_count);
+        m[k].dim = dim;
+        m[k].mean = block + (size_t)k * dim * (dim + 1);
+        m[k].covariance = m[k].mean + dim;
+        if (m[k].n < dim + 1)
+            genai__warn(ctx, "Frechet distance: %zu %s vectors of %zu values have no covariance of full rank; take %zu or more", m[k].n, k ? "made" : "real", dim, dim + 1);
+        genai__for_rows(ctx, dim, m[k].n, genai__mean_row, &m[k]);
+        genai__for_rows(ctx, dim, m[k].n * dim, genai__covariance_row, &m[k]);
+        for (i = 0; i < dim; i++) sum += m[k].covariance[i * dim + i];
+        genai__jacobi(dim, m[k].covariance);
+        for (i = 0; i < dim; i++) {
+            double *row = m[k].covariance + i * dim, root = sqrt(sqrt(genai__dot(dim, row, row)));
+            for (j = 0; j < dim && root > 0; j++) row[j] /= root;
+        }
+    }
+    for (i = 0; i < dim; i++) {
+        double gap = m[0].mean[i] - m[1].mean[i];
+        sum += gap * gap;
+        for (j = 0; j < dim; j++) product[i * dim + j] = genai__dot(dim, m[0].covariance + i * dim, m[1].covariance + j * dim);
+    }
+    genai__jacobi(dim, product);
+    for (i = 0; i < dim; i++) sum -= 2 * sqrt(genai__dot(dim, product + i * dim, product + i * dim));
+    *distance = sum > 0 ? sum : 0;
+    genai__free(ctx, block);
+    return GENAI_OK;
+}
+
+/* --- neighbours: the distance from each row of a to each row of b --- */
+#define GENAI__NEIGHBOURS 32 /* the largest k                                                                          */
+#define GENAI__SCAN_ROWS 8   /* rows of a that a row of b is compared with, while it is in the cache                   */
+
+typedef struct genai__scan {
+    genai_ctx   *ctx;
+    size_t       n, m, dim;
+    const float *a, *b;
+    int          self;           /* 1: b is a, and nobody is his own neighbour                                         */
+    int          keep;           /* distances are squared; the smallest for each row of a:                             */
+    float       *nearest;        /* [n,keep], rising                                                                   */
+    int         *index;          /* [n], of the nearest; may be NULL                                                   */
+    const float *radius;         /* [m,keep] of b, or NULL: then for each row of a is counted                          */
+    int          k[2], *within;  /* [n,2]: how many rows of b have it within their k[0]th, k[1]th neighbour            */
+} genai__scan;
+
+static float genai__distance(const genai__kernels *kernels, size_t dim, const float *a, const float *b) {
+    float  gap[1024], sum = 0;
+    size_t i, n;
+    for (i = 0; i < dim; i += n) {
+        n = dim - i < GENAI__COUNT(gap) ? dim - i : GENAI__COUNT(gap);
+        kernels->sub(n, a + i, 1, b + i, 1, gap);
+        sum += kernels->sum_squares(n, gap);
+    }
+    return sum;
+}
+
+static void genai__scan_rows(void *arg, size_t group) {
+    genai__scan *s = (genai__scan *)arg;
+    size_t       from = group * GENAI__SCAN_ROWS, end = from + GENAI__SCAN_ROWS < s->n ? from + GENAI__SCAN_ROWS : s->n, i, j;
+    int          had[GENAI__SCAN_ROWS] = {0}, at, r;
+    for (j = 0; j < s->m; j++)
+        for (i = from; i < end; i++) {
+            float  d, *nearest = s->nearest + i * (size_t)s->keep;
+            int   *found = &had[i - from];
+            if (s->self && i == j) continue;
+            d = genai__distance(s->ctx->kernels, s->dim, s->a + i * s->dim, s->b + j * s->dim);
+            for (r = 0; r < 2 && s->radius; r++) s->within[2 * i + (size_t)r] += d < s->radius[j * (size_t)s->keep + (size_t)s->k[r] - 1];
+            if (*found == s->keep && d >= nearest[s->keep - 1]) continue;
+            if (*found < s->keep) ++*found;
+            for (at = *found - 1; at > 0 && d < nearest[at - 1]; at--) nearest[at] = nearest[at - 1];
+            nearest[at] = d;
+            if (!at && s->index) s->index[i] = (int)j;
+        }
+}
+
+static void genai__scan_all(genai__scan *s) {
+    genai__for_rows(s->ctx, (s->n + GENAI__SCAN_ROWS - 1) / GENAI__SCAN_ROWS, GENAI__SCAN_ROWS * s->m * s->dim, genai__scan_rows, s);
+}
+
+GENAI__INLINE int genai__moderate(float x) { return genai__finite(x) && x <= 1e15f && x >= -1e15f; } /* its square too is finite */
+
+static genai_result genai__vectors_check(genai_ctx *ctx, const char *what, const char *which, int n, int least, int dim, const float *x) {
+    size_t i, count;
+    if (!x) return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: the %s vectors are NULL", what, which);
+    if (dim < 1) return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: vectors of %d values", what, dim);
+    if (n < least) return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: there are %d %s vectors, at least %d are needed", what, n, which, least);
+    if (!genai__mul((size_t)n, (size_t)dim, &count)) return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: %d vectors of %d values don't fit into memory", what, n, dim);
+    for (i = 0; i < count; i++)
+        if (!genai__moderate(x[i]))
+            return genai__fail(ctx, GENAI_ERROR_NONFINITE, "%s: value %zu of %s vector %zu is not finite, or beyond 1e15", what, i % (size_t)dim, which, i / (size_t)dim);
+    return GENAI_OK;
+}
+
+GENAI_API genai_result genai_nearest(genai_ctx *ctx, int n, const float *a, int m, const float *b, int dim, int *index, float *distance) {
+    genai__scan  s;
+    genai_result result;
+    uint64_t     mode;
+    int          i;
+    if (!ctx) return GENAI_ERROR_ARGUMENT;
+    result = genai__vectors_check(ctx, "genai_nearest", "first", n, 1, dim, a);
+    if (!result) result = genai__vectors_check(ctx, "genai_nearest", "second", m, 1, dim, b);
+    if (result) return result;
+    memset(&s, 0, sizeof s);
+    s.ctx = ctx;
+    s.n = (size_t)n;
+    s.m = (size_t)m;
+    s.dim = (size_t)dim;
+    s.a = a;
+    s.b = b;
+    s.keep = 1;
+    s.index = index;
+    s.nearest = distance ? distance : (float *)genai__alloc(ctx, s.n, sizeof(float));
+    if (!s.nearest) return GENAI_ERROR_MEMORY;
+    mode = genai__fp_enter();
+    genai__scan_all(&s);
+    for (i = 0; i < n; i++) s.nearest[i] = sqrtf(s.nearest[i]);
+    genai__fp_leave(mode);
+    if (!distance) genai__free(ctx, s.nearest);
+    return GENAI_OK;
+}
+
+/* Naeem et al. 2020 have all four in one notation (sections 2 and 3); "<" and not "<=" is their code's. */
+static genai_result genai__neighbours(genai_ctx *ctx, const genai_measure_desc *d, genai_measures *out) {
+    genai__scan s[4]; /* real to real, made to made, made to real, real to made */
+    size_t      n = (size_t)d->real_count, m = (size_t)d->made_count, inside = 0, around = 0, reached = 0, covered = 0, i;
+    int         keep = d->k > d->k_density ? d->k : d->k_density, k;
+    float      *nearest = (float *)genai__alloc(ctx, 2 * (n + m), (size_t)keep * sizeof(float));
+    int        *within = (int *)genai__alloc(ctx, n + m, 2 * sizeof(int));
+    if (nearest && within) {
+        memset(s, 0, sizeof s);
+        for (k = 0; k < 4; k++) {
+            int a = k == 1 || k == 2, b = k % 2; /* 1: made */
+            s[k].ctx = ctx;
+            s[k].dim = (size_t)d->dim;
+            s[k].self = k < 2;
+            s[k].n = a ? m : n;
+            s[k].m = b ? m : n;
+            s[k].a = a ? d->made : d->real;
+            s[k].b = b ? d->made : d->real;
+            s[k].keep = keep;
+            s[k].k[0] = d->k;
+            s[k].k[1] = d->k_density;
+            s[k].nearest = nearest + (size_t)keep * (k == 0 ? 0 : k == 1 ? n : k == 2 ? n + m : n + 2 * m);
+            s[k].within = k == 2 ? within : within + 2 * m;
+            if (k >= 2) s[k].radius = s[k - 2].nearest;
+            genai__scan_all(&s[k]);
+        }
+        for (i = 0; i < m; i++) {
+            inside += s[2].within[2 * i] > 0;
+            around += (size_t)s[2].within[2 * i + 1];
+        }
+        for (i = 0; i < n; i++) {
+            reached += s[3].within[2 * i] > 0;
+            covered += s[3].nearest[i * (size_t)keep] < s[0].nearest[i * (size_t)keep + (size_t)d->k_density - 1];
+        }
+        out->precision = (double)inside / (double)m;
+        out->recall = (double)reached / (double)n;
+        out->density = (double)around / ((double)d->k_density * (double)m);
+        out->coverage = (double)covered / (double)n;
+    }
+    genai__free(ctx, nearest);
+    genai__free(ctx, within);
+    return nearest && within ? GENAI_OK : GENAI_ERROR_MEMORY;
+}
+
+/* --- kernel distance --- */
+typedef struct genai__kernel_sum {
+    size_t       m, dim;
+    const float *a, *b;
+    int          self; /* 1: b is a; unbiased means that nobody is compared with himself */
+    double      *sum;  /* for each row of a */
+} genai__kernel_sum;
+
+static void genai__kernel_row(void *arg, size_t i) {
+    const genai__kernel_sum *s = (const genai__kernel_sum *)arg;
+    const float             *a = s->a + i * s->dim;
+    double                   total = 0;
+    size_t                   j, k;
+    for (j = 0; j < s->m; j++) {
+        const float *b = s->b + j * s->dim;
+        double       dot[4] = {0, 0, 0, 0}, x;
+        if (s->self && i == j) continue;
+        for (k = 0; k + 4 <= s->dim; k += 4) {
+            dot[0] += (double)a[k] * (double)b[k];
+            dot[1] += (double)a[k + 1] * (double)b[k + 1];
+            dot[2] += (double)a[k + 2] * (double)b[k + 2];
+            dot[3] += (double)a[k + 3] * (double)b[k + 3];
+        }
+        for (; k < s->dim; k++) dot[0] += (double)a[k] * (double)b[k];
+        x = ((dot[0] + dot[1]) + (dot[2] + dot[3])) / (double)s->dim + 1;
+        total += x * x * x;
+    }
+    s->sum[i] = total;
+}
+
+static genai_result genai__kernel_distance(genai_ctx *ctx, const genai_measure_desc *d, double *distance) {
+    size_t            n = (size_t)d->real_count, m = (size_t)d->made_count, rows, i;
+    double            mean[3];
+    genai__kernel_sum s;
+    int               k;
+    s.dim = (size_t)d->dim;
+    s.sum = (double *)genai__alloc(ctx, n > m ? n : m, sizeof(double));
+    if (!s.sum) return GENAI_ERROR_MEMORY;
+    for (k = 0; k < 3; k++) { /* real with real, made with made, real with made */
+        s.a = k == 1 ? d->made : d->real;
+        s.b = k ? d->made : d->real;
+        rows = k == 1 ? m : n;
+        s.m = k ? m : n;
+        s.self = k < 2;
+        genai__for_rows(ctx, rows, s.m * s.dim, genai__kernel_row, &s);
+        for (mean[k] = 0, i = 0; i < rows; i++) mean[k] += s.sum[i];
+        mean[k] /= (double)rows * (double)(k == 2 ? s.m : s.m - 1);
+    }
+    *distance = mean[0] + mean[1] - 2 * mean[2];
+    genai__free(ctx, s.sum);
+    return GENAI_OK;
+}
+
+GENAI_API genai_result genai_measure(genai_ctx *ctx, const genai_measure_desc *desc, genai_measures *out) {
+    genai_measure_desc d;
+    genai_measures     measures;
+    genai_result       result;
+    uint64_t           mode;
+    int                least;
+    if (!ctx) return GENAI_ERROR_ARGUMENT;
+    if (!desc || !out) return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "genai_measure: %s is NULL", desc ? "out" : "desc");
+    d = *desc;
+    memset(&measures, 0, sizeof measures);
+    if (!d.k) d.k = 3;
+    if (!d.k_density) d.k_density = 5;
+    if (d.k < 1 || d.k > GENAI__NEIGHBOURS || d.k_density < 1 || d.k_density > GENAI__NEIGHBOURS)
+        return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "genai_measure: k is %d and k_density %d, but both must be from 1 to %d", d.k, d.k_density, GENAI__NEIGHBOURS);
+    least = (d.k > d.k_density ? d.k : d.k_density) + 1;
+    result = genai__vectors_check(ctx, "genai_measure", "real", d.real_count, least, d.dim, d.real);
+    if (!result) result = genai__vectors_check(ctx, "genai_measure", "made", d.made_count, least, d.dim, d.made);
+    if (result) return result;
+    mode = genai__fp_enter();
+    result = genai__frechet(ctx, &d, &measures.frechet);
+    if (!result) result = genai__neighbours(ctx, &d, &measures);
+    if (!result) result = genai__kernel_distance(ctx, &d, &measures.kernel);
+    genai__fp_leave(mode);
+    if (!result) *out = measures;
     return result;
 }
 

@@ -1,0 +1,469 @@
+/* Measures of images: values from NumPy, SciPy and scikit-learn (tests/fixtures/make_measures.py), closed forms, sets worked out
+ * by hand; the judge: what it learns, its file, its bits; wrong input, allocation failures. Run from the repository's root. */
+#define GENAI_IMPLEMENTATION
+#define GENAI__POISON /* memory that was given back reads as NaN */
+#include "../genai.h"
+#include "check.h"
+
+static long live, calls, fail_at;
+static int  warnings;
+
+static void *counted_alloc(void *user, size_t bytes) {
+    void *p;
+    (void)user;
+    if (++calls == fail_at) return NULL;
+    p = malloc(bytes);
+    live += p != NULL;
+    return p;
+}
+static void counted_free(void *user, void *p) {
+    (void)user;
+    live -= p != NULL;
+    free(p);
+}
+static void counted_log(void *user, genai_log_level level, const char *text) {
+    (void)user;
+    (void)text;
+    warnings += level == GENAI_LOG_WARNING;
+}
+
+static genai_ctx *context(int threads, genai_isa isa) {
+    genai_ctx_desc d;
+    memset(&d, 0, sizeof d);
+    d.seed = 5;
+    d.threads = threads;
+    d.isa = isa;
+    d.log = counted_log;
+    d.allocator.alloc = counted_alloc;
+    d.allocator.free = counted_free;
+    return genai_ctx_create(&d);
+}
+
+static genai_measures measure(genai_ctx *ctx, int dim, int n, const float *real, int m, const float *made, int k, int k_density) {
+    genai_measure_desc d;
+    genai_measures     out;
+    memset(&d, 0, sizeof d);
+    memset(&out, 0, sizeof out);
+    d.dim = dim;
+    d.real_count = n;
+    d.made_count = m;
+    d.real = real;
+    d.made = made;
+    d.k = k;
+    d.k_density = k_density;
+    CHECK(genai_measure(ctx, &d, &out) == GENAI_OK, "%s", genai_ctx_error(ctx));
+    return out;
+}
+
+static int near(double x, double want, double tolerance) { return fabs(x - want) <= tolerance * (fabs(want) + 1e-3); }
+
+static void fill(float *x, size_t n, uint64_t step) { /* normal numbers, the same ones everywhere */
+    genai_ctx *ctx = context(1, GENAI_ISA_SCALAR);
+    genai__normal(ctx, 0, step, 0, n, x);
+    genai_ctx_destroy(ctx);
+}
+
+/* --- values from elsewhere --- */
+static void test_fixtures(genai_ctx *ctx) {
+    FILE *f = fopen("tests/fixtures/measures.txt", "r");
+    char  word[64];
+    int   n, m, dim, k, k_density, i, blocks = 0;
+    CHECK(f != NULL, "tests/fixtures/measures.txt can't be opened (run from the repository's root)");
+    while (f && fscanf(f, "%63s", word) == 1) {
+        genai_measures got;
+        float         *x;
+        double         want[6];
+        CHECK(fscanf(f, "%63s %d %d %d %d %d", word, &n, &m, &dim, &k, &k_density) == 6, "block %d is damaged", blocks);
+        x = (float *)malloc((size_t)(n + m) * (size_t)dim * sizeof *x);
+        for (i = 0; i < (n + m) * dim; i++)
+            if (fscanf(f, "%f", &x[i]) != 1) break;
+        CHECK(i == (n + m) * dim && fscanf(f, "%lf %lf %lf %lf %lf %lf", &want[0], &want[1], &want[2], &want[3], &want[4], &want[5]) == 6, "%s is cut", word);
+        warnings = 0;
+        got = measure(ctx, dim, n, x, m, x + n * dim, k, k_density);
+        CHECK(near(got.frechet, want[0], 1e-7), "%s: Frechet distance %.12g, SciPy has %.12g", word, got.frechet, want[0]);
+        CHECK(near(got.precision, want[1], 1e-9), "%s: precision %.9g, not %.9g", word, got.precision, want[1]);
+        CHECK(near(got.recall, want[2], 1e-9), "%s: recall %.9g, not %.9g", word, got.recall, want[2]);
+        CHECK(near(got.density, want[3], 1e-9), "%s: density %.9g, not %.9g", word, got.density, want[3]);
+        CHECK(near(got.coverage, want[4], 1e-9), "%s: coverage %.9g, not %.9g", word, got.coverage, want[4]);
+        CHECK(near(got.kernel, want[5], 1e-9), "%s: kernel distance %.12g, scikit-learn has %.12g", word, got.kernel, want[5]);
+        CHECK(warnings == (n < dim + 1) + (m < dim + 1), "%s: %d warnings", word, warnings);
+        free(x);
+        blocks++;
+    }
+    CHECK(blocks == 5, "%d blocks", blocks);
+    if (f) fclose(f);
+}
+
+/* --- Frechet distance --- */
+static void test_frechet(genai_ctx *ctx) {
+    enum { D = 12, N = 40 };
+    static float   x[4 * D * D], y[4 * D * D], flat[N * D], moved[N * D];
+    genai_measures got;
+    double         want = 0, s, t;
+    int            i, j;
+    for (i = 0; i < D; i++) { /* mean +- s on each axis: the covariance is diagonal, 2 s^2 / (2 D - 1) */
+        s = 1 + 0.25 * i;
+        t = 3 - 0.125 * i;
+        x[(2 * i) * D + i] = (float)s;
+        x[(2 * i + 1) * D + i] = (float)-s;
+        y[(2 * i) * D + i] = (float)t;
+        y[(2 * i + 1) * D + i] = (float)-t;
+        want += 0.25 + 2 * (s - t) * (s - t) / (2 * D - 1);
+    }
+    for (i = 0; i < 2 * D * D; i++) y[i] += 0.5f;
+    got = measure(ctx, D, 2 * D, x, 2 * D, y, 0, 0);
+    CHECK(near(got.frechet, want, 1e-12), "diagonal covariances: %.15g, not %.15g", got.frechet, want);
+    got = measure(ctx, D, 2 * D, x, 2 * D, x, 0, 0);
+    CHECK(got.frechet < 1e-12, "d(A,A) = %g", got.frechet);
+    /* a plane in D dims, and the same moved: d is the squared way, whatever the rank */
+    fill(flat, N * D, 1);
+    for (i = 0; i < N; i++)
+        for (j = 2; j < D; j++) flat[i * D + j] = flat[i * D] * (float)j - flat[i * D + 1];
+    for (i = 0; i < N * D; i++) flat[i] = floorf(64 * flat[i]) / 64; /* so that moving is exact */
+    for (i = 0; i < N * D; i++) moved[i] = flat[i] + 2;
+    CHECK(measure(ctx, D, N, flat, N, flat, 0, 0).frechet < 1e-10, "rank 2: d(A,A) = %g", measure(ctx, D, N, flat, N, flat, 0, 0).frechet);
+    CHECK(near(measure(ctx, D, N, flat, N, moved, 0, 0).frechet, 4 * D, 1e-10), "rank 2, moved: %.15g, not %d", measure(ctx, D, N, flat, N, moved, 0, 0).frechet, 4 * D);
+    warnings = 0;
+    measure(ctx, D, D + 1, flat, N, moved, 0, 0);
+    CHECK(warnings == 0, "%d warnings for %d vectors of %d values", warnings, D + 1, D);
+    got = measure(ctx, D, D, flat, D, flat, 0, 0);
+    CHECK(warnings == 2 && got.frechet < 1e-10, "%d warnings for %d vectors of %d values, d(A,A) = %g", warnings, D, D, got.frechet);
+    memset(x, 0, sizeof x); /* all alike: no variance at all */
+    got = measure(ctx, D, 2 * D, x, 2 * D, x, 0, 0);
+    CHECK(got.frechet < 1e-300 && got.frechet > -1e-300, "constant sets: %g", got.frechet);
+}
+
+/* --- neighbours --- */
+static void test_neighbours(genai_ctx *ctx) {
+    /* Radii with k = 1: real 1 1 2 3, made 1.5 1.5 2 2. Made 2 stands on the edge around real 1: that is outside. */
+    static const float real[4] = {0, 1, 3, 6}, made[4] = {0.5f, 2, 10, 12};
+    genai_measures     got = measure(ctx, 1, 4, real, 4, made, 1, 1);
+    float              x[300 * 3];
+    CHECK(near(got.precision, 0.5, 1e-15), "precision %g", got.precision);
+    CHECK(near(got.recall, 0.75, 1e-15), "recall %g", got.recall);
+    CHECK(near(got.density, 0.75, 1e-15), "density %g", got.density);
+    CHECK(near(got.coverage, 0.75, 1e-15), "coverage %g", got.coverage);
+    got = measure(ctx, 1, 4, made, 4, real, 1, 1); /* the other way round: precision and recall change places */
+    CHECK(near(got.precision, 0.75, 1e-15) && near(got.recall, 0.5, 1e-15), "turned: precision %g, recall %g", got.precision, got.recall);
+    fill(x, 300 * 3, 2);
+    got = measure(ctx, 3, 300, x, 300, x, 0, 0);
+    CHECK(near(got.precision, 1, 1e-15) && near(got.recall, 1, 1e-15) && near(got.coverage, 1, 1e-15), "identical sets: %g %g %g", got.precision, got.recall, got.coverage);
+    CHECK(near(got.density, 1, 1e-15), "identical sets: density %g", got.density); /* k - 1 neighbours and itself */
+    CHECK(got.kernel < 0 && got.kernel > -0.2, "identical sets: kernel distance %g, which is unbiased and so below 0", got.kernel);
+}
+
+static void test_nearest(genai_ctx *ctx) {
+    enum { N = 21, M = 37, D = 2500 }; /* no multiple of the group of rows, more values than are taken at once */
+    static float a[N * D], b[M * D], distance[N], alone[N];
+    static const float points[] = {0, 0, 3, 4, 3, 4, -1, 0}, at[] = {3, 3, 0, 0};
+    int          index[N], only[N], i, j, k;
+    float        d[2];
+    CHECK(genai_nearest(ctx, 2, at, 4, points, 2, index, d) == GENAI_OK && index[0] == 1 && index[1] == 0 && near((double)d[0], 1, 1e-15) && d[1] < 1e-30f,
+          "by hand: %d %d, %g %g", index[0], index[1], (double)d[0], (double)d[1]);
+    fill(a, N * D, 3);
+    fill(b, M * D, 4);
+    memcpy(b + 9 * D, a + 4 * D, D * sizeof *a);
+    CHECK(genai_nearest(ctx, N, a, M, b, D, index, distance) == GENAI_OK, "%s", genai_ctx_error(ctx));
+    for (i = 0; i < N; i++) {
+        double best = 1e300;
+        int    which = -1;
+        for (j = 0; j < M; j++) {
+            double sum = 0;
+            for (k = 0; k < D; k++) sum += ((double)a[i * D + k] - (double)b[j * D + k]) * ((double)a[i * D + k] - (double)b[j * D + k]);
+            if (sum < best) best = sum, which = j;
+        }
+        CHECK(index[i] == which && fabs((double)distance[i] - sqrt(best)) <= 1e-6 * sqrt(best), "row %d: %d at %.9g, not %d at %.9g", i, index[i], (double)distance[i], which,
+              sqrt(best));
+    }
+    CHECK(index[4] == 9 && distance[4] < 1e-30f, "its copy: %d at %g", index[4], (double)distance[4]);
+    CHECK(genai_nearest(ctx, N, a, M, b, D, only, NULL) == GENAI_OK && !memcmp(only, index, sizeof only), "index alone");
+    CHECK(genai_nearest(ctx, N, a, M, b, D, NULL, alone) == GENAI_OK && !memcmp(alone, distance, sizeof distance), "distance alone");
+}
+
+/* --- the same bits --- */
+static void test_bits(void) {
+    enum { N = 210, M = 190, D = 70 };
+    static float   x[(N + M) * D];
+    genai_measures first, got;
+    int            run;
+    fill(x, sizeof x / sizeof *x, 6);
+    for (run = 0; run < 4; run++) {
+        genai_ctx *ctx = context(run % 2 ? 3 : 1, run < 2 ? GENAI_ISA_BEST : GENAI_ISA_SCALAR);
+        got = measure(ctx, D, N, x, M, x + N * D, 0, 0);
+        if (!run) first = got;
+        CHECK(!memcmp(&got, &first, sizeof got), "run %d differs: %.17g %.17g, not %.17g %.17g", run, got.frechet, got.kernel, first.frechet, first.kernel);
+        genai_ctx_destroy(ctx);
+    }
+}
+
+/* --- the judge --- */
+enum { W = 9, H = 12, C = 2, PIXELS = W * H * C, COUNT = 240, CLASSES = 3 };
+
+/* Stripes along, stripes across, a block, with noise on them. */
+static genai_dataset *shapes(genai_ctx *ctx, const genai_dataset_desc *desc, int labels) {
+    static unsigned char p[COUNT * PIXELS];
+    static int           label[COUNT];
+    int                  i, x, y;
+    for (i = 0; i < COUNT; i++) {
+        label[i] = i % CLASSES;
+        for (y = 0; y < H; y++)
+            for (x = 0; x < W; x++) {
+                int            on = label[i] == 0 ? (y + i) % 4 < 2 : label[i] == 1 ? (x + i) % 4 < 2 : x > 1 + i % 3 && x < 7 && y > 2 && y < 9;
+                unsigned char *to = p + ((i * H + y) * W + x) * C;
+                to[0] = (unsigned char)(on * 150 + (i * 31 + x * 57 + y * 91) % 97);
+                to[1] = (unsigned char)(255 - on * 100 - (i * 71 + x * 17 + y * 13) % 89);
+            }
+    }
+    return genai_dataset_memory(ctx, COUNT, W, H, C, p, labels ? label : NULL, desc);
+}
+
+static genai_judge *judge_of(genai_ctx *ctx, genai_dataset *data, uint32_t stream, long steps) {
+    genai_judge_desc d;
+    memset(&d, 0, sizeof d);
+    d.steps = steps;
+    d.stream = stream;
+    d.features = 20;
+    return genai_judge_create(ctx, data, &d);
+}
+
+static void test_judge(void) {
+    static float       images[COUNT * PIXELS], features[70 * 20], one[20], first[70 * 20], p[70 * CLASSES];
+    genai_dataset_desc dd;
+    genai_judge_info   info;
+    int                labels[70], run, i;
+    memset(&dd, 0, sizeof dd);
+    dd.holdout = 0.25f;
+    for (run = 0; run < 6; run++) { /* 1: threads, 2: instruction set, 3: another stream, 4: after other draws, 5: longer */
+        genai_ctx     *ctx = context(run == 1 ? 3 : 1, run == 2 ? GENAI_ISA_SCALAR : GENAI_ISA_BEST);
+        genai_dataset *data = shapes(ctx, &dd, 1);
+        genai_judge   *j;
+        genai_tensor  *draw[2];
+        if (run == 4) genai_random_uniform(ctx, 0, NULL);
+        j = judge_of(ctx, data, run == 3, run == 5 ? 25 : 4);
+        info = genai_judge_describe(j);
+        CHECK(j && info.width == W && info.height == H && info.channels == C && info.classes == CLASSES && info.features == 20, "%s", genai_ctx_error(ctx));
+        CHECK(info.accuracy >= (run == 5 ? 0.95 : 0.3) && info.accuracy <= 1, "run %d: accuracy %g", run, info.accuracy);
+        CHECK(genai_dataset_batch(data, -1, 0, 70, images, NULL) == GENAI_OK && genai_judge_features(j, 70, images, features) == GENAI_OK, "%s", genai_ctx_error(ctx));
+        if (!run) memcpy(first, features, sizeof first);
+        CHECK((memcmp(first, features, sizeof first) == 0) == (run != 3 && run != 5), "run %d: features %s", run, run == 3 ? "of another stream are the same" : "differ");
+        CHECK(genai_judge_features(j, 1, images + 69 * PIXELS, one) == GENAI_OK && !memcmp(one, features + 69 * 20, sizeof one), "a row depends on others");
+        CHECK(genai_judge_classify(j, 70, images, labels, p) == GENAI_OK, "%s", genai_ctx_error(ctx));
+        for (i = 0; i < 70; i++) {
+            const float *q = p + i * CLASSES;
+            float        most = q[0] > q[1] ? q[0] : q[1];
+            CHECK(fabsf(q[0] + q[1] + q[2] - 1) < 1e-5f && q[labels[i]] >= most && q[labels[i]] >= q[2], "image %d: class %d of %g %g %g", i, labels[i], (double)q[0],
+                  (double)q[1], (double)q[2]);
+        }
+        CHECK(genai_judge_classify(j, 70, images, labels, NULL) == GENAI_OK && genai_judge_classify(j, 70, images, NULL, p) == GENAI_OK, "%s", genai_ctx_error(ctx));
+        /* its training leaves the caller's draws where they were */
+        draw[0] = genai_random_uniform(ctx, 0, NULL);
+        genai_random_at(ctx, 0, 0);
+        if (run == 4) genai_random_uniform(ctx, 0, NULL);
+        draw[1] = genai_random_uniform(ctx, 0, NULL);
+        CHECK(!memcmp(draw[0]->data, draw[1]->data, sizeof(float)), "run %d: draws", run);
+        genai_ctx_destroy(ctx);
+    }
+    CHECK(live == 0, "%ld blocks are left", live);
+}
+
+static void test_file(void) {
+    static const char  path[] = "build/test_metrics.safetensors", other[] = "build/test_metrics_model.safetensors";
+    static float       images[30 * PIXELS], before[30 * 20], after[30 * 20];
+    genai_ctx         *ctx = context(2, GENAI_ISA_BEST);
+    genai_dataset_desc dd;
+    genai_dataset     *data;
+    genai_judge       *j, *loaded;
+    genai_model_desc   md;
+    genai_model       *model;
+    genai_judge_info   a, b;
+    FILE              *f;
+    char              *bytes;
+    size_t             size, i;
+    memset(&dd, 0, sizeof dd);
+    dd.holdout = 0.25f;
+    data = shapes(ctx, &dd, 1);
+    j = judge_of(ctx, data, 7, 4);
+    a = genai_judge_describe(j);
+    CHECK(genai_judge_save(j, path) == GENAI_OK, "%s", genai_ctx_error(ctx));
+    loaded = genai_judge_load(ctx, path);
+    b = genai_judge_describe(loaded);
+    CHECK(loaded && b.width == W && b.height == H && b.channels == C && b.classes == CLASSES && b.features == 20 && near(b.accuracy, a.accuracy, 1e-6), "loaded: %s",
+          genai_ctx_error(ctx));
+    CHECK(genai_dataset_batch(data, -1, 0, 30, images, NULL) == GENAI_OK && genai_judge_features(j, 30, images, before) == GENAI_OK &&
+              genai_judge_features(loaded, 30, images, after) == GENAI_OK && !memcmp(before, after, sizeof before), "other features: %s", genai_ctx_error(ctx));
+    genai_judge_destroy(j);
+    j = judge_of(ctx, genai_dataset_test(data), 7, 2);
+    CHECK(genai_judge_describe(j).accuracy < 0 && genai_judge_save(j, path) == GENAI_OK && genai_judge_describe(genai_judge_load(ctx, path)).accuracy < 0,
+          "a judge without test set: %s", genai_ctx_error(ctx));
+    memset(&md, 0, sizeof md); /* models and judges aren't taken for one another */
+    md.preset = "vae_mlp";
+    model = genai_model_create(ctx, &md);
+    CHECK(genai_model_save(model, other) == GENAI_OK, "%s", genai_ctx_error(ctx));
+    CHECK_RESULT(ctx, GENAI_ERROR_FORMAT, genai_judge_load(ctx, other));
+    CHECK_RESULT(ctx, GENAI_ERROR_FORMAT, genai_model_load(ctx, path));
+    CHECK_RESULT(ctx, GENAI_ERROR_IO, genai_judge_load(ctx, "build/no such file"));
+    CHECK_RESULT(ctx, GENAI_ERROR_IO, genai_judge_save(j, "build/no such folder/x"));
+    /* sizes that were changed by hand: the tensors don't fit, or the number is none */
+    f = fopen(path, "rb");
+    bytes = (char *)malloc(1 << 20);
+    size = f ? fread(bytes, 1, 1 << 20, f) : 0;
+    if (f) fclose(f);
+    for (i = 0; i < 4; i++) {
+        static const char *const was[] = {"judge.width\":\"9\"", "judge.features\":\"20\"", "judge.classes\":\"3\"", "judge.height\":\"12\""};
+        static const char *const is[] = {"judge.width\":\"5\"", "judge.features\":\"21\"", "judge.classes\":\"0\"", "judge.height\":\"-2\""};
+        char  *copy = (char *)malloc(size), *p = copy, *digest = copy;
+        memcpy(copy, bytes, size);
+        while (p < copy + size && memcmp(p, was[i], strlen(was[i])) != 0) p++;
+        CHECK(p < copy + size, "the file has no %s", was[i]);
+        memcpy(p, is[i], strlen(is[i]));
+        while (memcmp(digest, "genai.digest\":\"", 15) != 0) digest++;
+        memcpy(digest + 15, "none\",\"x\":\"12345", 16); /* as long as 16 digits, with a key more; see FILES in the manual */
+        f = fopen(other, "wb");
+        CHECK(f && fwrite(copy, 1, size, f) == size && !fclose(f), "%s can't be written", other);
+        CHECK_RESULT(ctx, GENAI_ERROR_FORMAT, genai_judge_load(ctx, other));
+        free(copy);
+    }
+    free(bytes);
+    remove(path);
+    remove(other);
+    genai_ctx_destroy(ctx);
+    CHECK(live == 0, "%ld blocks are left", live);
+}
+
+static void test_digits(void) { /* all 1500 steps give 98 % */
+    const char        *path = check_data("mnist/train-images-idx3-ubyte");
+    char               folder[1024];
+    genai_ctx         *ctx;
+    genai_judge_desc   d;
+    genai_judge       *j;
+    if (!path) return;
+    snprintf(folder, sizeof folder, "%.*s", (int)(strlen(path) - strlen("/train-images-idx3-ubyte")), path);
+    ctx = context(0, GENAI_ISA_BEST);
+    memset(&d, 0, sizeof d);
+    d.steps = 100;
+    j = genai_judge_create(ctx, genai_dataset_open(ctx, folder, NULL), &d);
+    CHECK(j && genai_judge_describe(j).features == 64 && genai_judge_describe(j).accuracy > 0.93, "digits: %g right after 100 steps (%s)",
+          genai_judge_describe(j).accuracy, genai_ctx_error(ctx));
+    genai_ctx_destroy(ctx);
+}
+
+/* --- what is refused --- */
+static void test_arguments(genai_ctx *ctx) {
+    static float       x[12 * 3], images[PIXELS];
+    genai_measure_desc good, d;
+    genai_measures     out;
+    genai_judge_desc   jd;
+    genai_dataset     *data = shapes(ctx, NULL, 1);
+    genai_judge       *j = judge_of(ctx, data, 0, 1);
+    int                index[12], i;
+    memset(&good, 0, sizeof good);
+    good.dim = 3;
+    good.real_count = good.made_count = 6;
+    good.real = x;
+    good.made = x + 18;
+    CHECK_RESULT(ctx, GENAI_OK, genai_measure(ctx, &good, &out));
+#define BAD(code, change)                                                                                              \
+    do {                                                                                                               \
+        d = good;                                                                                                      \
+        change;                                                                                                        \
+        memset(&out, 77, sizeof out);                                                                                  \
+        CHECK_RESULT(ctx, code, genai_measure(ctx, &d, &out));                                                         \
+        for (i = 0; i < (int)sizeof out; i++) CHECK(((char *)&out)[i] == 77, "%s: half a result", #change);           \
+    } while (0)
+    BAD(GENAI_ERROR_ARGUMENT, d.dim = 0);
+    BAD(GENAI_ERROR_ARGUMENT, d.real_count = 5);
+    BAD(GENAI_ERROR_ARGUMENT, d.made_count = 5);
+    BAD(GENAI_ERROR_ARGUMENT, d.made_count = 0);
+    BAD(GENAI_ERROR_ARGUMENT, d.real_count = -1);
+    BAD(GENAI_ERROR_ARGUMENT, d.real = NULL);
+    BAD(GENAI_ERROR_ARGUMENT, d.made = NULL);
+    BAD(GENAI_ERROR_ARGUMENT, d.k = 6);
+    BAD(GENAI_ERROR_ARGUMENT, d.k = -1);
+    BAD(GENAI_ERROR_ARGUMENT, d.k_density = 33);
+    x[7] = NAN;
+    BAD(GENAI_ERROR_NONFINITE, (void)0);
+    CHECK_RESULT(ctx, GENAI_ERROR_NONFINITE, genai_nearest(ctx, 2, x + 18, 6, x, 3, index, NULL));
+    x[7] = 2e15f;
+    BAD(GENAI_ERROR_NONFINITE, (void)0);
+    x[7] = 0;
+    x[35] = -INFINITY;
+    BAD(GENAI_ERROR_NONFINITE, (void)0);
+    x[35] = 0;
+    CHECK_RESULT(ctx, GENAI_ERROR_ARGUMENT, genai_measure(ctx, NULL, &out));
+    CHECK_RESULT(ctx, GENAI_ERROR_ARGUMENT, genai_measure(ctx, &good, NULL));
+    CHECK_RESULT(ctx, GENAI_ERROR_ARGUMENT, genai_nearest(ctx, 0, x, 6, x, 3, index, NULL));
+    CHECK_RESULT(ctx, GENAI_ERROR_ARGUMENT, genai_nearest(ctx, 6, x, 0, x, 3, index, NULL));
+    CHECK_RESULT(ctx, GENAI_ERROR_ARGUMENT, genai_nearest(ctx, 6, x, 6, x, 0, index, NULL));
+    CHECK_RESULT(ctx, GENAI_ERROR_ARGUMENT, genai_nearest(ctx, 6, NULL, 6, x, 3, index, NULL));
+    CHECK_RESULT(ctx, GENAI_ERROR_ARGUMENT, genai_judge_features(j, 0, images, x));
+    CHECK_RESULT(ctx, GENAI_ERROR_ARGUMENT, genai_judge_features(j, 1, NULL, x));
+    CHECK_RESULT(ctx, GENAI_ERROR_ARGUMENT, genai_judge_features(j, 1, images, NULL));
+    CHECK_RESULT(ctx, GENAI_ERROR_ARGUMENT, genai_judge_classify(j, -1, images, index, NULL));
+    CHECK_RESULT(ctx, GENAI_ERROR_ARGUMENT, genai_judge_create(ctx, NULL, NULL));
+    CHECK_RESULT(ctx, GENAI_ERROR_UNSUPPORTED, genai_judge_create(ctx, shapes(ctx, NULL, 0), NULL));
+    memset(&jd, 0, sizeof jd);
+    jd.steps = -1;
+    CHECK_RESULT(ctx, GENAI_ERROR_ARGUMENT, genai_judge_create(ctx, data, &jd));
+    jd.steps = 1;
+    jd.features = 5000;
+    CHECK_RESULT(ctx, GENAI_ERROR_ARGUMENT, genai_judge_create(ctx, data, &jd));
+    CHECK(genai_measure(NULL, &good, &out) < 0 && genai_nearest(NULL, 1, x, 1, x, 1, NULL, x) < 0 && genai_judge_features(NULL, 1, images, x) < 0 &&
+              genai_judge_classify(NULL, 1, images, index, NULL) < 0 && genai_judge_save(NULL, "x") < 0 && !genai_judge_create(NULL, data, NULL) &&
+              !genai_judge_load(NULL, "x") && genai_judge_describe(NULL).classes == 0, "NULL");
+    genai_judge_destroy(NULL);
+}
+
+static void test_memory(void) {
+    static const char path[] = "build/test_metrics.safetensors";
+    static float      x[40 * 3];
+    genai_ctx        *ctx = context(1, GENAI_ISA_BEST);
+    genai_dataset    *data = shapes(ctx, NULL, 1);
+    genai_judge      *j = judge_of(ctx, data, 0, 2); /* the tape has its memory now */
+    genai_measure_desc d;
+    genai_measures    out;
+    long              before;
+    int               what, done;
+    memset(&d, 0, sizeof d);
+    d.dim = 3;
+    d.real_count = d.made_count = 20;
+    d.real = x;
+    d.made = x + 60;
+    fill(x, 120, 8);
+    genai_judge_save(j, path);
+    before = live;
+    for (what = 0; what < 5; what++) {
+        for (fail_at = 1, done = 0; !done && fail_at < 200; fail_at++) {
+            genai_judge *made = NULL;
+            calls = 0;
+            if (what == 0) done = genai_measure(ctx, &d, &out) == GENAI_OK;
+            else if (what == 1) done = genai_nearest(ctx, 20, x, 20, x + 60, 3, NULL, NULL) == GENAI_OK;
+            else if (what == 2) done = genai_judge_save(j, path) == GENAI_OK;
+            else done = (made = what == 3 ? genai_judge_load(ctx, path) : judge_of(ctx, data, 0, 2)) != NULL;
+            CHECK(done || genai_ctx_result(ctx) == GENAI_ERROR_MEMORY, "%d: allocation %ld: %s", what, fail_at, genai_ctx_error(ctx));
+            genai_judge_destroy(made);
+            genai_ctx_clear(ctx);
+            CHECK(live == before, "%d: allocation %ld leaves %ld blocks", what, fail_at, live - before);
+        }
+        CHECK(done && fail_at > (what == 1 ? 2 : 3), "%d: %ld allocations", what, fail_at);
+        fail_at = 0;
+    }
+    remove(path);
+    genai_ctx_destroy(ctx);
+    CHECK(live == 0, "%ld blocks are left", live);
+}
+
+int main(void) {
+    genai_ctx *ctx = context(2, GENAI_ISA_BEST);
+    test_fixtures(ctx);
+    test_frechet(ctx);
+    test_neighbours(ctx);
+    test_nearest(ctx);
+    test_arguments(ctx);
+    genai_ctx_destroy(ctx);
+    test_bits();
+    test_judge();
+    test_file();
+    test_digits();
+    test_memory();
+    return CHECK_DONE("test_metrics");
+}
