@@ -31,6 +31,8 @@ static genai_ctx *context(int threads, genai_isa isa) {
     return genai_ctx_create(&d);
 }
 
+static int net_classes, net_spectral; /* of the nets below */
+
 /* h 0: [w]; otherwise [h,w,c]. */
 static genai_net *net_named(genai_ctx *ctx, const char *name, const char *text, int h, int w, int c, genai_init init) {
     genai_net_desc d;
@@ -42,6 +44,8 @@ static genai_net *net_named(genai_ctx *ctx, const char *name, const char *text, 
     d.dim[1] = w;
     d.dim[2] = c;
     d.init = init;
+    d.classes = net_classes;
+    d.spectral_norm = net_spectral;
     return genai_net_create(ctx, &d);
 }
 static genai_net *net_of(genai_ctx *ctx, const char *text, int h, int w, int c) { return net_named(ctx, NULL, text, h, w, c, GENAI_INIT_DEFAULT); }
@@ -88,6 +92,14 @@ static const shape_case shape_cases[] = {
     {"convt 4 k4 s2 valid", 5, 3, 2, 3, {12, 8, 4}, 132},
     {"convt 2 k3x4 s1x2", 5, 3, 2, 3, {5, 6, 2}, 50},
     {"batchnorm", 4, 4, 3, 3, {4, 4, 3}, 6},
+    {"cbatchnorm", 4, 4, 3, 3, {4, 4, 3}, 30},
+    {"cbatchnorm momentum 0.8 eps 0.001", 0, 9, 0, 1, {9, 1, 1}, 90},
+    {"label", 4, 3, 2, 3, {4, 3, 7}, 0},
+    {"label", 0, 9, 0, 1, {14, 1, 1}, 0},
+    {"label 3", 4, 3, 2, 3, {4, 3, 5}, 15},
+    {"label 2*2", 0, 9, 0, 1, {13, 1, 1}, 20},
+    {"project", 0, 9, 0, 1, {1, 1, 1}, 55},
+    {"project nobias", 2, 2, 3, 1, {1, 1, 1}, 72},
     {"batchnorm momentum 0.8 eps 0.001", 0, 9, 0, 1, {9, 1, 1}, 18},
     {"layernorm", 4, 4, 3, 3, {4, 4, 3}, 6},
     {"layernorm eps 1e-3", 0, 9, 0, 1, {9, 1, 1}, 18},
@@ -121,7 +133,9 @@ static const shape_case shape_cases[] = {
 };
 
 static void test_shapes(genai_ctx *ctx) {
-    size_t k;
+    static const int labels[4] = {3, 0, 4, 3};
+    size_t           k;
+    net_classes = 5;
     for (k = 0; k < sizeof shape_cases / sizeof *shape_cases; k++) {
         const shape_case *c = &shape_cases[k];
         genai_net        *net = net_of(ctx, c->text, c->h, c->w, c->c);
@@ -133,7 +147,7 @@ static void test_shapes(genai_ctx *ctx) {
         for (mode = 0; net && mode < 3; mode++)
             for (n = 2; n < 5; n += 2) {
                 int as_told;
-                y = genai_net_forward(net, input_of(ctx, net, n), (genai_mode)mode);
+                y = genai_net_forward_labels(net, input_of(ctx, net, n), labels, (genai_mode)mode);
                 as_told = y && y->ndim == ndim + 1 && y->dim[0] == n;
                 for (i = 0; as_told && i < ndim; i++) as_told = y->dim[i + 1] == out[i];
                 CHECK(as_told, "%s: the ops give another shape: %s", c->text, y ? "" : genai_ctx_error(ctx));
@@ -144,6 +158,7 @@ static void test_shapes(genai_ctx *ctx) {
         genai_net_destroy(net);
         genai_ctx_clear(ctx);
     }
+    net_classes = 0;
 }
 
 /* --- sentences --- */
@@ -170,6 +185,8 @@ static const error_case error_cases[] = {
     {"dense 10 nobais", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 10", "'nobais'", "'nobias'"}},
     {"dense 10 relu", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 10", "'relu'", "'|' is missing"}},
     {"dense 10 20", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 10", "'20'", "before"}},
+    {"tanh sn", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 6", "'sn'", NULL}},
+    {"dense 10 sn sn", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 13", "'sn'", "before"}},
     {"dense 10 k3", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 10", "'k3'", "nobias"}},
     {"relu 3", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 6", "'3' should not be here", "'relu'"}},
     {"dense 0", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 7", "at least 1", NULL}},
@@ -228,6 +245,11 @@ static const error_case error_cases[] = {
     {"instancenorm", 0, 6, 0, GENAI_ERROR_SHAPE, {"needs an image", NULL, NULL}},
     {"instancenorm", 1, 1, 6, GENAI_ERROR_SHAPE, {"only 1 value", NULL, NULL}},
     {"layernorm", 0, 1, 0, GENAI_ERROR_SHAPE, {"only 1 value", NULL, NULL}},
+    {"label", 0, 4, 0, GENAI_ERROR_SHAPE, {"layer 0 (label)", "needs labels", "0 classes"}},
+    {"dense 4 | cbatchnorm", 0, 4, 0, GENAI_ERROR_SHAPE, {"layer 1 (cbatchnorm)", "needs labels", NULL}},
+    {"project", 0, 4, 0, GENAI_ERROR_SHAPE, {"layer 0 (project)", "needs labels", NULL}},
+    {"label 0", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 7", "at least 1", NULL}},
+    {"project 3", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 9", "nobias", NULL}},
     {"dense 16777216 | dense 16777216", 0, 1, 0, GENAI_ERROR_SHAPE, {"layer 1", "weights", NULL}},
 };
 
@@ -357,7 +379,7 @@ static void test_forward(genai_ctx *ctx) {
     genai_net_destroy(net);
 }
 
-/* --- initial weights --- */
+/* --- labels: against plain loops --- */
 static double variance(const genai_tensor *t, double mean) {
     double sum = 0;
     size_t i;
@@ -365,6 +387,332 @@ static double variance(const genai_tensor *t, double mean) {
     return sum / (double)t->count;
 }
 
+static genai_tensor *owned(genai_net *net, const char *name) { /* by the end of its name */
+    int i;
+    for (i = 0; i < genai__net_tensor_count(net); i++) {
+        genai_tensor *t = genai__net_tensor(net, i);
+        size_t        n = strlen(t->name), m = strlen(name);
+        if (n >= m && !strcmp(t->name + n - m, name)) return t;
+    }
+    CHECK(0, "there is no %s", name);
+    exit(1);
+}
+
+static void vary(genai_net *net) { /* so that what begins as 0 or 1 counts */
+    int    i;
+    size_t k;
+    for (i = 0; i < genai__net_tensor_count(net); i++)
+        for (k = 0; k < genai__net_tensor(net, i)->count; k++) genai__net_tensor(net, i)->data[k] += 0.25f * (float)(k * 7 % 5);
+    net->ctx->changes++;
+}
+
+static void test_labels(genai_ctx *ctx) {
+    static const int labels[6] = {2, 0, 2, 1, 2, 0}, wrong[6] = {0, 1, 3, 0, 0, 0}, negative[6] = {0, -1, 0, 0, 0, 0};
+    genai_net       *net, *by_class;
+    genai_tensor    *x, *y, *z, *table, *w;
+    int              n, i, c, d, mode, same = 1, copy[6];
+    net_classes = 3;
+
+    net = net_of(ctx, "label 4 | label", 2, 3, 2);
+    table = owned(net, "0.label.embed");
+    CHECK(fabs(variance(table, 0) - 1) < 0.7, "an embedding is drawn from normal(0, 1): variance %g", variance(table, 0));
+    x = input_of(ctx, net, 6);
+    memcpy(copy, labels, sizeof copy);
+    y = genai_net_forward_labels(net, x, copy, GENAI_TRAIN);
+    memset(copy, 0, sizeof copy);
+    CHECK(y && y->dim[3] == 2 + 4 + 3, "%s", genai_ctx_error(ctx));
+    for (n = 0; y && n < 6; n++)
+        for (i = 0; i < 6; i++)
+            for (c = 0; c < 9; c++)
+                same = same && y->data[(n * 6 + i) * 9 + c] == (c < 2 ? x->data[(n * 6 + i) * 2 + c] : c < 6 ? table->data[labels[n] * 4 + c - 2] : (float)(labels[n] == c - 6));
+    CHECK(same, "label: the planes aren't the class's");
+    CHECK(genai_backward(genai_sum(genai_slice(y, 3, 3, 1), 0)) == GENAI_OK, "%s", genai_ctx_error(ctx));
+    for (i = 0; i < 12; i++) CHECK(table->grad->data[i] == (i % 4 == 1 ? i / 4 == 0 ? 12 : i / 4 == 1 ? 6 : 18 : 0), "gradient %d of a table: %g", i, (double)table->grad->data[i]);
+    CHECK_RESULT(ctx, GENAI_ERROR_ARGUMENT, genai_net_forward(net, x, GENAI_TRAIN));
+    CHECK(!genai_net_forward_labels(net, x, wrong, GENAI_TRAIN) && strstr(genai_ctx_error(ctx), "label 3 of image 2 isn't in 0..2"), "%s", genai_ctx_error(ctx));
+    genai_ctx_clear(ctx);
+    CHECK_RESULT(ctx, GENAI_ERROR_ARGUMENT, genai_net_forward_labels(net, x, negative, GENAI_EVAL));
+    CHECK_RESULT(ctx, GENAI_ERROR_ARGUMENT, genai_net_forward_features(net, x, GENAI_EVAL, 0, &y));
+    genai_tape_release(ctx, 0);
+    genai_net_destroy(net);
+
+    net = net_of(ctx, "label 2", 0, 4, 0);
+    x = input_of(ctx, net, 6);
+    y = genai_net_forward_labels(net, x, labels, GENAI_TRAIN);
+    CHECK(y && y->data[6 * 3 + 3] == x->data[15] && y->data[6 * 3 + 4] == genai__net_tensor(net, 0)->data[2], "label beside a vector");
+    genai_tape_release(ctx, 0);
+    genai_net_destroy(net);
+
+    /* batch norm with each class's gamma and beta in turn; the statistics are those of all */
+    net = net_of(ctx, "cbatchnorm momentum 0.5 eps 0.01", 2, 2, 3);
+    vary(net);
+    x = input_of(ctx, net, 6);
+    for (mode = GENAI_EVAL; mode <= GENAI_TRAIN_FROZEN; mode++) {
+        y = genai_net_forward_labels(net, x, labels, (genai_mode)mode);
+        for (c = 0, same = y != NULL; c < 3; c++) {
+            by_class = net_of(ctx, "batchnorm momentum 0.5 eps 0.01", 2, 2, 3);
+            memcpy(owned(by_class, "gamma")->data, owned(net, "gamma")->data + 3 * c, 3 * sizeof(float));
+            memcpy(owned(by_class, "beta")->data, owned(net, "beta")->data + 3 * c, 3 * sizeof(float));
+            if (mode == GENAI_EVAL) memcpy(by_class->running, net->running, net->running_size * sizeof(float));
+            z = genai_net_forward(by_class, x, (genai_mode)mode);
+            for (n = 0; same && n < 72; n++)
+                if (labels[n / 12] == c) same = same && fabsf(y->data[n] - z->data[n]) < 2e-6f * (1 + fabsf(z->data[n]));
+            genai_net_destroy(by_class);
+        }
+        CHECK(same, "cbatchnorm isn't batch norm class by class, mode %d", mode);
+    }
+    genai_tape_release(ctx, 0);
+    by_class = net_of(ctx, "batchnorm momentum 0.5 eps 0.01", 2, 2, 3); /* and they learn as batch norm's do */
+    vary(by_class);
+    memcpy(net->running, by_class->running, net->running_size * sizeof(float));
+    genai_net_forward_labels(net, x = input_of(ctx, net, 6), labels, GENAI_TRAIN);
+    genai_net_forward(by_class, x, GENAI_TRAIN);
+    CHECK(!memcmp(net->running, by_class->running, net->running_size * sizeof(float)), "running statistics");
+    genai_tape_release(ctx, 0);
+    genai_net_destroy(by_class);
+    genai_net_destroy(net);
+
+    net = net_named(ctx, NULL, "project", 2, 2, 3, GENAI_INIT_NORMAL);
+    vary(net);
+    x = input_of(ctx, net, 6);
+    y = genai_net_forward_labels(net, x, labels, GENAI_TRAIN);
+    table = owned(net, "embed");
+    w = owned(net, "weight");
+    for (n = 0; y && n < 6; n++) {
+        double sum = (double)owned(net, "bias")->data[0];
+        for (d = 0; d < 12; d++) sum += (double)x->data[n * 12 + d] * (double)(w->data[d] + table->data[labels[n] * 12 + d]);
+        CHECK(fabs(sum - (double)y->data[n]) < 1e-5, "project: image %d: %g, not %g", n, (double)y->data[n], sum);
+    }
+    genai_tape_release(ctx, 0);
+    genai_net_destroy(net);
+    net_classes = 0;
+
+    net = net_of(ctx, "dense 2", 0, 4, 0); /* takes none: none are looked at */
+    CHECK(genai_net_forward_labels(net, input_of(ctx, net, 6), wrong, GENAI_TRAIN) != NULL, "%s", genai_ctx_error(ctx));
+    net_classes = 4;
+    by_class = net_of(ctx, "dense 2", 0, 4, 0);
+    CHECK_RESULT(ctx, GENAI_ERROR_SHAPE, genai_net_average(net, by_class, 0));
+    genai_net_destroy(by_class);
+    net_classes = -1;
+    CHECK_RESULT(ctx, GENAI_ERROR_ARGUMENT, net_of(ctx, "dense 2", 0, 4, 0));
+    net_classes = 0;
+    genai_tape_release(ctx, 0);
+    genai_net_destroy(net);
+}
+
+/* --- derivatives --- */
+
+/* Sum of weights times y, y of the net; in double. */
+static double weighted(const genai_tensor *y, genai_tensor *weight) {
+    double sum = 0;
+    size_t i;
+    for (i = 0; i < y->count; i++) {
+        uint32_t k = (uint32_t)i * 2654435761u;
+        float    w = (float)(k >> 8) / 8388608.0f - 1;
+        if (weight) weight->data[i] = w;
+        sum += (double)w * (double)y->data[i];
+    }
+    return sum;
+}
+
+/* order 1: the weighted sum of the net's values. order 2: the sum of squares of its gradient at x, whose own gradient is a second
+ * derivative. With `backward` gradients are left in the leaves. */
+static double objective(genai_net *net, genai_tensor *x, const int *labels, int order, int backward) {
+    genai_ctx    *ctx = net->ctx;
+    genai_tensor *y = genai_net_forward_labels(net, x, labels, GENAI_TRAIN_FROZEN), *w, *loss, *dx;
+    double        value;
+    if (!y) return NAN;
+    w = genai_tensor_of(ctx, y->ndim, y->dim, NULL);
+    value = weighted(y, w);
+    loss = genai_sum(genai_mul(y, w), 0);
+    if (order == 2) {
+        size_t i;
+        if (genai_grad(loss, 1, &x, &dx, 1)) return NAN;
+        for (i = 0, value = 0; i < dx->count; i++) value += (double)dx->data[i] * (double)dx->data[i];
+        loss = genai_sum(genai_square(dx), 0);
+    }
+    if (backward && genai_backward(loss)) return NAN;
+    return value;
+}
+
+/* Gradients of all parameters and of x against central differences along random directions, one tensor after another. Where lrelu
+ * makes jumps a short step passes few of them. */
+static void check_derivatives(genai_ctx *ctx, const char *text, int h, int w, int c, int order) {
+    static const int labels[6] = {1, 0, 2, 2, 1, 0};
+    genai_net       *net;
+    genai_tensor    *x, *t;
+    int              i, way;
+    size_t           k, mark;
+    net_classes = 3;
+    net = net_of(ctx, text, h, w, c);
+    net_classes = 0;
+    CHECK(net != NULL, "%s", genai_ctx_error(ctx));
+    if (!net) return;
+    vary(net);
+    x = genai_tensor_create(ctx, net->ndim + 1, (int[4]){6, net->dim[0], net->dim[1], net->dim[2]});
+    t = input_of(ctx, net, 6);
+    memcpy(x->data, t->data, x->count * sizeof(float));
+    x->requires_grad = 1;
+    mark = genai_tape_mark(ctx);
+    CHECK(isfinite(objective(net, x, labels, order, 1)), "%s: %s", text, genai_ctx_error(ctx));
+    genai_tape_release(ctx, mark);
+    for (i = -1; i < net->parameters; i++)
+        for (way = 0; way < 2; way++) {
+            float  *saved, *data;
+            double  got = 0, along[2], size = 0, step = strstr(text, "lrelu") ? 0.0003 : 0.01, wanted, largest = 0;
+            int     side;
+            t = i < 0 ? x : &net->tensor[i];
+            data = t->data;
+            saved = (float *)malloc(t->count * sizeof(float));
+            memcpy(saved, data, t->count * sizeof(float));
+            for (k = 0; k < t->count; k++) largest = fmax(largest, fabs((double)data[k]));
+            step *= fmax(largest, 0.1);
+            for (side = 0; side < 2; side++) {
+                for (k = 0; k < t->count; k++) {
+                    double d = ((uint32_t)(k + 1) * 2654435761u >> (13 + way)) & 1 ? 1 : -1;
+                    data[k] = saved[k] + (float)(d * (side ? -step : step));
+                    if (side) continue;
+                    got += d * (t->grad ? (double)t->grad->data[k] : 0);
+                    size += t->grad ? (double)t->grad->data[k] * (double)t->grad->data[k] : 0;
+                }
+                along[side] = objective(net, x, labels, order, 0);
+                genai_tape_release(ctx, mark);
+            }
+            memcpy(data, saved, t->count * sizeof(float));
+            free(saved);
+            wanted = (along[0] - along[1]) / (2 * step);
+            CHECK(fabs(got - wanted) <= 0.006 * (sqrt(size) + fabs(wanted)) + 1e-7 * fabs(along[0]) / step + 1e-3, "%s: derivative %d of %s is %g along direction %d, should be %g (norm %g)", text, order, t->name ? t->name : "x",
+                  got, way, wanted, sqrt(size));
+        }
+    genai_tape_release(ctx, 0);
+    genai_tensor_destroy(x);
+    genai_net_destroy(net);
+}
+
+static void test_derivatives(genai_ctx *ctx) {
+    check_derivatives(ctx, "label 3 sn | conv 4 k3 sn | silu | cbatchnorm | convt 3 k4 s2 sn | silu | label | dense 5 sn | silu | project sn", 4, 3, 2, 1);
+    check_derivatives(ctx, "label 3 sn | conv 4 k3 sn | silu | convt 3 k4 s2 sn | silu | label | dense 5 sn | silu | label 2 | project sn", 4, 3, 2, 2);
+    check_derivatives(ctx, "conv 4 k3 s2 sn | lrelu 0.2 | conv 5 k3 sn | lrelu 0.2 | project sn", 5, 3, 2, 2);
+}
+
+/* --- spectral norm --- */
+
+/* A layer of 4 inputs and 3 outputs (`in` rows of its weight as a matrix) whose singular values are 4, 2, 1: Householder reflections
+ * of a diagonal. rank 1: 4, 0, 0. */
+static void test_sigma_of(genai_ctx *ctx, const char *text, int h, int w, int c, int rows, int across, int rank) {
+    genai_net    *net = net_of(ctx, text, h, w, c);
+    genai_tensor *t, *u, *x, *y;
+    double        a[32], b[3] = {1, -2, 0.5}, m[32][3], aa = 0, bb = 5.25, sigma;
+    float         before[3], unnormed[3];
+    int           i, j, k, step;
+    CHECK(net && net->statistics == 1, "%s", genai_ctx_error(ctx));
+    if (!net) return;
+    t = owned(net, ".weight");
+    u = owned(net, ".weight_u");
+    CHECK(u->count == 3 && (size_t)rows * 3 == t->count, "%s: u has %lu values", text, (unsigned long)u->count);
+    for (i = 0; i < rows; i++) {
+        a[i] = (double)(i * 5 % 7) - 2.5;
+        aa += a[i] * a[i];
+    }
+    for (i = 0; i < rows; i++)
+        for (j = 0; j < 3; j++) {
+            m[i][j] = 0;
+            for (k = 0; k < rank; k++)
+                m[i][j] += (k == 0 ? 4 : k == 1 ? 2 : 1) * ((i == k) - 2 * a[i] * a[k] / aa) * ((j == k) - 2 * b[j] * b[k] / bb);
+            t->data[across ? (i / c * 3 + j) * c + i % c : i * 3 + j] = (float)m[i][j];
+        }
+    ctx->changes++;
+    x = input_of(ctx, net, 2);
+    for (step = 0; step < (rank == 1 ? 1 : 40); step++) {
+        memcpy(before, u->data, sizeof before);
+        genai_net_forward(net, x, GENAI_TRAIN);
+        CHECK(step > 8 || memcmp(before, u->data, sizeof before), "%s: u stands still in training", text);
+    }
+    memcpy(before, u->data, sizeof before);
+    sigma = (double)genai_value(genai__sigma(&net->layer[0], 0, GENAI_EVAL));
+    CHECK(fabs(sigma - 4) < 4e-6, "%s: the largest singular value is 4, not %g", text, sigma);
+    y = genai_net_forward(net, x, GENAI_EVAL);
+    for (i = 0; i < 3; i++) u->data[i] *= 3.7f; /* as an average of several is shorter than 1 */
+    CHECK(fabs((double)genai_value(genai__sigma(&net->layer[0], 0, GENAI_EVAL)) - 4) < 4e-6, "%s: the length of u counts", text);
+    memcpy(unnormed, u->data, sizeof unnormed);
+    genai_net_forward(net, x, GENAI_EVAL);
+    genai_net_forward(net, x, GENAI_TRAIN_FROZEN);
+    genai_recording(ctx, 0);
+    genai_net_forward(net, x, GENAI_EVAL);
+    genai_recording(ctx, 1);
+    CHECK(!memcmp(unnormed, u->data, sizeof unnormed), "%s: u changes outside of training", text);
+    for (i = 0; i < (int)t->count; i++) t->data[i] /= 4;
+    net->layer[0].spectral = 0;
+    x = genai_net_forward(net, x, GENAI_EVAL);
+    for (i = 0; y && i < (int)y->count; i++) CHECK(fabs((double)(x->data[i] - y->data[i])) < 1e-5, "%s: value %d isn't that of W / sigma", text, i);
+    genai_tape_release(ctx, 0);
+    genai_net_destroy(net);
+}
+
+static void test_spectral(genai_ctx *ctx) {
+    const char      *plain = "conv 6 k3 | batchnorm | relu | convt 5 k4 s2 nobias | relu | label 3 | dense 4 | tanh | project";
+    const char      *words = "conv 6 k3 sn | batchnorm | relu | convt 5 k4 s2 nobias sn | relu | label 3 sn | dense 4 sn | tanh | project sn";
+    static const int labels[2] = {1, 0};
+    genai_net       *a, *b;
+    genai_tensor    *x, *y, *w;
+    double           v[6], u[3], g[18], n, sigma = 0, dot = 0;
+    int              i, j;
+    test_sigma_of(ctx, "dense 3 sn", 0, 7, 0, 7, 0, 3);
+    test_sigma_of(ctx, "dense 3 sn nobias", 0, 7, 0, 7, 0, 1);
+    test_sigma_of(ctx, "conv 3 k2x3 sn", 4, 4, 2, 12, 0, 3);
+    test_sigma_of(ctx, "conv 3 k2x3 sn", 4, 4, 2, 12, 0, 1);
+    test_sigma_of(ctx, "convt 3 k2x3 s2 sn", 4, 4, 2, 12, 1, 3);
+    test_sigma_of(ctx, "convt 3 k2x3 sn", 4, 4, 5, 30, 1, 1);
+
+    /* one step of training in double: v from u, u from v, and the gradient (G - <G,W'> u v') / sigma, W' = W / sigma */
+    a = net_of(ctx, "dense 3 nobias sn", 0, 6, 0);
+    w = owned(a, "weight");
+    x = input_of(ctx, a, 5);
+    for (i = 0, n = 0; i < 6; n += v[i] * v[i], i++)
+        for (v[i] = 0, j = 0; j < 3; j++) v[i] += (double)w->data[3 * i + j] * (double)owned(a, "_u")->data[j];
+    for (i = 0; i < 6; i++) v[i] /= sqrt(n);
+    for (j = 0, n = 0; j < 3; n += u[j] * u[j], j++)
+        for (u[j] = 0, i = 0; i < 6; i++) u[j] += (double)w->data[3 * i + j] * v[i];
+    for (j = 0; j < 3; j++) u[j] /= sqrt(n);
+    for (i = 0; i < 18; i++) sigma += (double)w->data[i] * v[i / 3] * u[i % 3];
+    y = genai_net_forward(a, x, GENAI_TRAIN);
+    for (j = 0; j < 3; j++) CHECK(fabs((double)owned(a, "_u")->data[j] - u[j]) < 1e-6, "u[%d] after one step", j);
+    for (i = 0; i < 15; i++) {
+        double sum = 0;
+        for (j = 0; j < 6; j++) sum += (double)x->data[i / 3 * 6 + j] * (double)w->data[3 * j + i % 3] / sigma;
+        CHECK(fabs(sum - (double)y->data[i]) < 1e-5, "value %d: %g, not %g", i, (double)y->data[i], sum);
+    }
+    genai_backward(genai_sum(genai_square(y), 0));
+    for (i = 0; i < 18; dot += g[i] * (double)w->data[i] / sigma, i++)
+        for (g[i] = 0, j = 0; j < 5; j++) g[i] += 2 * (double)x->data[j * 6 + i / 3] * (double)y->data[j * 3 + i % 3];
+    for (i = 0; i < 18; i++) {
+        double want = (g[i] - dot * v[i / 3] * u[i % 3]) / sigma;
+        CHECK(fabs(want - (double)w->grad->data[i]) < 1e-4 * (1 + fabs(want)), "gradient %d: %g, not %g", i, (double)w->grad->data[i], want);
+    }
+    genai_tape_release(ctx, 0);
+    genai_net_destroy(a);
+
+    net_classes = 3;
+    a = net_named(ctx, "n", words, 4, 4, 2, GENAI_INIT_DEFAULT);
+    net_spectral = 1;
+    b = net_named(ctx, "n", plain, 4, 4, 2, GENAI_INIT_DEFAULT);
+    net_spectral = 0;
+    CHECK(a && b && a->statistics == 8 && owned(a, "n.0.conv.weight_u") && owned(a, "n.5.label.embed_u") && owned(a, "n.8.project.embed_u"), "%s", genai_ctx_error(ctx));
+    x = input_of(ctx, a, 2);
+    for (i = 0; i < 3; i++) {
+        genai_mode mode = i == 2 ? GENAI_EVAL : GENAI_TRAIN;
+        CHECK(equal(y = genai_net_forward_labels(a, x, labels, mode), genai_net_forward_labels(b, x, labels, mode)) && y->data[0] != 0, "sn in the text and in the desc differ");
+    }
+    CHECK(!memcmp(a->running, b->running, a->running_size * sizeof(float)), "u differs");
+    CHECK(!genai_net_average(b, b, 0) && genai_net_average(b, a, 0) == GENAI_ERROR_SHAPE, "averages of other texts");
+    genai_ctx_clear(ctx);
+    genai_tape_release(ctx, 0);
+    genai_net_destroy(a);
+    genai_net_destroy(b);
+    net_classes = 0;
+}
+
+/* --- initial weights --- */
 typedef struct init_case {
     const char *text;
     int         h, w, c;
@@ -495,8 +843,10 @@ static void test_memory_of_chains(genai_ctx *ctx) {
     static const char *const texts[] = {
         "conv 6 k4 s2 | lrelu 0.2 | dropout 0.3 | conv 12 k4 s2 | batchnorm | lrelu 0.3 | conv 24 k3 | batchnorm | tanh | flatten | dense 40 | elu 0.5",
         "conv 8 k5 | relu | dropout 0.5 | convt 6 k4 s2 | batchnorm | dropout 0.25 | elu | conv 9 k3 | batchnorm | gelu | conv 3 k3 | sigmoid | maxpool 2",
+        "conv 6 k4 s2 sn | lrelu 0.2 | dropout 0.3 | convt 12 k4 s2 sn | batchnorm | lrelu 0.3 | conv 24 k3 sn | batchnorm | tanh | flatten | dense 40 sn | elu 0.5",
         "flatten | dense 5000 | batchnorm | sigmoid | dense 600 | tanh | batchnorm | relu | dense 700 | batchnorm | elu | dense 30 | batchnorm"};
     size_t k, mark = 0, way, i, n;
+    genai__pass pass = {GENAI_TRAIN_FROZEN, NULL};
     for (k = 0; k < sizeof texts / sizeof *texts; k++) {
         genai_net    *net = net_of(ctx, texts[k], 16, 12, 3);
         genai_tensor *x = input_of(ctx, net, 9), *y = NULL, *loss = NULL, *t;
@@ -507,7 +857,7 @@ static void test_memory_of_chains(genai_ctx *ctx) {
                 mark = genai_tape_mark(ctx);
                 genai_random_at(ctx, 0, 5);
                 if (way) y = genai_net_forward(net, x, GENAI_TRAIN_FROZEN);
-                else for (i = 0, y = x; (int)i < net->layers; i++) y = net->layer[i].kind->forward(&net->layer[i], y, GENAI_TRAIN_FROZEN);
+                else for (i = 0, y = x; (int)i < net->layers; i++) y = net->layer[i].kind->forward(&net->layer[i], y, &pass);
                 if (!first && y) first = (float *)malloc(y->count * sizeof *first);
                 if (y && !way) memcpy(first, y->data, y->count * sizeof *first);
                 CHECK(y && !memcmp(first, y->data, y->count * sizeof *first), "%s: way %d gives another result", texts[k], (int)way);
@@ -646,13 +996,15 @@ static void test_use(genai_ctx *ctx) {
     /* dense with its norm behind a reshape; transposed: whole, few tiles, phases, few channels; conv: tiles, windows, whole; a norm alone */
     static const char *const texts[] = {
         "dense 4*4*16 nobias | reshape 4x4x16 | batchnorm | relu | convt 24 k4 s2 | batchnorm | lrelu 0.2 | convt 20 k3 s2 | batchnorm | convt 3 k5 s2 | batchnorm | tanh",
-        "reshape 1x1x6 | convt 17 k4 valid | batchnorm | relu | convt 33 k5 | relu | batchnorm | conv 16 k4 s2 | batchnorm | conv 5 k2 s2 | relu | conv 9 k1 | batchnorm"};
+        "reshape 1x1x6 | convt 17 k4 valid | batchnorm | relu | convt 33 k5 | relu | batchnorm | conv 16 k4 s2 | batchnorm | conv 5 k2 s2 | relu | conv 9 k1 | batchnorm",
+        "dense 4*4*8 sn | reshape 4x4x8 | batchnorm | relu | convt 24 k4 s2 sn | batchnorm | lrelu 0.2 | convt 20 k3 s2 sn | convt 3 k5 s2 nobias sn | "
+        "conv 16 k4 s2 sn | batchnorm | relu | conv 5 k3 sn nobias | tanh | conv 20 k3 sn | conv 3 k3 | batchnorm"};
     static const int x_dim[2] = {4, 6};
     static float    out[3][4 * 32 * 32 * 3];
     size_t          t, bytes;
     genai_optimizer_desc d;
     memset(&d, 0, sizeof d);
-    for (t = 0; t < 2; t++) {
+    for (t = 0; t < 3; t++) {
         genai_net       *net = net_of(ctx, texts[t], 0, 6, 0), *other = net_of(ctx, texts[t], 0, 6, 0);
         genai_optimizer *o = genai_optimizer_create(ctx, &d);
         genai_tensor    *x = genai_tensor_create(ctx, 2, x_dim), *y;
@@ -738,6 +1090,9 @@ int main(void) {
     test_shapes(ctx);
     test_sentences(ctx);
     test_forward(ctx);
+    test_labels(ctx);
+    test_derivatives(ctx);
+    test_spectral(ctx);
     test_init(ctx);
     test_average(ctx);
     test_frozen(ctx);
