@@ -417,6 +417,7 @@ typedef struct genai_net_desc {
     int         dim[3];
     genai_init  init;      /* of layers whose text names none; 0: He for layers before relu, lrelu, elu, gelu, silu, else Glorot */
     uint32_t    stream;    /* random stream of the initial weights; 0: derived from name                             */
+    int         classes;   /* labels are 0..classes-1; 0: no labels                                                  */
 } genai_net_desc;
 
 typedef enum genai_rule { GENAI_RULE_DEFAULT, GENAI_RULE_ADAM, GENAI_RULE_ADAMW, GENAI_RULE_SGD, GENAI_RULE_RMSPROP } genai_rule;
@@ -703,6 +704,9 @@ GENAI_API void          genai_net_destroy(genai_net *net);
  * call after a change pays for: weights are packed and kept (1 to 2.3 times their memory), batch norm is folded into the layer
  * before it (the last bits differ from a recorded pass), and a row's bits don't depend on N. */
 GENAI_API genai_tensor *genai_net_forward(genai_net *net, genai_tensor *x, genai_mode mode);
+/* The same with the images' classes, for nets with label, cbatchnorm or project: N ints in 0..classes-1, copied. NULL, and nets
+ * that take no labels: as forward. ARGUMENT: a label is missing or out of range. */
+GENAI_API genai_tensor *genai_net_forward_labels(genai_net *net, genai_tensor *x, const int *labels, genai_mode mode);
 /* As forward, and *features gets the output of layer `layer` (from 0). */
 GENAI_API genai_tensor *genai_net_forward_features(genai_net *net, genai_tensor *x, genai_mode mode, int layer, genai_tensor **features);
 /* 0: the parameters are constants: no gradients for them are computed. 1 at first. Returns the former state. */
@@ -5371,7 +5375,17 @@ static size_t genai__optimizer_state(genai_optimizer *o, int group, float **m, f
 #define GENAI__MAX_IMAGE ((size_t)1 << 28)       /* values between two layers, for one image                          */
 #define GENAI__MAX_WEIGHTS ((uint64_t)1 << 33)   /* of one layer                                                      */
 
+#define GENAI__SLOTS 5                            /* parameters of one layer, and running statistics                   */
+
 typedef struct genai__layer_kind genai__layer_kind;
+
+/* How a tensor that a layer owns begins: scales are 1, or normal(1, 0.02) in a net that starts from normal(0, 0.02); weights
+ * follow `init`. */
+enum { GENAI__ZEROS, GENAI__ONES, GENAI__SCALES, GENAI__NORMALS, GENAI__WEIGHTS };
+typedef struct genai__owned {
+    const char *name; /* its last word in files; NULL: there is none */
+    int         start, ndim, dim[4], fan_in, fan_out;
+} genai__owned;
 
 typedef struct genai__layer {
     const genai__layer_kind *kind;
@@ -5384,22 +5398,29 @@ typedef struct genai__layer {
     float       momentum, eps;
     genai_init  init;
     int         in_ndim, in[3], ndim, dim[3]; /* shapes of one input and one output                                  */
-    int         weight_ndim, weight_dim[4];
-    genai_tensor *parameter[2], *running[2];  /* weight and bias, or gamma and beta; mean and variance               */
+    int         classes, labelled;            /* of the net; 1: the layer needs them                                 */
+    genai__owned  own[2 * GENAI__SLOTS];      /* what it owns: parameters (weight and bias, or gamma and beta first), ... */
+    genai_tensor *parameter[GENAI__SLOTS], *running[GENAI__SLOTS]; /* ... then running statistics (mean and variance) */
 } genai__layer;
 
-/* What a layer owns. */
+/* What a layer owns, so far as others must know: a weight in slot 0 that products read and a bias in slot 1; statistics of the batch. */
 enum { GENAI__OWNS_NOTHING, GENAI__OWNS_WEIGHT, GENAI__OWNS_SCALE, GENAI__OWNS_SCALE_AND_STATISTICS };
+
+/* One forward pass of a net. */
+typedef struct genai__pass {
+    genai_mode    mode;
+    genai_tensor *hot; /* labels as [N,classes]: 1 where it is the class; NULL: none */
+} genai__pass;
 /* What it means for the initial weights of the layer before it: nothing (look further), He, Glorot. */
 enum { GENAI__HINT_NONE, GENAI__HINT_HE, GENAI__HINT_GLOROT };
 
 struct genai__layer_kind {
     const char *name, *usage;
-    const char *args; /* N whole number, F number, f number that may be missing, D numbers joined by x, k s p o b i m e: see options */
+    const char *args; /* N whole number, F number, n f such that may be missing, D numbers joined by x, k s p o b i m e: see options */
     float       low, high, standard; /* of F and f                                                                   */
     int         owns, hint;
-    int (*shape)(genai__layer *l, char *why); /* fills ndim, dim and the weight's shape; 0 and a sentence if it can't  */
-    genai_tensor *(*forward)(const genai__layer *l, genai_tensor *x, genai_mode mode);
+    int (*shape)(genai__layer *l, char *why); /* fills ndim, dim and own; 0 and a sentence if it can't                 */
+    genai_tensor *(*forward)(const genai__layer *l, genai_tensor *x, genai__pass *pass);
 };
 
 #define GENAI__WHY 200
@@ -5427,6 +5448,46 @@ static int genai__wants_image(const genai__layer *l, char *why) {
     return l->in_ndim == 3 ? 1 : genai__why(why, "needs an image HxWxC but gets %d values; put a reshape before it", l->in[0]);
 }
 
+static int genai__wants_labels(genai__layer *l, char *why) {
+    l->labelled = 1;
+    return l->classes ? 1 : genai__why(why, "needs labels, but the net is made for 0 classes");
+}
+
+/* The layer owns a tensor [a,b,c,d], without the last ones where ndim is smaller, in this slot: a statistic from GENAI__SLOTS on. */
+static genai__owned *genai__own(genai__layer *l, int slot, const char *name, int start, int ndim, int a, int b, int c, int d) {
+    genai__owned *own = &l->own[slot];
+    own->name = name;
+    own->start = start;
+    own->ndim = ndim;
+    own->dim[0] = a;
+    own->dim[1] = b;
+    own->dim[2] = c;
+    own->dim[3] = d;
+    own->fan_in = a;
+    own->fan_out = b;
+    return own;
+}
+
+/* A weight and, if wanted, a bias for n outputs. */
+static void genai__own_weight(genai__layer *l, int ndim, int a, int b, int c, int d) {
+    genai__owned *own = genai__own(l, 0, "weight", GENAI__WEIGHTS, ndim, a, b, c, d);
+    if (ndim == 4) {
+        own->fan_in = l->in[2];
+        own->fan_out = l->n;
+    }
+    if (l->bias) genai__own(l, 1, "bias", GENAI__ZEROS, 1, l->n, 0, 0, 0);
+}
+
+/* Gamma and beta of c channels, of each class if there are classes, and running statistics. */
+static void genai__own_scale(genai__layer *l, int classes, int c) {
+    int ndim = classes ? 2 : 1, a = classes ? classes : c, statistics = l->kind->owns == GENAI__OWNS_SCALE_AND_STATISTICS;
+    genai__own(l, 0, "gamma", statistics ? GENAI__SCALES : GENAI__ONES, ndim, a, c, 0, 0);
+    genai__own(l, 1, "beta", GENAI__ZEROS, ndim, a, c, 0, 0);
+    if (!statistics) return;
+    genai__own(l, GENAI__SLOTS, "mean", GENAI__ZEROS, 1, c, 0, 0, 0);
+    genai__own(l, GENAI__SLOTS + 1, "var", GENAI__ONES, 1, c, 0, 0, 0);
+}
+
 /* --- shapes --- */
 static int genai__shape_same(genai__layer *l, char *why) {
     (void)why;
@@ -5446,9 +5507,7 @@ static int genai__shape_dense(genai__layer *l, char *why) {
     (void)why;
     l->ndim = 1;
     l->dim[0] = l->n;
-    l->weight_ndim = 2;
-    l->weight_dim[0] = genai__dims_count(l->in_ndim, l->in);
-    l->weight_dim[1] = l->n;
+    genai__own_weight(l, 2, genai__dims_count(l->in_ndim, l->in), l->n, 0, 0);
     return 1;
 }
 
@@ -5474,11 +5533,7 @@ static int genai__shape_conv(genai__layer *l, char *why) {
                               l->in[0] + 2 * (long long)l->pad[0], l->in[1] + 2 * (long long)l->pad[1], l->k[0], l->k[1]);
         else out[i] = span / l->stride[i] + 1;
     }
-    l->weight_ndim = 4;
-    l->weight_dim[0] = l->k[0];
-    l->weight_dim[1] = l->k[1];
-    l->weight_dim[2] = l->in[2];
-    l->weight_dim[3] = l->n;
+    genai__own_weight(l, 4, l->k[0], l->k[1], l->in[2], l->n);
     return genai__shape_image(l, out[0], out[1], l->n, why);
 }
 
@@ -5492,11 +5547,7 @@ static int genai__shape_convt(genai__layer *l, char *why) {
         if (l->extra[i] >= s && l->extra[i]) return genai__why(why, "output padding %d must be smaller than the stride %d", l->extra[i], l->stride[i]);
         out[i] = l->pad[i] == GENAI_SAME ? in * s : (in - 1) * s - 2 * (int64_t)l->pad[i] + l->k[i] + l->extra[i];
     }
-    l->weight_ndim = 4;
-    l->weight_dim[0] = l->k[0];
-    l->weight_dim[1] = l->k[1];
-    l->weight_dim[2] = l->n;
-    l->weight_dim[3] = l->in[2];
+    genai__own_weight(l, 4, l->k[0], l->k[1], l->n, l->in[2]);
     return genai__shape_image(l, out[0], out[1], l->n, why);
 }
 
@@ -5507,9 +5558,32 @@ static int genai__shape_norm(genai__layer *l, char *why) {
         count /= l->n;
     }
     if (l->kind->owns != GENAI__OWNS_SCALE_AND_STATISTICS && count < 2) return genai__why(why, "each image has only 1 value to normalise over");
-    l->weight_ndim = 1;
-    l->weight_dim[0] = c;
+    genai__own_scale(l, 0, c);
     return genai__shape_same(l, why);
+}
+
+static int genai__shape_conditional_norm(genai__layer *l, char *why) {
+    if (!genai__wants_labels(l, why)) return 0;
+    genai__own_scale(l, l->classes, l->in[l->in_ndim - 1]);
+    return genai__shape_same(l, why);
+}
+
+static int genai__shape_label(genai__layer *l, char *why) {
+    int more = l->n ? l->n : l->classes;
+    if (!genai__wants_labels(l, why)) return 0;
+    if (l->n) genai__own(l, 0, "embed", GENAI__NORMALS, 2, l->classes, l->n, 0, 0);
+    genai__shape_same(l, why);
+    if (l->dim[l->ndim - 1] > GENAI__MAX_NUMBER - more) return genai__why(why, "the output would have more than %d channels", GENAI__MAX_NUMBER);
+    l->dim[l->ndim - 1] += more;
+    return 1;
+}
+
+static int genai__shape_project(genai__layer *l, char *why) {
+    int           d = genai__dims_count(l->in_ndim, l->in);
+    genai__owned *embed = genai__own(l, 2, "embed", GENAI__WEIGHTS, 2, l->classes, d, 0, 0);
+    embed->fan_in = d; /* it begins as the weight does */
+    embed->fan_out = l->n = 1;
+    return genai__wants_labels(l, why) && genai__shape_dense(l, why);
 }
 
 static int genai__shape_instance_norm(genai__layer *l, char *why) {
@@ -5564,26 +5638,26 @@ static int genai__shape_pad(genai__layer *l, char *why) {
 }
 
 /* --- forward --- */
-static genai_tensor *genai__forward_reshape(const genai__layer *l, genai_tensor *x, genai_mode mode) {
+static genai_tensor *genai__forward_reshape(const genai__layer *l, genai_tensor *x, genai__pass *pass) {
     int dim[4], i;
-    (void)mode;
+    (void)pass;
     dim[0] = x->dim[0];
     for (i = 0; i < l->ndim; i++) dim[i + 1] = l->dim[i];
     return genai_reshape(x, l->ndim + 1, dim);
 }
 
-static genai_tensor *genai__forward_dense(const genai__layer *l, genai_tensor *x, genai_mode mode) {
+static genai_tensor *genai__forward_dense(const genai__layer *l, genai_tensor *x, genai__pass *pass) {
     int dim[2];
-    (void)mode;
+    (void)pass;
     dim[0] = x->dim[0];
-    dim[1] = l->weight_dim[0];
+    dim[1] = l->own[0].dim[0];
     if (x->ndim > 2) x = genai_reshape(x, 2, dim);
     return genai_dense(x, l->parameter[0], l->parameter[1]);
 }
 
-static genai_tensor *genai__forward_conv(const genai__layer *l, genai_tensor *x, genai_mode mode) {
+static genai_tensor *genai__forward_conv(const genai__layer *l, genai_tensor *x, genai__pass *pass) {
     genai_conv_desc d;
-    (void)mode;
+    (void)pass;
     memset(&d, 0, sizeof d);
     d.stride_h = l->stride[0];
     d.stride_w = l->stride[1];
@@ -5592,9 +5666,9 @@ static genai_tensor *genai__forward_conv(const genai__layer *l, genai_tensor *x,
     return genai_conv2d(x, l->parameter[0], l->parameter[1], &d);
 }
 
-static genai_tensor *genai__forward_convt(const genai__layer *l, genai_tensor *x, genai_mode mode) {
+static genai_tensor *genai__forward_convt(const genai__layer *l, genai_tensor *x, genai__pass *pass) {
     genai_conv_desc d;
-    (void)mode;
+    (void)pass;
     d.stride_h = l->stride[0];
     d.stride_w = l->stride[1];
     d.pad_h = l->pad[0];
@@ -5604,41 +5678,86 @@ static genai_tensor *genai__forward_convt(const genai__layer *l, genai_tensor *x
     return genai_conv2d_transpose(x, l->parameter[0], l->parameter[1], &d);
 }
 
-static genai_tensor *genai__forward_batch_norm(const genai__layer *l, genai_tensor *x, genai_mode mode) {
-    return genai__batch_norm(x, l->parameter, l->running, mode, l->momentum, l->eps, 0, 0);
+static genai_tensor *genai__forward_batch_norm(const genai__layer *l, genai_tensor *x, genai__pass *pass) {
+    return genai__batch_norm(x, l->parameter, l->running, pass->mode, l->momentum, l->eps, 0, 0);
 }
 
-static genai_tensor *genai__forward_dropout(const genai__layer *l, genai_tensor *x, genai_mode mode) {
-    return mode == GENAI_EVAL || l->number <= 0 ? x : genai_dropout(x, l->number);
+/* The row of a table [classes,D] that belongs to each image, as [N,D], or [N,1,1,D] beside images. Each sum has one product that
+ * isn't 0, so the values are the table's own. */
+static genai_tensor *genai__rows_of(genai_tensor *table, const genai__pass *pass, int ndim) {
+    genai_tensor *rows = table ? genai_matmul(pass->hot, table, 0, 0) : pass->hot;
+    int           dim[4];
+    if (!rows || ndim != 4) return rows;
+    dim[0] = rows->dim[0];
+    dim[1] = dim[2] = 1;
+    dim[3] = rows->dim[1];
+    return genai_reshape(rows, 4, dim);
 }
 
-static genai_tensor *genai__forward_global_average(const genai__layer *l, genai_tensor *x, genai_mode mode) {
+/* Conditional batch norm (Dumoulin et al. 2017, eq. 5): statistics of all, gamma and beta of the image's class. */
+static genai_tensor *genai__forward_conditional_norm(const genai__layer *l, genai_tensor *x, genai__pass *pass) {
+    genai_tensor *plain[2], *gamma;
+    plain[0] = genai_tensor_of(x->ctx, 1, l->running[0]->dim, NULL);
+    plain[1] = genai_tensor_of(x->ctx, 1, l->running[0]->dim, NULL);
+    if (!plain[0] || !plain[1]) return NULL;
+    plain[0] = genai_scale(plain[0], 1, 1);
+    gamma = genai__rows_of(l->parameter[0], pass, x->ndim);
+    x = genai_mul(genai__batch_norm(x, plain, l->running, pass->mode, l->momentum, l->eps, 0, 0), gamma);
+    return genai_add(x, genai__rows_of(l->parameter[1], pass, x ? x->ndim : 0));
+}
+
+static genai_tensor *genai__forward_label(const genai__layer *l, genai_tensor *x, genai__pass *pass) {
+    genai_tensor *rows = genai__rows_of(l->parameter[0], pass, x->ndim);
+    int           dim[4];
+    if (!rows) return NULL;
+    memcpy(dim, x->dim, sizeof dim);
+    dim[x->ndim - 1] = rows->dim[x->ndim - 1];
+    return genai_concat(x, genai__expand_to(rows, x->ndim, dim), x->ndim - 1);
+}
+
+/* w h + b + e_y h (Miyato and Koyama 2018, eq. 9, with a linear psi). */
+static genai_tensor *genai__forward_project(const genai__layer *l, genai_tensor *x, genai__pass *pass) {
+    int           dim[2];
+    genai_tensor *plain, *own;
+    dim[0] = x->dim[0];
+    dim[1] = l->own[0].dim[0];
+    x = genai_reshape(x, 2, dim);
+    plain = genai_dense(x, l->parameter[0], l->parameter[1]);
+    own = genai_mul(x, genai__rows_of(l->parameter[2], pass, 2));
+    return own ? genai_add(plain, genai_sum(own, 2)) : NULL;
+}
+
+static genai_tensor *genai__forward_dropout(const genai__layer *l, genai_tensor *x, genai__pass *pass) {
+    return pass->mode == GENAI_EVAL || l->number <= 0 ? x : genai_dropout(x, l->number);
+}
+
+static genai_tensor *genai__forward_global_average(const genai__layer *l, genai_tensor *x, genai__pass *pass) {
     x = genai_mean(x, 6);
-    return x ? genai__forward_reshape(l, x, mode) : NULL;
+    return x ? genai__forward_reshape(l, x, pass) : NULL;
 }
 
 /* The larger of the two halves, again and again; for an odd number the middle is in both, which changes neither the
  * largest value nor its gradient. */
-static genai_tensor *genai__forward_global_max(const genai__layer *l, genai_tensor *x, genai_mode mode) {
+static genai_tensor *genai__forward_global_max(const genai__layer *l, genai_tensor *x, genai__pass *pass) {
     int dim[3], n = l->in[0] * l->in[1];
     dim[0] = x->dim[0];
     dim[1] = n;
     dim[2] = l->in[2];
     for (x = genai_reshape(x, 3, dim); n > 1 && x; n = (n + 1) / 2)
         x = genai_max(genai_slice(x, 1, 0, (n + 1) / 2), genai_slice(x, 1, n - (n + 1) / 2, (n + 1) / 2));
-    return x ? genai__forward_reshape(l, x, mode) : NULL;
+    return x ? genai__forward_reshape(l, x, pass) : NULL;
 }
 
-static genai_tensor *genai__forward_crop(const genai__layer *l, genai_tensor *x, genai_mode mode) {
-    (void)mode;
+static genai_tensor *genai__forward_crop(const genai__layer *l, genai_tensor *x, genai__pass *pass) {
+    (void)pass;
     x = genai_slice(x, 1, (l->in[0] - l->dim[0]) / 2, l->dim[0]);
     return genai_slice(x, 2, (l->in[1] - l->dim[1]) / 2, l->dim[1]);
 }
 
 #define GENAI__FORWARD(name, expression)                                                                               \
-    static genai_tensor *genai__forward_##name(const genai__layer *l, genai_tensor *x, genai_mode mode) {              \
+    static genai_tensor *genai__forward_##name(const genai__layer *l, genai_tensor *x, genai__pass *pass) {            \
         (void)l;                                                                                                       \
-        (void)mode;                                                                                                    \
+        (void)pass;                                                                                                    \
         return expression;                                                                                             \
     }
 GENAI__FORWARD(layer_norm, genai_layer_norm(x, l->parameter[0], l->parameter[1], l->eps))
@@ -5663,7 +5782,7 @@ GENAI__FORWARD(pad, genai_pad(genai_pad(x, 1, l->n, l->n), 2, l->n, l->n))
 /* Activations whose derivatives can do with their value in place of their input (for the range of numbers that a layer takes),
  * so that they may be written over it. */
 typedef struct genai__activation {
-    genai_tensor *(*forward)(const genai__layer *l, genai_tensor *x, genai_mode mode);
+    genai_tensor *(*forward)(const genai__layer *l, genai_tensor *x, genai__pass *pass);
     const genai__op *op;
     size_t           kernel;
     int              same_sign; /* 1: dropout may be written over it in turn: a dropped value's gradient is 0 anyhow     */
@@ -5690,6 +5809,10 @@ static const genai__layer_kind genai__layer_kinds[] = {
      genai__shape_convt, genai__forward_convt},
     {"batchnorm", "batchnorm [momentum M] [eps E]", "me", 0, 0, 0, GENAI__OWNS_SCALE_AND_STATISTICS, GENAI__HINT_NONE, genai__shape_norm,
      genai__forward_batch_norm},
+    {"cbatchnorm", "cbatchnorm [momentum M] [eps E]", "me", 0, 0, 0, GENAI__OWNS_SCALE_AND_STATISTICS, GENAI__HINT_NONE, genai__shape_conditional_norm,
+     genai__forward_conditional_norm},
+    {"label", "label [N]", "n", 0, 0, 0, GENAI__OWNS_NOTHING, GENAI__HINT_NONE, genai__shape_label, genai__forward_label},
+    {"project", "project [nobias]" GENAI__INIT_USAGE, "bi", 0, 0, 0, GENAI__OWNS_WEIGHT, GENAI__HINT_GLOROT, genai__shape_project, genai__forward_project},
     {"layernorm", "layernorm [eps E]", "e", 0, 0, 0, GENAI__OWNS_SCALE, GENAI__HINT_NONE, genai__shape_norm, genai__forward_layer_norm},
     {"instancenorm", "instancenorm [eps E]", "e", 0, 0, 0, GENAI__OWNS_SCALE, GENAI__HINT_NONE, genai__shape_instance_norm,
      genai__forward_instance_norm},
@@ -5741,7 +5864,7 @@ struct genai_net {
     genai_init    init;
     uint32_t      stream;
     genai__layer *layer;
-    int           layers;
+    int           layers, classes, labelled; /* labelled: some layer needs labels                                     */
     genai_tensor *tensor, *gradient; /* tensors: parameters, then statistics; gradients: one for each parameter       */
     int           parameters, statistics;
     float        *values, *gradients, *running;
@@ -5895,7 +6018,7 @@ static const char *genai__parse_argument(const genai_net *net, genai__layer *l, 
     char        letter = 0;
     int         numeric = genai__is_digit(*p) || *p == '-' || *p == '.' || *p == '+', ok = 1;
     size_t      i;
-    if (numeric) letter = strpbrk(l->kind->args, "NFfD") ? *strpbrk(l->kind->args, "NFfD") : (char)0;
+    if (numeric) letter = strpbrk(l->kind->args, "NnFfD") ? *strpbrk(l->kind->args, "NnFfD") : (char)0;
     else if (genai__is_digit(p[1]) && strchr("kspo", *p)) letter = *p;
     else
         for (i = 0; i < GENAI__COUNT(genai__layer_options); i++)
@@ -5912,7 +6035,8 @@ static const char *genai__parse_argument(const genai_net *net, genai__layer *l, 
     *seen |= 1u << (slot - l->kind->args);
     value = genai__skip_space(end);
     switch (letter) {
-        case 'N': ok = genai__parse_dims(net, p, 1, 1, &l->n); break;
+        case 'N':
+        case 'n': ok = genai__parse_dims(net, p, 1, 1, &l->n); break;
         case 'D': ok = l->words = genai__parse_dims(net, p, 3, 1, l->word); break;
         case 'F':
         case 'f': ok = genai__parse_float(net, p, l->kind->name, l->kind->low, l->kind->high, &l->number); break;
@@ -5988,28 +6112,32 @@ static genai_result genai__net_shape_error(const genai_net *net, int i, const ch
 static genai_result genai__net_parse(genai_net *net) {
     char        why[GENAI__WHY];
     const char *p = net->text;
-    int         i, j;
+    int         i, j, k;
     for (i = 0; i < net->layers; i++, p++) {
         p = genai__parse_layer(net, &net->layer[i], genai__skip_space(p));
         if (!p) return GENAI_ERROR_SYNTAX;
     }
     for (i = 0; i < net->layers; i++) {
         genai__layer *l = &net->layer[i];
-        uint64_t      weights = 1;
         size_t        count = 1;
         l->in_ndim = i ? net->layer[i - 1].ndim : net->ndim;
         memcpy(l->in, i ? net->layer[i - 1].dim : net->dim, sizeof l->in);
+        l->classes = net->classes;
         if (!l->kind->shape(l, why)) return genai__net_shape_error(net, i, why);
+        net->labelled |= l->labelled;
         for (j = 0; j < l->ndim; j++)
             if (!genai__mul(count, (size_t)l->dim[j], &count) || count > GENAI__MAX_IMAGE) {
                 genai__why(why, "the output has more than %lu values for each image", (unsigned long)GENAI__MAX_IMAGE);
                 return genai__net_shape_error(net, i, why);
             }
-        for (j = 0; j < l->weight_ndim; j++) {
-            weights *= (uint64_t)l->weight_dim[j]; /* at most 2^33 times 2^28 */
-            if (weights > GENAI__MAX_WEIGHTS) {
-                genai__why(why, "more than %llu weights", (unsigned long long)GENAI__MAX_WEIGHTS);
-                return genai__net_shape_error(net, i, why);
+        for (k = 0; k < 2 * GENAI__SLOTS; k++) {
+            uint64_t weights = 1;
+            for (j = 0; j < l->own[k].ndim; j++) {
+                weights *= (uint64_t)l->own[k].dim[j]; /* at most 2^33 times 2^28 */
+                if (weights > GENAI__MAX_WEIGHTS) {
+                    genai__why(why, "more than %llu weights", (unsigned long long)GENAI__MAX_WEIGHTS);
+                    return genai__net_shape_error(net, i, why);
+                }
             }
         }
     }
@@ -6041,11 +6169,12 @@ typedef struct genai__net_layout {
     int    fits;
 } genai__net_layout;
 
-static void genai__net_place(genai_net *net, genai__net_layout *at, int layer, int statistic, int slot, int ndim, const int *dim, const char *name) {
-    size_t        n = 1, *size = statistic ? &at->running_size : &at->size, from = *size, padded;
-    int           i, index = statistic ? net->parameters + at->statistics : at->parameters;
-    genai__layer *l = &net->layer[layer];
-    for (i = 0; i < ndim; i++) at->fits = at->fits && genai__mul(n, (size_t)dim[i], &n);
+static void genai__net_place(genai_net *net, genai__net_layout *at, int layer, int slot) {
+    genai__layer       *l = &net->layer[layer];
+    const genai__owned *own = &l->own[slot];
+    int                 i, statistic = slot >= GENAI__SLOTS, index = statistic ? net->parameters + at->statistics : at->parameters;
+    size_t              n = 1, *size = statistic ? &at->running_size : &at->size, from = *size, padded;
+    for (i = 0; i < own->ndim; i++) at->fits = at->fits && genai__mul(n, (size_t)own->dim[i], &n);
     at->fits = at->fits && genai__add(n, 15, &padded) && genai__add(from, padded / 16 * 16, size);
     if (statistic) at->statistics++;
     else {
@@ -6056,12 +6185,12 @@ static void genai__net_place(genai_net *net, genai__net_layout *at, int layer, i
         genai_tensor *t = &net->tensor[index];
         size_t        room = strlen(net->name) + 48;
         char         *to = net->names + room * (size_t)index;
-        genai__tensor_init(net->ctx, t, ndim, dim, (statistic ? net->running : net->values) + from);
-        snprintf(to, room, "%s.%d.%s.%s", net->name, layer, l->kind->name, name);
+        genai__tensor_init(net->ctx, t, own->ndim, own->dim, (statistic ? net->running : net->values) + from);
+        snprintf(to, room, "%s.%d.%s.%s", net->name, layer, l->kind->name, own->name);
         t->name = to;
-        if (statistic) l->running[slot] = t;
+        if (statistic) l->running[slot - GENAI__SLOTS] = t;
         else {
-            genai__tensor_init(net->ctx, &net->gradient[index], ndim, dim, net->gradients + from);
+            genai__tensor_init(net->ctx, &net->gradient[index], own->ndim, own->dim, net->gradients + from);
             net->gradient[index].name = to;
             t->grad = &net->gradient[index];
             t->requires_grad = 1;
@@ -6072,21 +6201,12 @@ static void genai__net_place(genai_net *net, genai__net_layout *at, int layer, i
 
 static genai__net_layout genai__net_layout_of(genai_net *net) {
     genai__net_layout at;
-    int               i;
+    int               i, k;
     memset(&at, 0, sizeof at);
     at.fits = 1;
-    for (i = 0; i < net->layers; i++) {
-        const genai__layer *l = &net->layer[i];
-        const int          *channels = l->kind->owns == GENAI__OWNS_WEIGHT ? &l->n : l->weight_dim;
-        if (!l->kind->owns) continue;
-        genai__net_place(net, &at, i, 0, 0, l->weight_ndim, l->weight_dim, l->kind->owns == GENAI__OWNS_WEIGHT ? "weight" : "gamma");
-        if (l->kind->owns != GENAI__OWNS_WEIGHT || l->bias)
-            genai__net_place(net, &at, i, 0, 1, 1, channels, l->kind->owns == GENAI__OWNS_WEIGHT ? "bias" : "beta");
-        if (l->kind->owns == GENAI__OWNS_SCALE_AND_STATISTICS) {
-            genai__net_place(net, &at, i, 1, 0, 1, channels, "mean");
-            genai__net_place(net, &at, i, 1, 1, 1, channels, "var");
-        }
-    }
+    for (i = 0; i < net->layers; i++)
+        for (k = 0; k < 2 * GENAI__SLOTS; k++)
+            if (net->layer[i].own[k].name) genai__net_place(net, &at, i, k);
     return at;
 }
 
@@ -6143,14 +6263,15 @@ static genai_result genai__init_orthogonal(genai_ctx *ctx, genai_tensor *w) {
     return GENAI_OK;
 }
 
-/* The weight of layer i. He: variance gain^2 / fan-in, gain^2 = 2 / (1 + slope^2) (He et al. 2015, eqs. 10, 15), where the
- * fan-in of a transposed convolution is what reaches one output: a stride of s leaves 1/s of the kernel in each direction.
+/* The weight in a slot of layer i. He: variance gain^2 / fan-in, gain^2 = 2 / (1 + slope^2) (He et al. 2015, eqs. 10, 15), where
+ * the fan-in of a transposed convolution is what reaches one output: a stride of s leaves 1/s of the kernel in each direction.
  * Glorot: uniform of variance 2 / (fan-in + fan-out) (Glorot and Bengio 2010, eq. 16). */
-static genai_result genai__init_weight(genai_net *net, int i) {
+static genai_result genai__init_weight(genai_net *net, int i, int slot) {
     const genai__layer *l = &net->layer[i];
-    genai_tensor       *w = l->parameter[0];
+    genai_tensor       *w = l->parameter[slot];
     genai_init          init = l->init ? l->init : net->init;
     double              gain = 2, fan_in, fan_out, window = 1;
+    uint32_t            draw = (uint32_t)(i + GENAI__MAX_LAYERS * slot);
     float               scale;
     size_t              k;
     int                 j;
@@ -6160,15 +6281,15 @@ static genai_result genai__init_weight(genai_net *net, int i) {
         if (net->layer[j].kind->forward == genai__forward_leaky_relu) gain = 2 / (1 + (double)net->layer[j].number * (double)net->layer[j].number);
     } else if (!init) init = GENAI_INIT_GLOROT;
     if (w->ndim == 4) window = (double)l->k[0] * (double)l->k[1];
-    fan_out = window * (double)l->n;
-    fan_in = window * (double)(w->ndim == 4 ? l->in[2] : w->dim[0]);
+    fan_out = window * (double)l->own[slot].fan_out;
+    fan_in = window * (double)l->own[slot].fan_in;
     if (init == GENAI_INIT_GLOROT) {
-        genai__uniform(net->ctx, net->stream, 0, (uint32_t)i, w->count, w->data);
+        genai__uniform(net->ctx, net->stream, 0, draw, w->count, w->data);
         scale = (float)sqrt(6 / (fan_in + fan_out));
         for (k = 0; k < w->count; k++) w->data[k] = scale * (2 * w->data[k] - 1);
         return GENAI_OK;
     }
-    genai__normal(net->ctx, net->stream, 0, (uint32_t)i, w->count, w->data);
+    genai__normal(net->ctx, net->stream, 0, draw, w->count, w->data);
     if (init == GENAI_INIT_ORTHOGONAL) return genai__init_orthogonal(net->ctx, w);
     if (l->kind->forward == genai__forward_convt) fan_in /= (double)l->stride[0] * (double)l->stride[1];
     scale = init == GENAI_INIT_NORMAL ? 0.02f : (float)sqrt(gain / (fan_in > 1 ? fan_in : 1));
@@ -6176,24 +6297,23 @@ static genai_result genai__init_weight(genai_net *net, int i) {
     return GENAI_OK;
 }
 
-/* Biases and shifts are 0, scales 1, running variances 1. Where the whole net starts from normal(0, 0.02), the scales of
- * batch norm start from normal(1, 0.02): this is how Radford et al. 2016 trained DCGAN (their code; the paper omits it). */
+/* Where the whole net starts from normal(0, 0.02), the scales of batch norm start from normal(1, 0.02): this is how Radford et
+ * al. 2016 trained DCGAN (their code; the paper omits it). */
 static genai_result genai__net_init(genai_net *net) {
-    int    i;
+    int    i, slot;
     size_t k;
-    for (i = 0; i < net->layers; i++) {
-        const genai__layer *l = &net->layer[i];
-        genai_tensor       *scale = l->parameter[0];
-        if (l->kind->owns == GENAI__OWNS_WEIGHT) {
-            genai_result result = genai__init_weight(net, i);
+    for (i = 0; i < net->layers; i++)
+        for (slot = 0; slot < 2 * GENAI__SLOTS; slot++) {
+            const genai__layer *l = &net->layer[i];
+            genai_tensor       *t = slot < GENAI__SLOTS ? l->parameter[slot] : l->running[slot - GENAI__SLOTS];
+            int                 start = l->own[slot].start, drawn = start == GENAI__NORMALS || (start == GENAI__SCALES && net->init == GENAI_INIT_NORMAL);
+            genai_result        result = t && start == GENAI__WEIGHTS ? genai__init_weight(net, i, slot) : GENAI_OK;
             if (result) return result;
-        } else if (l->kind->owns) {
-            int drawn = net->init == GENAI_INIT_NORMAL && l->kind->owns == GENAI__OWNS_SCALE_AND_STATISTICS;
-            if (drawn) genai__normal(net->ctx, net->stream, 0, (uint32_t)i, scale->count, scale->data);
-            for (k = 0; k < scale->count; k++) scale->data[k] = drawn ? 1 + 0.02f * scale->data[k] : 1;
-            for (k = 0; l->running[1] && k < scale->count; k++) l->running[1]->data[k] = 1;
+            if (!t || start == GENAI__WEIGHTS) continue;
+            if (drawn) genai__normal(net->ctx, net->stream, 0, (uint32_t)(i + GENAI__MAX_LAYERS * slot), t->count, t->data);
+            for (k = 0; k < t->count && start != GENAI__NORMALS; k++)
+                t->data[k] = start == GENAI__ZEROS ? 0 : drawn ? 1 + 0.02f * t->data[k] : 1;
         }
-    }
     return GENAI_OK;
 }
 
@@ -6223,6 +6343,8 @@ static genai_result genai__net_check(genai_ctx *ctx, const genai_net_desc *desc,
                                desc->dim[i], (unsigned long)GENAI__MAX_IMAGE);
     if ((int)desc->init < 0 || desc->init > GENAI_INIT_ORTHOGONAL)
         return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: there is no init number %d", name, (int)desc->init);
+    if (desc->classes < 0 || desc->classes > GENAI__MAX_NUMBER)
+        return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: %d classes; 0 to %d are possible", name, desc->classes, GENAI__MAX_NUMBER);
     return GENAI_OK;
 }
 
@@ -6238,6 +6360,7 @@ GENAI_API genai_net *genai_net_create(genai_ctx *ctx, const genai_net_desc *desc
     net->ndim = desc->ndim;
     memcpy(net->dim, desc->dim, sizeof net->dim);
     net->init = desc->init;
+    net->classes = desc->classes;
     net->stream = desc->stream ? desc->stream : genai__net_stream(name);
     net->layers = layers;
     net->trainable = 1;
@@ -6283,9 +6406,9 @@ static genai_result genai__net_prepare(genai_net *net) {
         if (l->parameter[1]) r->bias = *l->parameter[1];
         for (j = i + 1; j < net->layers - 1 && net->layer[j].kind->forward == genai__forward_reshape; j++) {}
         norm = j < net->layers ? &net->layer[j] : l;
-        if (norm->kind->forward != genai__forward_batch_norm || l->n % norm->weight_dim[0]) continue;
+        if (l->kind->forward == genai__forward_project || norm->kind->forward != genai__forward_batch_norm || l->n % norm->own[0].dim[0]) continue;
         r->norm = j;
-        r->kept.channels = (size_t)norm->weight_dim[0];
+        r->kept.channels = (size_t)norm->own[0].dim[0];
         r->kept.scale = factor;
         for (k = 0; k < (size_t)l->n; k++) {
             size_t c = k % r->kept.channels;
@@ -6302,7 +6425,7 @@ static genai_result genai__net_prepare(genai_net *net) {
 
 /* Runs layer *i, with `ready` instead of its parameters if that isn't NULL, and the activation after a batch norm with it, which *i then is. *over: what may be written over x: 0
  * nothing, 1 dropout, 2 activations too; then the same for the result, so far as that is the layer's own business. */
-static genai_tensor *genai__net_layer(const genai_net *net, genai__ready *ready, int *i, int last, genai_tensor *x, genai_mode mode, int *over) {
+static genai_tensor *genai__net_layer(const genai_net *net, genai__ready *ready, int *i, int last, genai_tensor *x, genai__pass *pass, int *over) {
     const genai__layer      *l = &net->layer[*i];
     const genai__activation *a = genai__activation_of(l), *next = *i < last ? genai__activation_of(l + 1) : NULL;
     int                      may = *over;
@@ -6312,16 +6435,16 @@ static genai_tensor *genai__net_layer(const genai_net *net, genai__ready *ready,
         own = *l;
         own.parameter[0] = &ready[*i].weight;
         if (l->parameter[1] || ready[*i].norm) own.parameter[1] = &ready[*i].bias;
-        return l->kind->forward(&own, x, mode);
+        return l->kind->forward(&own, x, pass);
     }
     if (a && may == 2) return genai__unary_apply(a->op, a->kernel, x, l->number, 0, x);
-    if (l->kind->forward == genai__forward_dropout && may && mode != GENAI_EVAL && l->number > 0) return genai__dropout(x, l->number, x);
+    if (l->kind->forward == genai__forward_dropout && may && pass->mode != GENAI_EVAL && l->number > 0) return genai__dropout(x, l->number, x);
     if (l->kind->forward == genai__forward_batch_norm && next) {
         ++*i;
         *over = next->same_sign;
-        return genai__batch_norm(x, l->parameter, l->running, mode, l->momentum, l->eps, next->kernel, l[1].number);
+        return genai__batch_norm(x, l->parameter, l->running, pass->mode, l->momentum, l->eps, next->kernel, l[1].number);
     }
-    return l->kind->forward(l, x, mode);
+    return l->kind->forward(l, x, pass);
 }
 
 /* x is what a layer with weights saw. If it is a batch norm's result, made at `start` or later, or a view of one, it goes: it
@@ -6334,10 +6457,32 @@ static void genai__net_let_go(genai_tensor *x, size_t start, const genai_tensor 
     genai__drop(from);
 }
 
-GENAI_API genai_tensor *genai_net_forward_features(genai_net *net, genai_tensor *x, genai_mode mode, int layer, genai_tensor **features) {
+/* n labels as rows of zeros with a 1; NULL with the error set. */
+static genai_tensor *genai__one_hot(const genai_net *net, const int *labels, int n) {
+    int           dim[2], i;
+    genai_tensor *hot;
+    dim[0] = n;
+    dim[1] = net->classes;
+    if (!labels) {
+        genai__fail(net->ctx, GENAI_ERROR_ARGUMENT, "%s: takes labels (of %d classes), but there are none", net->name, net->classes);
+        return NULL;
+    }
+    hot = genai_tensor_of(net->ctx, 2, dim, NULL);
+    for (i = 0; hot && i < n; i++) {
+        if (labels[i] < 0 || labels[i] >= net->classes) {
+            genai__fail(net->ctx, GENAI_ERROR_ARGUMENT, "%s: label %d of image %d isn't in 0..%d", net->name, labels[i], i, net->classes - 1);
+            return NULL;
+        }
+        hot->data[(size_t)i * (size_t)net->classes + (size_t)labels[i]] = 1.0f;
+    }
+    return hot;
+}
+
+static genai_tensor *genai__net_forward(genai_net *net, genai_tensor *x, const int *labels, genai_mode mode, int layer, genai_tensor **features) {
     char          want[40];
     int           i, fits, over = 0, use, skip = 0;
     genai_tensor *before, *t;
+    genai__pass   pass;
     size_t        start;
     if (features) *features = NULL;
     if (!net || !x) return NULL;
@@ -6352,6 +6497,9 @@ GENAI_API genai_tensor *genai_net_forward_features(genai_net *net, genai_tensor 
                     genai__dims_text(want, net->ndim, net->dim), x->ndim, x->dim[0], x->dim[1], x->dim[2], x->dim[3]);
         return NULL;
     }
+    memset(&pass, 0, sizeof pass);
+    pass.mode = mode;
+    if (net->labelled && !(pass.hot = genai__one_hot(net, labels, x->dim[0]))) return NULL;
     use = mode == GENAI_EVAL && !net->ctx->recording && !features;
     if (use && genai__net_prepare(net)) return NULL;
     before = net->ctx->last;
@@ -6359,7 +6507,7 @@ GENAI_API genai_tensor *genai_net_forward_features(genai_net *net, genai_tensor 
     for (i = 0; i < net->layers && x; i++) {
         if (skip && i == skip) continue; /* folded into the layer before it */
         if (use && net->ready[i].norm) skip = net->ready[i].norm;
-        x = genai__net_layer(net, use ? net->ready : NULL, &i, features && i <= layer ? layer : net->layers - 1, x, mode, &over);
+        x = genai__net_layer(net, use ? net->ready : NULL, &i, features && i <= layer ? layer : net->layers - 1, x, &pass, &over);
         if (x && net->layer[i].kind->owns == GENAI__OWNS_WEIGHT) genai__net_let_go(x->in[0], start, features ? *features : NULL);
         if (features && i == layer) {
             *features = x;
@@ -6372,9 +6520,13 @@ GENAI_API genai_tensor *genai_net_forward_features(genai_net *net, genai_tensor 
     return x;
 }
 
-GENAI_API genai_tensor *genai_net_forward(genai_net *net, genai_tensor *x, genai_mode mode) {
-    return genai_net_forward_features(net, x, mode, 0, NULL);
+GENAI_API genai_tensor *genai_net_forward_features(genai_net *net, genai_tensor *x, genai_mode mode, int layer, genai_tensor **features) {
+    return genai__net_forward(net, x, NULL, mode, layer, features);
 }
+GENAI_API genai_tensor *genai_net_forward_labels(genai_net *net, genai_tensor *x, const int *labels, genai_mode mode) {
+    return genai__net_forward(net, x, labels, mode, 0, NULL);
+}
+GENAI_API genai_tensor *genai_net_forward(genai_net *net, genai_tensor *x, genai_mode mode) { return genai__net_forward(net, x, NULL, mode, 0, NULL); }
 
 GENAI_API int genai_net_trainable(genai_net *net, int on) {
     int i, before;
@@ -6438,7 +6590,7 @@ GENAI_API size_t genai_net_describe(const genai_net *net, char *to, size_t size)
         const genai__layer *l = i >= 0 && i < net->layers ? &net->layer[i] : NULL;
         size_t              count = 0, length;
         int                 j;
-        for (j = 0; l && j < 2; j++) count += l->parameter[j] ? l->parameter[j]->count : 0;
+        for (j = 0; l && j < GENAI__SLOTS; j++) count += l->parameter[j] ? l->parameter[j]->count : 0;
         n = l ? snprintf(number, sizeof number, "%4d  ", i) : snprintf(number, sizeof number, "      ");
         genai__table_add(&t, number, (size_t)n, 0);
         length = l ? genai__layer_words(l, words, sizeof words) : (size_t)snprintf(words, sizeof words, "%s", i < 0 ? "input" : "total");
@@ -6470,8 +6622,9 @@ GENAI_API genai_result genai_net_average(genai_net *target, const genai_net *sou
     uint64_t        mode;
     if (!target || !source) return GENAI_ERROR_ARGUMENT;
     if (!genai__in_range(decay, 0, 1)) return genai__fail(target->ctx, GENAI_ERROR_ARGUMENT, "genai_net_average: decay must be from 0 to 1");
-    if (strcmp(target->text, source->text) || target->ndim != source->ndim || memcmp(target->dim, source->dim, (size_t)target->ndim * sizeof(int)))
-        return genai__fail(target->ctx, GENAI_ERROR_SHAPE, "genai_net_average: %s and %s have different texts or inputs", target->name, source->name);
+    if (strcmp(target->text, source->text) || target->ndim != source->ndim || memcmp(target->dim, source->dim, (size_t)target->ndim * sizeof(int)) ||
+        target->classes != source->classes)
+        return genai__fail(target->ctx, GENAI_ERROR_SHAPE, "genai_net_average: %s and %s have different texts, inputs or classes", target->name, source->name);
     mode = genai__fp_enter();
     target->ctx->changes++;
     job.kernels = target->ctx->kernels;

@@ -31,6 +31,8 @@ static genai_ctx *context(int threads, genai_isa isa) {
     return genai_ctx_create(&d);
 }
 
+static int net_classes; /* that the nets below are made for */
+
 /* h 0: [w]; otherwise [h,w,c]. */
 static genai_net *net_named(genai_ctx *ctx, const char *name, const char *text, int h, int w, int c, genai_init init) {
     genai_net_desc d;
@@ -42,6 +44,7 @@ static genai_net *net_named(genai_ctx *ctx, const char *name, const char *text, 
     d.dim[1] = w;
     d.dim[2] = c;
     d.init = init;
+    d.classes = net_classes;
     return genai_net_create(ctx, &d);
 }
 static genai_net *net_of(genai_ctx *ctx, const char *text, int h, int w, int c) { return net_named(ctx, NULL, text, h, w, c, GENAI_INIT_DEFAULT); }
@@ -88,6 +91,14 @@ static const shape_case shape_cases[] = {
     {"convt 4 k4 s2 valid", 5, 3, 2, 3, {12, 8, 4}, 132},
     {"convt 2 k3x4 s1x2", 5, 3, 2, 3, {5, 6, 2}, 50},
     {"batchnorm", 4, 4, 3, 3, {4, 4, 3}, 6},
+    {"cbatchnorm", 4, 4, 3, 3, {4, 4, 3}, 30},
+    {"cbatchnorm momentum 0.8 eps 0.001", 0, 9, 0, 1, {9, 1, 1}, 90},
+    {"label", 4, 3, 2, 3, {4, 3, 7}, 0},
+    {"label", 0, 9, 0, 1, {14, 1, 1}, 0},
+    {"label 3", 4, 3, 2, 3, {4, 3, 5}, 15},
+    {"label 2*2", 0, 9, 0, 1, {13, 1, 1}, 20},
+    {"project", 0, 9, 0, 1, {1, 1, 1}, 55},
+    {"project nobias", 2, 2, 3, 1, {1, 1, 1}, 72},
     {"batchnorm momentum 0.8 eps 0.001", 0, 9, 0, 1, {9, 1, 1}, 18},
     {"layernorm", 4, 4, 3, 3, {4, 4, 3}, 6},
     {"layernorm eps 1e-3", 0, 9, 0, 1, {9, 1, 1}, 18},
@@ -121,7 +132,9 @@ static const shape_case shape_cases[] = {
 };
 
 static void test_shapes(genai_ctx *ctx) {
-    size_t k;
+    static const int labels[4] = {3, 0, 4, 3};
+    size_t           k;
+    net_classes = 5;
     for (k = 0; k < sizeof shape_cases / sizeof *shape_cases; k++) {
         const shape_case *c = &shape_cases[k];
         genai_net        *net = net_of(ctx, c->text, c->h, c->w, c->c);
@@ -133,7 +146,7 @@ static void test_shapes(genai_ctx *ctx) {
         for (mode = 0; net && mode < 3; mode++)
             for (n = 2; n < 5; n += 2) {
                 int as_told;
-                y = genai_net_forward(net, input_of(ctx, net, n), (genai_mode)mode);
+                y = genai_net_forward_labels(net, input_of(ctx, net, n), labels, (genai_mode)mode);
                 as_told = y && y->ndim == ndim + 1 && y->dim[0] == n;
                 for (i = 0; as_told && i < ndim; i++) as_told = y->dim[i + 1] == out[i];
                 CHECK(as_told, "%s: the ops give another shape: %s", c->text, y ? "" : genai_ctx_error(ctx));
@@ -144,6 +157,7 @@ static void test_shapes(genai_ctx *ctx) {
         genai_net_destroy(net);
         genai_ctx_clear(ctx);
     }
+    net_classes = 0;
 }
 
 /* --- sentences --- */
@@ -228,6 +242,11 @@ static const error_case error_cases[] = {
     {"instancenorm", 0, 6, 0, GENAI_ERROR_SHAPE, {"needs an image", NULL, NULL}},
     {"instancenorm", 1, 1, 6, GENAI_ERROR_SHAPE, {"only 1 value", NULL, NULL}},
     {"layernorm", 0, 1, 0, GENAI_ERROR_SHAPE, {"only 1 value", NULL, NULL}},
+    {"label", 0, 4, 0, GENAI_ERROR_SHAPE, {"layer 0 (label)", "needs labels", "0 classes"}},
+    {"dense 4 | cbatchnorm", 0, 4, 0, GENAI_ERROR_SHAPE, {"layer 1 (cbatchnorm)", "needs labels", NULL}},
+    {"project", 0, 4, 0, GENAI_ERROR_SHAPE, {"layer 0 (project)", "needs labels", NULL}},
+    {"label 0", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 7", "at least 1", NULL}},
+    {"project 3", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 9", "nobias", NULL}},
     {"dense 16777216 | dense 16777216", 0, 1, 0, GENAI_ERROR_SHAPE, {"layer 1", "weights", NULL}},
 };
 
@@ -357,7 +376,7 @@ static void test_forward(genai_ctx *ctx) {
     genai_net_destroy(net);
 }
 
-/* --- initial weights --- */
+/* --- labels: against plain loops --- */
 static double variance(const genai_tensor *t, double mean) {
     double sum = 0;
     size_t i;
@@ -365,6 +384,120 @@ static double variance(const genai_tensor *t, double mean) {
     return sum / (double)t->count;
 }
 
+static genai_tensor *owned(genai_net *net, const char *name) { /* by the end of its name */
+    int i;
+    for (i = 0; i < genai__net_tensor_count(net); i++) {
+        genai_tensor *t = genai__net_tensor(net, i);
+        size_t        n = strlen(t->name), m = strlen(name);
+        if (n >= m && !strcmp(t->name + n - m, name)) return t;
+    }
+    CHECK(0, "there is no %s", name);
+    exit(1);
+}
+
+static void vary(genai_net *net) { /* so that what begins as 0 or 1 counts */
+    int    i;
+    size_t k;
+    for (i = 0; i < genai__net_tensor_count(net); i++)
+        for (k = 0; k < genai__net_tensor(net, i)->count; k++) genai__net_tensor(net, i)->data[k] += 0.25f * (float)(k * 7 % 5);
+    net->ctx->changes++;
+}
+
+static void test_labels(genai_ctx *ctx) {
+    static const int labels[6] = {2, 0, 2, 1, 2, 0}, wrong[6] = {0, 1, 3, 0, 0, 0}, negative[6] = {0, -1, 0, 0, 0, 0};
+    genai_net       *net, *by_class;
+    genai_tensor    *x, *y, *z, *table, *w;
+    int              n, i, c, d, mode, same = 1, copy[6];
+    net_classes = 3;
+
+    net = net_of(ctx, "label 4 | label", 2, 3, 2);
+    table = owned(net, "0.label.embed");
+    CHECK(fabs(variance(table, 0) - 1) < 0.7, "an embedding is drawn from normal(0, 1): variance %g", variance(table, 0));
+    x = input_of(ctx, net, 6);
+    memcpy(copy, labels, sizeof copy);
+    y = genai_net_forward_labels(net, x, copy, GENAI_TRAIN);
+    memset(copy, 0, sizeof copy);
+    CHECK(y && y->dim[3] == 2 + 4 + 3, "%s", genai_ctx_error(ctx));
+    for (n = 0; y && n < 6; n++)
+        for (i = 0; i < 6; i++)
+            for (c = 0; c < 9; c++)
+                same = same && y->data[(n * 6 + i) * 9 + c] == (c < 2 ? x->data[(n * 6 + i) * 2 + c] : c < 6 ? table->data[labels[n] * 4 + c - 2] : (float)(labels[n] == c - 6));
+    CHECK(same, "label: the planes aren't the class's");
+    CHECK(genai_backward(genai_sum(genai_slice(y, 3, 3, 1), 0)) == GENAI_OK, "%s", genai_ctx_error(ctx));
+    for (i = 0; i < 12; i++) CHECK(table->grad->data[i] == (i % 4 == 1 ? i / 4 == 0 ? 12 : i / 4 == 1 ? 6 : 18 : 0), "gradient %d of a table: %g", i, (double)table->grad->data[i]);
+    CHECK_RESULT(ctx, GENAI_ERROR_ARGUMENT, genai_net_forward(net, x, GENAI_TRAIN));
+    CHECK(!genai_net_forward_labels(net, x, wrong, GENAI_TRAIN) && strstr(genai_ctx_error(ctx), "label 3 of image 2 isn't in 0..2"), "%s", genai_ctx_error(ctx));
+    genai_ctx_clear(ctx);
+    CHECK_RESULT(ctx, GENAI_ERROR_ARGUMENT, genai_net_forward_labels(net, x, negative, GENAI_EVAL));
+    CHECK_RESULT(ctx, GENAI_ERROR_ARGUMENT, genai_net_forward_features(net, x, GENAI_EVAL, 0, &y));
+    genai_tape_release(ctx, 0);
+    genai_net_destroy(net);
+
+    net = net_of(ctx, "label 2", 0, 4, 0);
+    x = input_of(ctx, net, 6);
+    y = genai_net_forward_labels(net, x, labels, GENAI_TRAIN);
+    CHECK(y && y->data[6 * 3 + 3] == x->data[15] && y->data[6 * 3 + 4] == genai__net_tensor(net, 0)->data[2], "label beside a vector");
+    genai_tape_release(ctx, 0);
+    genai_net_destroy(net);
+
+    /* batch norm with each class's gamma and beta in turn; the statistics are those of all */
+    net = net_of(ctx, "cbatchnorm momentum 0.5 eps 0.01", 2, 2, 3);
+    vary(net);
+    x = input_of(ctx, net, 6);
+    for (mode = GENAI_EVAL; mode <= GENAI_TRAIN_FROZEN; mode++) {
+        y = genai_net_forward_labels(net, x, labels, (genai_mode)mode);
+        for (c = 0, same = y != NULL; c < 3; c++) {
+            by_class = net_of(ctx, "batchnorm momentum 0.5 eps 0.01", 2, 2, 3);
+            memcpy(owned(by_class, "gamma")->data, owned(net, "gamma")->data + 3 * c, 3 * sizeof(float));
+            memcpy(owned(by_class, "beta")->data, owned(net, "beta")->data + 3 * c, 3 * sizeof(float));
+            if (mode == GENAI_EVAL) memcpy(by_class->running, net->running, net->running_size * sizeof(float));
+            z = genai_net_forward(by_class, x, (genai_mode)mode);
+            for (n = 0; same && n < 72; n++)
+                if (labels[n / 12] == c) same = same && fabsf(y->data[n] - z->data[n]) < 2e-6f * (1 + fabsf(z->data[n]));
+            genai_net_destroy(by_class);
+        }
+        CHECK(same, "cbatchnorm isn't batch norm class by class, mode %d", mode);
+    }
+    genai_tape_release(ctx, 0);
+    by_class = net_of(ctx, "batchnorm momentum 0.5 eps 0.01", 2, 2, 3); /* and they learn as batch norm's do */
+    vary(by_class);
+    memcpy(net->running, by_class->running, net->running_size * sizeof(float));
+    genai_net_forward_labels(net, x = input_of(ctx, net, 6), labels, GENAI_TRAIN);
+    genai_net_forward(by_class, x, GENAI_TRAIN);
+    CHECK(!memcmp(net->running, by_class->running, net->running_size * sizeof(float)), "running statistics");
+    genai_tape_release(ctx, 0);
+    genai_net_destroy(by_class);
+    genai_net_destroy(net);
+
+    net = net_named(ctx, NULL, "project", 2, 2, 3, GENAI_INIT_NORMAL);
+    vary(net);
+    x = input_of(ctx, net, 6);
+    y = genai_net_forward_labels(net, x, labels, GENAI_TRAIN);
+    table = owned(net, "embed");
+    w = owned(net, "weight");
+    for (n = 0; y && n < 6; n++) {
+        double sum = (double)owned(net, "bias")->data[0];
+        for (d = 0; d < 12; d++) sum += (double)x->data[n * 12 + d] * (double)(w->data[d] + table->data[labels[n] * 12 + d]);
+        CHECK(fabs(sum - (double)y->data[n]) < 1e-5, "project: image %d: %g, not %g", n, (double)y->data[n], sum);
+    }
+    genai_tape_release(ctx, 0);
+    genai_net_destroy(net);
+    net_classes = 0;
+
+    net = net_of(ctx, "dense 2", 0, 4, 0); /* takes none: none are looked at */
+    CHECK(genai_net_forward_labels(net, input_of(ctx, net, 6), wrong, GENAI_TRAIN) != NULL, "%s", genai_ctx_error(ctx));
+    net_classes = 4;
+    by_class = net_of(ctx, "dense 2", 0, 4, 0);
+    CHECK_RESULT(ctx, GENAI_ERROR_SHAPE, genai_net_average(net, by_class, 0));
+    genai_net_destroy(by_class);
+    net_classes = -1;
+    CHECK_RESULT(ctx, GENAI_ERROR_ARGUMENT, net_of(ctx, "dense 2", 0, 4, 0));
+    net_classes = 0;
+    genai_tape_release(ctx, 0);
+    genai_net_destroy(net);
+}
+
+/* --- initial weights --- */
 typedef struct init_case {
     const char *text;
     int         h, w, c;
@@ -497,6 +630,7 @@ static void test_memory_of_chains(genai_ctx *ctx) {
         "conv 8 k5 | relu | dropout 0.5 | convt 6 k4 s2 | batchnorm | dropout 0.25 | elu | conv 9 k3 | batchnorm | gelu | conv 3 k3 | sigmoid | maxpool 2",
         "flatten | dense 5000 | batchnorm | sigmoid | dense 600 | tanh | batchnorm | relu | dense 700 | batchnorm | elu | dense 30 | batchnorm"};
     size_t k, mark = 0, way, i, n;
+    genai__pass pass = {GENAI_TRAIN_FROZEN, NULL};
     for (k = 0; k < sizeof texts / sizeof *texts; k++) {
         genai_net    *net = net_of(ctx, texts[k], 16, 12, 3);
         genai_tensor *x = input_of(ctx, net, 9), *y = NULL, *loss = NULL, *t;
@@ -507,7 +641,7 @@ static void test_memory_of_chains(genai_ctx *ctx) {
                 mark = genai_tape_mark(ctx);
                 genai_random_at(ctx, 0, 5);
                 if (way) y = genai_net_forward(net, x, GENAI_TRAIN_FROZEN);
-                else for (i = 0, y = x; (int)i < net->layers; i++) y = net->layer[i].kind->forward(&net->layer[i], y, GENAI_TRAIN_FROZEN);
+                else for (i = 0, y = x; (int)i < net->layers; i++) y = net->layer[i].kind->forward(&net->layer[i], y, &pass);
                 if (!first && y) first = (float *)malloc(y->count * sizeof *first);
                 if (y && !way) memcpy(first, y->data, y->count * sizeof *first);
                 CHECK(y && !memcmp(first, y->data, y->count * sizeof *first), "%s: way %d gives another result", texts[k], (int)way);
@@ -738,6 +872,7 @@ int main(void) {
     test_shapes(ctx);
     test_sentences(ctx);
     test_forward(ctx);
+    test_labels(ctx);
     test_init(ctx);
     test_average(ctx);
     test_frozen(ctx);
