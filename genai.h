@@ -477,7 +477,27 @@ typedef struct genai_model_desc {
                                      its input; "projection" (Miyato and Koyama 2018) and "auxiliary" (Odena et al. 2017): gan only;
                                      0: none, or concat if classes is set                                              */
     int            classes;       /* of labels 0..classes-1; 0: those of data, if condition is set                     */
-    const char    *loss;          /* GAN: "nonsaturating" or "minimax" (Goodfellow et al. 2014)                        */
+    const char    *loss;          /* "nonsaturating", "minimax" (Goodfellow et al. 2014), "lsgan" (Mao et al. 2017, with halves), "hinge"
+                                     (Lim and Ye 2017), "wasserstein" (Arjovsky et al. 2017: wants penalty, clip or spectral_norm),
+                                     gan only: "relativistic" (average; Jolicoeur-Martineau 2019)                      */
+    /* What steadies a discriminator D; any of them together. 0: not used. */
+    float          smoothing;     /* D's target for real images is 1 - smoothing (Salimans et al. 2016); not for lsgan, hinge, wasserstein */
+    float          r1;            /* + r1/2 E |dD/dx|^2 on real images (Mescheder et al. 2018), in every r1_every-th step with so many
+                                     times the weight (Karras et al. 2020); D's logit, x as D sees it, after augment and noise */
+    int            r1_every;      /* 0: 16 if r1 is set                                                                */
+    float          penalty;       /* WGAN-GP (Gulrajani et al. 2017): + penalty E (|dD/dx| - 1)^2, the norm over all of an image, x between a
+                                     real and a made one, as D sees them; neither it nor r1 goes with batch norm in D  */
+    float          clip;          /* D's weights and biases are clamped to +-clip after its update; the scales of norms aren't */
+    int            minibatch_stddev; /* 1: D's standard text gets a layer stddev (Karras et al. 2018)                     */
+    float          dropout;       /* D's standard text gets dropout of this probability                                */
+    const char    *augment;       /* gan: what D sees, real or made, is changed at random, and gradients go through it (DiffAugment, Zhao et
+                                     al. 2020): any of "color" (brightness, saturation, contrast; alpha stays), "translation" (up to
+                                     1/8), "cutout" (a half of each side), the last two with pixels 0 around; 0: "none" */
+    float          noise;         /* gan: normal noise of this deviation on what D sees (Sonderby et al. 2017), in the nets' range ([-1,1]
+                                     with tanh), falling to 0 in a line over noise_steps steps; noise_steps 0: it stays */
+    int            noise_steps;
+    int            critic_steps;  /* gan: G learns in every so manieth step, D in each; steps count D's; 0: 1          */
+    float          feature_matching; /* gan: G's loss + this |E f(x) - E f(G(z))|^2, f what D's last part gets (Salimans et al. 2016) */
     const char    *likelihood;    /* VAE: "bernoulli", "mse" (squared error, summed over pixels)                       */
     float          beta;          /* weight of the KL term (Higgins et al. 2017); GENAI_ZERO: a plain autoencoder      */
     int            beta_warmup;   /* steps over which beta rises linearly from 0                                       */
@@ -4817,11 +4837,51 @@ static genai_tensor *genai__dropout(genai_tensor *x, float p, genai_tensor *over
 }
 GENAI_API genai_tensor *genai_dropout(genai_tensor *x, float p) { return genai__dropout(x, p, NULL); }
 
-/* --- pooling and upsampling on [N,H,W,C]; i: window, stride --- */
 static genai_result genai__check_image(const genai_tensor *y) {
     char shape[64];
     return y->in[0]->ndim == 4 ? GENAI_OK : genai__op_fail(y, "x %s isn't [N,H,W,C]", genai__shape_text(y->in[0], shape));
 }
+
+/* --- shift: every image moved by a whole number of pixels of its own, then a rectangle cut out of it; f: what stands where nothing
+ * is left. saved: six numbers an image: down, right; the rectangle's top, left, and bottom and right, which are outside it --- */
+static genai_result genai__shift_shape(genai_tensor *y) {
+    if (genai__check_image(y)) return GENAI_ERROR_SHAPE;
+    return genai__shape_of_first(y);
+}
+static void genai__shift_row(void *arg, size_t row) {
+    const genai_tensor *y = (const genai_tensor *)arg;
+    int                 h = y->dim[1], w = y->dim[2], down = (int)(row % (size_t)h), right;
+    const int          *p = (const int *)y->saved + row / (size_t)h * 6;
+    size_t              c = (size_t)y->dim[3], i;
+    float              *to = y->data + row * (size_t)w * c;
+    const float        *from = y->in[0]->data + row / (size_t)h * (size_t)h * (size_t)w * c;
+    for (right = 0; right < w; right++, to += c) {
+        int fy = down - p[0], fx = right - p[1], cut = down >= p[2] && down < p[4] && right >= p[3] && right < p[5];
+        if (fy >= 0 && fy < h && fx >= 0 && fx < w && !cut) memcpy(to, from + ((size_t)fy * (size_t)w + (size_t)fx) * c, c * sizeof *to);
+        else for (i = 0; i < c; i++) to[i] = y->f[0];
+    }
+}
+static genai_result genai__shift_forward(genai_tensor *y) {
+    genai__for_rows(y->ctx, (size_t)y->dim[0] * (size_t)y->dim[1], (size_t)y->dim[2] * (size_t)y->dim[3], genai__shift_row, y);
+    return GENAI_OK;
+}
+static genai_tensor *genai__shift(genai_tensor *x, const int *places, float fill, int back);
+/* It is its own adjoint, moved back with its rectangle, and with 0 for what comes from outside. */
+static void genai__shift_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) { dx[0] = genai__shift(dy, (const int *)y->saved, 0, 1); }
+static const genai__op genai__op_shift = {"shift", 1, genai__shift_shape, genai__shift_forward, genai__shift_backward, 0};
+static genai_tensor *genai__shift(genai_tensor *x, const int *places, float fill, int back) {
+    genai_tensor t;
+    int         *p, i, n = x ? 6 * x->dim[0] : 0;
+    memset(&t, 0, sizeof t);
+    t.in[0] = x;
+    t.f[0] = fill;
+    t.saved = p = x ? (int *)genai__arena(x->ctx, (size_t)n * sizeof *p) : NULL;
+    if (!p) return NULL;
+    for (i = 0; i < n; i++) p[i] = !back ? places[i] : i % 6 < 2 ? -places[i] : places[i] - places[i - i % 6 + i % 2];
+    return genai__apply(&genai__op_shift, &t);
+}
+
+/* --- pooling and upsampling on [N,H,W,C]; i: window, stride --- */
 static genai_result genai__upsample_shape(genai_tensor *y) {
     int dim[4];
     if (genai__check_image(y)) return GENAI_ERROR_SHAPE;
@@ -9422,8 +9482,10 @@ typedef struct genai__preset {
 
 typedef struct genai__gan_loss {
     const char *name;
-    genai_tensor *(*real)(genai_tensor *logits), *(*fake)(genai_tensor *logits); /* for the discriminator             */
-    genai_tensor *(*generator)(genai_tensor *logits);                             /* for who made the images           */
+    genai_tensor *(*discriminator)(genai_tensor *logits, float target); /* of real images (target 1) or of made ones (0) */
+    genai_tensor *(*generator)(genai_tensor *logits);                   /* for who made the images                   */
+    int         probability; /* 1: the logits are those of a probability, so that its target may be less than 1      */
+    int         relative;    /* 1: logits are taken relative to the mean of the other kind's                         */
 } genai__gan_loss;
 
 typedef struct genai__likelihood {
@@ -9443,7 +9505,9 @@ struct genai_model {
     genai_net               *net[GENAI__ROLES], *average[GENAI__ROLES];
     genai_optimizer         *optimizer[GENAI__ROLES]; /* by the first net that it trains */
     int                      signed_range; /* the nets see pixels in [-1,1] instead of [0,1]                         */
-    int                      feature_layer;
+    int                      feature_layer; /* of the discriminator                                                  */
+    unsigned                 augment;      /* GENAI__COLOR, ...                                                      */
+    int                      auxiliary;    /* 1: the discriminator gives classes too                                 */
     int                      dim[4];       /* 1, H, W, C                                                             */
     uint64_t                 seed;         /* of the context in which training began                                 */
     int                      resumed;      /* 1: from a checkpoint, so that seed matters                             */
@@ -9488,6 +9552,18 @@ static const genai__field genai__fields[] = {
     {"condition", GENAI__FIELD_TEXT, GENAI__AT(condition), 0, 0, NULL, NULL},
     {"classes", GENAI__FIELD_INT, GENAI__AT(classes), 0, 65536, NULL, NULL},
     {"loss", GENAI__FIELD_TEXT, GENAI__AT(loss), 0, 0, NULL, "gan vaegan"},
+    {"smoothing", GENAI__FIELD_FLOAT, GENAI__AT(smoothing), 0, 0.5, NULL, "gan vaegan"},
+    {"r1", GENAI__FIELD_FLOAT, GENAI__AT(r1), 0, 1e6, NULL, "gan vaegan"},
+    {"r1_every", GENAI__FIELD_INT, GENAI__AT(r1_every), 0, 1e6, NULL, "gan vaegan"},
+    {"penalty", GENAI__FIELD_FLOAT, GENAI__AT(penalty), 0, 1e6, NULL, "gan vaegan"},
+    {"clip", GENAI__FIELD_FLOAT, GENAI__AT(clip), 0, 1e6, NULL, "gan vaegan"},
+    {"minibatch_stddev", GENAI__FIELD_INT, GENAI__AT(minibatch_stddev), 0, 1, NULL, "gan vaegan"},
+    {"dropout", GENAI__FIELD_FLOAT, GENAI__AT(dropout), 0, 0.999, NULL, "gan vaegan"},
+    {"augment", GENAI__FIELD_TEXT, GENAI__AT(augment), 0, 0, NULL, "gan"},
+    {"noise", GENAI__FIELD_FLOAT, GENAI__AT(noise), 0, 100, NULL, "gan"},
+    {"noise_steps", GENAI__FIELD_INT, GENAI__AT(noise_steps), 0, 2e9, NULL, "gan"},
+    {"critic_steps", GENAI__FIELD_INT, GENAI__AT(critic_steps), 0, 1000, NULL, "gan"},
+    {"feature_matching", GENAI__FIELD_FLOAT, GENAI__AT(feature_matching), 0, 1e6, NULL, "gan"},
     {"likelihood", GENAI__FIELD_TEXT, GENAI__AT(likelihood), 0, 0, NULL, "vae vaegan"},
     {"beta", GENAI__FIELD_ZERO, GENAI__AT(beta), 0, 1e6, NULL, "vae vaegan"},
     {"beta_warmup", GENAI__FIELD_INT, GENAI__AT(beta_warmup), 0, 1e9, NULL, "vae vaegan"},
@@ -9625,13 +9701,24 @@ GENAI_API genai_result genai_model_set(genai_ctx *ctx, genai_model_desc *desc, c
 }
 
 /* --- adversarial losses, on logits: to add one, add a row --- */
+static genai_tensor *genai__bce_to(genai_tensor *logits, float target) { return genai_bce_loss(logits, NULL, target); }
 static genai_tensor *genai__bce_real(genai_tensor *logits) { return genai_bce_loss(logits, NULL, 1); }
-static genai_tensor *genai__bce_fake(genai_tensor *logits) { return genai_bce_loss(logits, NULL, 0); }
 static genai_tensor *genai__minimax_generator(genai_tensor *logits) { return genai_neg(genai_bce_loss(logits, NULL, 0)); }
+static genai_tensor *genai__squares_to(genai_tensor *logits, float target) {
+    return genai_scale(genai_mean(genai_square(genai_scale(logits, 1, -target)), 0), 0.5f, 0);
+}
+static genai_tensor *genai__squares_real(genai_tensor *logits) { return genai__squares_to(logits, 1); }
+static genai_tensor *genai__hinge_to(genai_tensor *logits, float target) { return genai_hinge_loss(logits, 2 * target - 1); }
+static genai_tensor *genai__critic_to(genai_tensor *logits, float target) { return genai_scale(genai_mean(logits, 0), 1 - 2 * target, 0); }
+static genai_tensor *genai__critic_real(genai_tensor *logits) { return genai__critic_to(logits, 1); }
 
-static const genai__gan_loss genai__gan_losses[] = { /* Goodfellow et al. 2014: eq. 1, and -log D at the end of section 3 */
-    {"nonsaturating", genai__bce_real, genai__bce_fake, genai__bce_real},
-    {"minimax", genai__bce_real, genai__bce_fake, genai__minimax_generator},
+static const genai__gan_loss genai__gan_losses[] = {
+    {"nonsaturating", genai__bce_to, genai__bce_real, 1, 0},        /* Goodfellow et al. 2014, -log D at the end of section 3   */
+    {"minimax", genai__bce_to, genai__minimax_generator, 1, 0},     /* there, eq. 1                                             */
+    {"lsgan", genai__squares_to, genai__squares_real, 0, 0},        /* Mao et al. 2017, eq. 9: targets 0 and 1, halves of squares */
+    {"hinge", genai__hinge_to, genai__critic_real, 0, 0},           /* Lim and Ye 2017: max(0, 1 -+ D); the generator has -D    */
+    {"wasserstein", genai__critic_to, genai__critic_real, 0, 0},    /* Arjovsky et al. 2017, eq. 3                              */
+    {"relativistic", genai__bce_to, genai__bce_real, 1, 1},         /* Jolicoeur-Martineau 2019, section 4.2.2: the average one  */
 };
 
 /* --- likelihoods: to add one, add a row --- */
@@ -9677,11 +9764,28 @@ static void genai__text_up(const genai_model *m, genai__text *t, int width, cons
 }
 
 /* Images to a vector: strided convolutions, then dense. */
-static void genai__text_down(const genai_model *m, genai__text *t, int width, const char *between, const char *end) {
+static void genai__text_convs(const genai_model *m, genai__text *t, int width, const char *between) {
     int levels = genai__levels(m), level;
     if (!levels) genai__text_format(t, "conv %d k3 | %s | ", width, between);
     for (level = 1; level <= levels; level++) genai__text_format(t, "conv %d k4 s2 | %s | ", genai__channels(level, width, 4 * width), between);
+}
+static void genai__text_down(const genai_model *m, genai__text *t, int width, const char *between, const char *end) {
+    genai__text_convs(m, t, width, between);
     genai__text_format(t, "flatten | %s", end);
+}
+
+/* The same for a discriminator, with what the settings put into its text. */
+static const char *genai__text_dropout(const genai_model *m, char *to) { /* to holds 48 characters */
+    char p[32];
+    to[0] = 0;
+    if (m->desc.dropout > 0) sprintf(to, "dropout %s", genai__number(p, (double)m->desc.dropout, 6));
+    return to;
+}
+static void genai__text_critic(const genai_model *m, genai__text *t, int width) {
+    char dropout[48], between[64];
+    sprintf(between, "lrelu 0.2%s%s", m->desc.dropout > 0 ? " | " : "", genai__text_dropout(m, dropout));
+    genai__text_convs(m, t, width, between);
+    genai__text_format(t, "%sflatten | dense 1", m->desc.minibatch_stddev ? "stddev | " : "");
 }
 
 /* source with $H $W $C $D $Z $K replaced. */
@@ -9751,6 +9855,10 @@ static genai_optimizer *genai__model_optimizer(genai_model *m, float lr, int a, 
     d.schedule = m->desc.schedule;
     d.steps = m->desc.schedule_steps;
     d.warmup = m->desc.warmup;
+    if (a == GENAI__GENERATOR) { /* its updates are fewer than the steps that the schedule counts */
+        d.steps = (d.steps + m->desc.critic_steps - 1) / m->desc.critic_steps;
+        d.warmup /= m->desc.critic_steps;
+    }
     o = m->optimizer[a] = genai_optimizer_create(m->ctx, &d);
     if (!o || genai_optimizer_add(o, m->net[a], 1) || (b >= 0 && genai_optimizer_add(o, m->net[b], 1))) return NULL;
     return o;
@@ -9799,26 +9907,151 @@ static genai_result genai__learn(genai_model *m, int role, genai_tensor *loss) {
     return result ? result : genai__learn_end(m, role);
 }
 
-/* What adversarial families have in common: the discriminator's update, on real images and one or two batches of made ones,
- * each a batch of its own (batch norm must not mix them), and done with before the next takes memory; the running
- * statistics learn from the real ones only. */
-static genai_result genai__learn_discriminator(genai_model *m, genai_tensor *x, genai_tensor *fake, genai_tensor *other, float *value) {
+/* --- what adversarial families have in common --- */
+
+/* What changes images before the discriminator sees them (Zhao et al. 2020), in this order. */
+enum { GENAI__COLOR = 1, GENAI__TRANSLATION = 2, GENAI__CUTOUT = 4 };
+static const char *const genai__augment_words[] = {"color", "translation", "cutout"};
+
+static genai_tensor *genai__around(genai_tensor *x, genai_tensor *centre, genai_tensor *factor) { /* centre + factor (x - centre) */
+    return genai_add(genai_mul(genai_sub(x, centre), factor), centre);
+}
+
+/* One draw: seven uniform numbers for each image, whatever is switched on. */
+static genai_tensor *genai__augment(genai_model *m, genai_tensor *x) {
+    int           n = x->dim[0], h = x->dim[1], w = x->dim[2], c = x->dim[3], colors = c - (c % 2 == 0), dim[4] = {1, 1, 1, 1}, i, k, *places;
+    float         span = m->signed_range ? 2.0f : 1.0f;
+    genai_tensor *u, *factor[3], *y = x;
+    dim[0] = 7;
+    dim[1] = n;
+    u = genai_random_uniform(m->ctx, 2, dim);
+    dim[0] = n;
+    dim[1] = 1;
+    if (m->augment & GENAI__COLOR) { /* brightness by a quarter of the range, saturation by 0 to 2, contrast by 0.5 to 1.5 */
+        for (k = 0; k < 3; k++) factor[k] = genai_reshape(genai_slice(u, 0, k, 1), 4, dim);
+        y = genai_slice(x, 3, 0, colors);
+        y = genai_add(y, genai_scale(factor[0], 0.5f * span, -0.25f * span));
+        if (colors > 1) y = genai__around(y, genai_mean(y, 8), genai_scale(factor[1], 2, 0));
+        y = genai__around(y, genai_mean(y, 14), genai_scale(factor[2], 1, 0.5f));
+        if (colors < c) y = genai_concat(y, genai_slice(x, 3, colors, 1), 3);
+    }
+    if (!(m->augment & (GENAI__TRANSLATION | GENAI__CUTOUT))) return y;
+    places = (int *)genai__arena(m->ctx, (size_t)n * 6 * sizeof *places);
+    if (!u || !places) return NULL;
+    for (i = 0; i < n; i++)
+        for (k = 0; k < 2; k++) {
+            int    side = k ? w : h, far = (side + 4) / 8, cut = (side + 1) / 2, *p = places + 6 * i + k, at;
+            double move = (double)u->data[(3 + k) * n + i], middle = (double)u->data[(5 + k) * n + i]; /* of 24 bits: the products are exact */
+            p[0] = m->augment & GENAI__TRANSLATION ? (int)(move * (2 * far + 1)) - far : 0;
+            at = (int)(middle * (side + 1 - cut % 2)) - cut / 2; /* so that the rectangle's middle is anywhere in the image */
+            p[2] = at;
+            p[4] = m->augment & GENAI__CUTOUT ? at + cut : at;
+        }
+    return genai__shift(y, places, m->signed_range ? -1.0f : 0.0f, 0);
+}
+
+/* Images as the discriminator sees them. */
+static genai_tensor *genai__seen(genai_model *m, genai_tensor *x) {
+    float noise = m->desc.noise;
+    if (m->desc.noise_steps) noise *= m->steps < m->desc.noise_steps ? 1 - (float)m->steps / (float)m->desc.noise_steps : 0;
+    if (x && m->augment) x = genai__augment(m, x);
+    return x && noise > 0 ? genai_add(x, genai_scale(genai_random_normal(m->ctx, x->ndim, x->dim), noise, 0)) : x;
+}
+
+/* The discriminator's logits [n,1]; *classes: those of the classes [n,K], or NULL; features: NULL, or gets what its last part does. */
+static genai_tensor *genai__judge(genai_model *m, genai_tensor *x, genai_mode mode, genai_tensor **classes, genai_tensor **features) {
     genai_net    *d = m->net[GENAI__DISCRIMINATOR];
-    genai_tensor *images[3], *loss;
+    genai_tensor *y = features ? genai_net_forward_features(d, x, mode, m->feature_layer, features) : genai__forward(m, d, x, mode);
+    *classes = m->auxiliary ? genai_slice(genai__rows(y), 1, 1, m->desc.classes) : NULL;
+    return m->auxiliary ? genai_slice(genai__rows(y), 1, 0, 1) : y;
+}
+
+/* The same on real images, for its update; *more: what else it learns from them, R1 and their classes, or NULL. */
+static genai_tensor *genai__judge_real(genai_model *m, genai_tensor *x, genai_tensor **more) {
+    int           due = m->desc.r1 > 0 && m->steps % m->desc.r1_every == 0;
+    genai_tensor *classes, *logits, *dx;
+    *more = NULL;
+    if (due && (x = genai_detach(x)) != NULL) x->requires_grad = 1;
+    logits = genai__judge(m, x, GENAI_TRAIN, &classes, NULL);
+    if (due) {
+        if (genai_grad(logits, 1, &x, &dx, 1)) return NULL; /* of their sum: images don't meet in it */
+        x->requires_grad = 0; /* the loss's own gradient goes to weights only */
+        *more = genai_scale(genai__mean_of_sums(genai_square(dx)), 0.5f * m->desc.r1 * (float)m->desc.r1_every, 0);
+    }
+    if (!classes) return logits;
+    classes = genai_cross_entropy_loss(classes, m->labels);
+    *more = *more ? genai_add(*more, classes) : classes;
+    return logits;
+}
+
+/* Gulrajani et al. 2017, eq. 3. The root is finite at 0, where its gradient is taken for 0. */
+static genai_tensor *genai__gradient_penalty(genai_model *m, genai_tensor *x, genai_tensor *fake) {
+    genai_tensor *between, *classes, *dx, *norm;
+    int           dim[4] = {1, 1, 1, 1};
+    if (!x) return NULL;
+    dim[0] = x->dim[0];
+    between = genai_random_uniform(m->ctx, x->ndim, dim); /* one for each image */
+    between = genai_detach(genai_add(x, genai_mul(between, genai_sub(fake, x))));
+    if (!between) return NULL;
+    between->requires_grad = 1;
+    if (genai_grad(genai__judge(m, between, GENAI_TRAIN_FROZEN, &classes, NULL), 1, &between, &dx, 1)) return NULL;
+    between->requires_grad = 0;
+    norm = genai_sqrt(genai_scale(genai_sum(genai_square(dx), (1u << x->ndim) - 2), 1, 1e-12f));
+    return genai_scale(genai_mean(genai_square(genai_scale(norm, 1, -1)), 0), m->desc.penalty, 0);
+}
+
+static genai_tensor *genai__relative(genai_tensor *logits, genai_tensor *to) { return genai_sub(logits, genai_mean(to, 0)); }
+
+static void genai__clip_weights(const genai_net *net, float most) {
+    int i, j;
+    for (i = 0; i < net->layers; i++)
+        for (j = 0; j < 2 && net->layer[i].kind->owns == GENAI__OWNS_WEIGHT; j++) {
+            genai_tensor *w = net->layer[i].parameter[j];
+            if (w) net->ctx->kernels->clamp.f(w->count, w->data, w->data, -most, most);
+        }
+}
+
+/* The discriminator's update, on real images and one or two batches of made ones, each a batch of its own (batch norm must not
+ * mix them), and done with before the next takes memory, unless the loss needs both at once; the running statistics learn
+ * from the real ones only. *value: the adversarial loss alone. */
+static genai_result genai__learn_discriminator(genai_model *m, genai_tensor *x, genai_tensor *fake, genai_tensor *other, float *value) {
+    genai_tensor *images[3], *logits, *loss, *more, *classes;
     genai_result  result = GENAI_OK;
+    size_t        before = genai_tape_mark(m->ctx);
+    float         target = 1 - m->desc.smoothing;
     int           i;
-    images[0] = x;
-    images[1] = fake;
-    images[2] = other;
+    images[0] = genai__seen(m, x);
+    images[1] = genai__seen(m, genai_detach(fake));
+    images[2] = other ? genai__seen(m, genai_detach(other)) : NULL;
+    *value = 0;
     genai__learn_begin(m, GENAI__DISCRIMINATOR);
     for (i = 0; i < 3 && (i < 2 || other) && !result; i++) {
         size_t mark = genai_tape_mark(m->ctx);
-        loss = i ? m->loss->fake(genai__forward(m, d, genai_detach(images[i]), GENAI_TRAIN_FROZEN)) : m->loss->real(genai__forward(m, d, x, GENAI_TRAIN));
-        *value = i ? *value + genai_value(loss) : genai_value(loss);
-        result = genai__learn_from(m, GENAI__DISCRIMINATOR, loss, mark);
+        more = NULL;
+        logits = i ? genai__judge(m, images[i], GENAI_TRAIN_FROZEN, &classes, NULL) : genai__judge_real(m, images[0], &more);
+        if (m->loss->relative) {
+            genai_tensor *made = genai__judge(m, images[++i], GENAI_TRAIN_FROZEN, &classes, NULL);
+            loss = m->loss->discriminator(genai__relative(logits, made), target);
+            loss = genai_add(loss, m->loss->discriminator(genai__relative(made, logits), 0));
+        } else loss = m->loss->discriminator(logits, i ? 0 : target);
+        *value += genai_value(loss);
+        result = genai__learn_from(m, GENAI__DISCRIMINATOR, more ? genai_add(loss, more) : loss, mark);
         genai_tape_release(m->ctx, mark);
     }
-    return result ? result : genai__learn_end(m, GENAI__DISCRIMINATOR);
+    if (!result && m->desc.penalty > 0) result = genai__learn_from(m, GENAI__DISCRIMINATOR, genai__gradient_penalty(m, images[0], images[1]), before);
+    genai_tape_release(m->ctx, before);
+    if (!result) result = genai__learn_end(m, GENAI__DISCRIMINATOR);
+    if (!result && m->desc.clip > 0) genai__clip_weights(m->net[GENAI__DISCRIMINATOR], m->desc.clip);
+    return result;
+}
+
+/* What the last flatten gets, or what the last layer with weights gets. */
+static int genai__feature_layer(const genai_net *d) {
+    int i;
+    for (i = d->layers - 1; i > 0; i--)
+        if (d->layer[i].kind->shape == genai__shape_flatten) return i - 1;
+    for (i = d->layers - 1; i > 0 && d->layer[i].kind->owns != GENAI__OWNS_WEIGHT; i--) {}
+    return i - 1;
 }
 
 static genai_result genai__words_find(genai_ctx *ctx, const char *what, const char *name, const void *rows, size_t count, size_t size, size_t *found) {
@@ -9828,11 +10061,32 @@ static genai_result genai__words_find(genai_ctx *ctx, const char *what, const ch
                        genai__nearest(name, strlen(name), rows, count, size));
 }
 
+/* The adversarial loss, and whether it, the discriminator and the settings fit together. */
 static genai_result genai__find_loss(genai_model *m) {
-    size_t       i;
-    genai_result result = genai__words_find(m->ctx, "loss", m->desc.loss, genai__gan_losses, GENAI__COUNT(genai__gan_losses), sizeof genai__gan_losses[0], &i);
-    if (!result) m->loss = &genai__gan_losses[i];
-    return result;
+    const genai_model_desc *d = &m->desc;
+    const genai_net        *net = m->net[GENAI__DISCRIMINATOR];
+    const char             *missing = NULL;
+    char                    dropout[48];
+    size_t                  i;
+    int                     l;
+    genai_result            result = genai__words_find(m->ctx, "loss", d->loss, genai__gan_losses, GENAI__COUNT(genai__gan_losses), sizeof genai__gan_losses[0], &i);
+    if (result) return result;
+    m->loss = &genai__gan_losses[i];
+    if (m->loss->relative && m->family->painter != GENAI__GENERATOR)
+        return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "loss %s is for family gan, not for a %s", d->loss, m->family->name);
+    if (d->smoothing > 0 && !m->loss->probability)
+        return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "smoothing moves the target of a probability, which loss %s doesn't have: take nonsaturating, minimax or "
+                           "relativistic", d->loss);
+    for (l = 0; l < net->layers && (d->r1 > 0 || d->penalty > 0); l++)
+        if (net->layer[l].kind->forward == genai__forward_batch_norm || net->layer[l].kind->forward == genai__forward_max_pool)
+            return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "%s needs second derivatives of the discriminator, and for each image alone, so its layer %d can't be a "
+                               "%s: take layernorm, or avgpool", d->r1 > 0 ? "r1" : "penalty", l, net->layer[l].kind->name);
+    if (d->dropout > 0 && !strstr(d->discriminator, genai__text_dropout(m, dropout))) missing = dropout;
+    if (d->minibatch_stddev && !strstr(d->discriminator, "stddev")) missing = "stddev";
+    if (missing)
+        return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "dropout and minibatch_stddev change the standard discriminator, but this one has a text of its own: write '%s' "
+                           "into that", missing);
+    return GENAI_OK;
 }
 static genai_result genai__find_likelihood(genai_model *m) {
     size_t       i;
@@ -9848,36 +10102,78 @@ static genai_net *genai__best(const genai_model *m, int role) { return m->averag
 /* ====================================================================================================================
  * >>gan (private)
  * Generative adversarial networks (Goodfellow et al. 2014). A step is one update of the discriminator D on real and made
- * images, then one of the generator G through the updated D. Both see the images made from the same latents: G has not
- * changed meanwhile, so its forward pass is still right and a second one is saved.
+ * images, then, in every critic_steps-th, one of the generator G through the updated D. Both see the images made from the
+ * same latents: G has not changed meanwhile, so its forward pass is still right and a second one is saved.
+ *
+ * Draws of a step, in their order, each only if it is wanted: the latents, G's dropout; for D its sight (augmentation, then
+ * noise) of the real and of the made images, its dropout on the real, then on the made; for the gradient penalty the points
+ * between and dropout; for G sight and dropout of the real images (relativistic loss and feature matching), then of the made.
  * ================================================================================================================= */
 
 /* --- text --- */
 static void genai__gan_text(const genai_model *m, int role, genai__text *t) {
     if (role == GENAI__GENERATOR) genai__text_up(m, t, 32, "batchnorm | relu", " | tanh");
-    else genai__text_down(m, t, 64, "lrelu 0.2", "dense 1");
+    else genai__text_critic(m, t, 64);
 }
 
 /* --- create --- */
 static genai_result genai__gan_create(genai_model *m) {
     genai_result result = genai__find_loss(m);
+    const char  *p;
     if (result) return result;
+    m->feature_layer = genai__feature_layer(m->net[GENAI__DISCRIMINATOR]);
+    if (m->desc.feature_matching > 0 && m->feature_layer < 0)
+        return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "feature_matching needs a discriminator of two layers or more");
+    for (p = strcmp(m->desc.augment, "none") ? m->desc.augment : ""; *p; p += strcspn(p, " "), p += strspn(p, " ")) {
+        char   word[24];
+        size_t n = strcspn(p, " "), i;
+        snprintf(word, sizeof word, "%.*s", (int)(n < 20 ? n : 20), p);
+        result = genai__words_find(m->ctx, "augment", word, genai__augment_words, GENAI__COUNT(genai__augment_words), sizeof *genai__augment_words, &i);
+        if (result) return result;
+        m->augment |= 1u << i;
+    }
     if (!genai__model_optimizer(m, m->desc.lr, GENAI__GENERATOR, -1) ||
         !genai__model_optimizer(m, m->desc.lr_discriminator, GENAI__DISCRIMINATOR, -1)) return genai__result_of(m->ctx);
     return GENAI_OK;
 }
 
 /* --- step --- */
+
+/* The generator's loss: to be taken for real; with auxiliary to be of its class, with feature_matching (Salimans et al. 2016,
+ * section 3.1) to have the same mean features. *value: the first alone. */
+static genai_tensor *genai__gan_generator_loss(genai_model *m, genai_tensor *x, genai_tensor *fake, float *value) {
+    genai_tensor *real = NULL, *wanted = NULL, *features = NULL, *classes, *logits, *loss;
+    float         weight = m->desc.feature_matching;
+    if (m->loss->relative || weight > 0) {
+        int was = genai_recording(m->ctx, 0);
+        real = genai__judge(m, genai__seen(m, x), GENAI_TRAIN_FROZEN, &classes, weight > 0 ? &wanted : NULL);
+        genai_recording(m->ctx, was);
+    }
+    logits = genai__judge(m, genai__seen(m, fake), GENAI_TRAIN_FROZEN, &classes, weight > 0 ? &features : NULL);
+    loss = m->loss->generator(m->loss->relative ? genai__relative(logits, real) : logits);
+    if (m->loss->relative) loss = genai_add(loss, m->loss->discriminator(genai__relative(real, logits), 0)); /* real ones to be taken for made */
+    *value = genai_value(loss);
+    if (classes) loss = genai_add(loss, genai_cross_entropy_loss(classes, m->labels));
+    if (weight > 0) loss = genai_add(loss, genai_scale(genai_sum(genai_square(genai_sub(genai_mean(features, 1), genai_mean(wanted, 1))), 0), weight, 0));
+    return loss;
+}
+
 static genai_result genai__gan_step(genai_model *m, genai_tensor *x, float *value) {
     genai_net    *d = m->net[GENAI__DISCRIMINATOR];
-    genai_tensor *z = genai__latents(m, x->dim[0]);
-    genai_tensor *fake = genai__images(m, genai__forward(m, m->net[GENAI__GENERATOR], z, GENAI_TRAIN)), *loss;
-    genai_result  result = genai__learn_discriminator(m, x, fake, NULL, &value[0]);
+    genai_tensor *z = genai__latents(m, x->dim[0]), *fake, *loss;
+    genai_result  result;
+    int           learns = (m->steps + 1) % m->desc.critic_steps == 0; /* else G's passes leave nothing behind, its statistics neither */
+    genai_recording(m->ctx, learns);
+    fake = genai__images(m, genai__forward(m, m->net[GENAI__GENERATOR], z, learns ? GENAI_TRAIN : GENAI_TRAIN_FROZEN));
+    genai_recording(m->ctx, 1);
+    result = genai__learn_discriminator(m, x, fake, NULL, &value[0]);
     if (result) return result;
     genai_net_trainable(d, 0);
-    loss = m->loss->generator(genai__forward(m, d, fake, GENAI_TRAIN_FROZEN));
-    value[1] = genai_value(loss);
-    result = genai__learn(m, GENAI__GENERATOR, loss);
+    genai_recording(m->ctx, learns);
+    loss = genai__gan_generator_loss(m, x, fake, &value[1]);
+    genai_recording(m->ctx, 1);
+    if (learns) result = genai__learn(m, GENAI__GENERATOR, loss);
+    else if (!loss) result = genai__result_of(m->ctx);
     genai_net_trainable(d, 1);
     return result;
 }
@@ -10037,22 +10333,12 @@ static const genai__family genai__vae = {
 
 /* --- text --- */
 static void genai__vaegan_text(const genai_model *m, int role, genai__text *t) {
-    if (role == GENAI__DISCRIMINATOR) genai__text_down(m, t, 32, "lrelu 0.2", "dense 1");
+    if (role == GENAI__DISCRIMINATOR) genai__text_critic(m, t, 32);
     else if (role == GENAI__DECODER && !strcmp(m->desc.likelihood, "features")) genai__text_up(m, t, 16, "batchnorm | relu", " | tanh");
     else genai__vae_text(m, role, t);
 }
 
 /* --- create --- */
-
-/* What the last flatten gets, or what the last layer with weights gets. */
-static int genai__feature_layer(const genai_net *d) {
-    int i;
-    for (i = d->layers - 1; i > 0; i--)
-        if (d->layer[i].kind->shape == genai__shape_flatten) return i - 1;
-    for (i = d->layers - 1; i > 0 && d->layer[i].kind->owns != GENAI__OWNS_WEIGHT; i--) {}
-    return i - 1;
-}
-
 static genai_result genai__vaegan_create(genai_model *m) {
     genai_result result;
     if (m->desc.beta < 0) return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "a vaegan samples from the prior, so beta can't be 0");
@@ -10281,7 +10567,7 @@ static genai_result genai__resolve(genai_model *m, const genai__preset *row, con
         if (f->kind != GENAI__FIELD_TEXT || genai__field_is_net(f)) continue;
         text = genai__field_words(f, given);
         if (!text) text = !strcmp(f->key, "preset") ? row->info.name : !strcmp(f->key, "loss") ? row->loss : !strcmp(f->key, "likelihood") ? row->likelihood
-                    : !strcmp(f->key, "condition") ? (given->classes ? "concat" : "none") : NULL;
+                    : !strcmp(f->key, "condition") ? (given->classes ? "concat" : "none") : !strcmp(f->key, "augment") ? "none" : NULL;
         if (!text) continue;
         text = genai__copy_text(m->ctx, text, strlen(text));
         if (!text) return GENAI_ERROR_MEMORY;
@@ -10298,6 +10584,8 @@ static genai_result genai__resolve(genai_model *m, const genai__preset *row, con
     if (d->beta1 == 0) d->beta1 = row->beta1;
     if (d->beta2 == 0) d->beta2 = d->rule == GENAI_RULE_RMSPROP ? 0.99f : 0.999f;
     if (d->ema == 0) d->ema = row->ema;
+    if (d->r1 > 0 && !d->r1_every) d->r1_every = 16;
+    if (!d->critic_steps) d->critic_steps = 1;
     if (!d->init) d->init = row->init;
     if (d->schedule && !d->schedule_steps)
         return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "schedule %s needs schedule_steps, the number of steps it goes over", genai__schedule_words[d->schedule]);
@@ -10481,7 +10769,7 @@ static genai_result genai__model_average(genai_model *m) {
     float        decay = m->desc.ema, early = (1 + (float)m->steps) / (10 + (float)m->steps); /* the first steps are soon forgotten */
     genai_result result = GENAI_OK;
     int          role;
-    for (role = 0; role < GENAI__ROLES && !result; role++)
+    for (role = 0; role < GENAI__ROLES && !result && m->steps % m->desc.critic_steps == 0; role++) /* when the generator has learnt */
         if (m->average[role]) result = genai_net_average(m->average[role], m->net[role], decay < early ? decay : early);
     return result;
 }
