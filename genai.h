@@ -9832,8 +9832,7 @@ static genai_tensor *genai__images(const genai_model *m, genai_tensor *y) {
 
 /* A net of the model, with the labels of the images at work. */
 static genai_tensor *genai__forward(const genai_model *m, genai_net *net, genai_tensor *x, genai_mode mode) {
-    (void)m;
-    return genai_net_forward(net, x, mode);
+    return genai_net_forward_labels(net, x, m->labels, mode);
 }
 
 static genai_tensor *genai__latents(genai_model *m, int n) {
