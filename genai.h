@@ -181,6 +181,15 @@
  *   "discriminator" is 3 log 2 = 2.08 and "generator" 2 log 2 = 1.39 at a draw. vae_steps begins with so many steps of
  *   plain VAE training.
  *
+ * HOW GOOD ARE THE IMAGES
+ *   Losses of different families can't be compared, so a judge looks at the images: genai_judge_create trains a small
+ *   classifier on real, labelled images, genai_judge_features turns any images into its features, genai_measure compares two
+ *   sets of these. Compare made images with real ones that training didn't see (a test part, or desc.holdout), and for the
+ *   floor real ones of the training part with the same. Frechet and kernel distance say how far off the whole set is,
+ *   precision and density whether images look real, recall and coverage whether all kinds occur. 2,000 images are enough
+ *   to tell models apart; the Frechet distance falls with their number, so take equal ones. genai_nearest with pixels shows
+ *   copies: samples much nearer to training images than unseen images are. `genai measure` does all this.
+ *
  * NETWORK TEXTS
  *   Layers from input to output, joined by |. The text of a model may say $H $W $C $D $Z for the image's height, width,
  *   channels, their product, and the latent size. Generators and decoders take Z values and give an image (or $D values),

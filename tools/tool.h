@@ -13,12 +13,13 @@ typedef struct tool_args {
     int          operands;
     const char  *preset, *data, *out;          /* --preset --data --out                                              */
     const char  *picture;                      /* -o                                                                 */
+    const char  *judge;                        /* --judge                                                            */
     const char  *generator, *discriminator, *encoder, *decoder;
     const char  *setting[TOOL_MAX_SETTINGS];   /* --set key=value                                                    */
     int          settings;
     long         epochs, steps, batch, channels, threads, sample_every, checkpoint_every, limit, count, rows;
     double       minutes, lr, holdout, seconds;
-    long         size[2];                      /* width, height                                                      */
+    long         size[2], crop[2];             /* width, height                                                      */
     uint64_t     seed;
     int          seed_given;
     genai_isa    isa;
