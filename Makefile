@@ -20,9 +20,9 @@ NEON_CC    ?= aarch64-linux-gnu-gcc
 NEON_RUN   ?= qemu-aarch64
 NEON_TESTS ?= $(filter test_gemm test_ops test_optim,$(TESTS))
 
-build/genai: tools/genai.c tools/use.c tools/bench.c tools/tool.h genai.h | stb
+build/genai: $(wildcard tools/*.c) tools/tool.h genai.h | stb
 	@mkdir -p build
-	$(CC) $(CFLAGS) $(STRICT) -o $@ tools/genai.c tools/use.c tools/bench.c -lm
+	$(CC) $(CFLAGS) $(STRICT) -o $@ $(wildcard tools/*.c) -lm
 
 # Says what it installs; nothing is installed where stb is there already.
 stb:

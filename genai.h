@@ -182,6 +182,15 @@
  *   "discriminator" is 3 log 2 = 2.08 and "generator" 2 log 2 = 1.39 at a draw. vae_steps begins with so many steps of
  *   plain VAE training.
  *
+ * HOW GOOD ARE THE IMAGES
+ *   Losses of different families can't be compared, so a judge looks at the images: genai_judge_create trains a small
+ *   classifier on real, labelled images, genai_judge_features turns any images into its features, genai_measure compares two
+ *   sets of these. Compare made images with real ones that training didn't see (a test part, or desc.holdout), and for the
+ *   floor real ones of the training part with the same. Frechet and kernel distance say how far off the whole set is,
+ *   precision and density whether images look real, recall and coverage whether all kinds occur. 2,000 images are enough
+ *   to tell models apart; the Frechet distance falls with their number, so take equal ones. genai_nearest with pixels shows
+ *   copies: samples much nearer to training images than unseen images are. `genai measure` does all this.
+ *
  * NETWORK TEXTS
  *   Layers from input to output, joined by |. The text of a model may say $H $W $C $D $Z $K for the image's height, width,
  *   channels, their product, the latent size, and the number of classes. Generators and decoders take Z values and give an image (or $D values),
@@ -451,7 +460,7 @@ typedef struct genai_dataset_desc {
     int          channels;      /* 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA (dropped alpha: on black); 0: the least that loses nothing */
     genai_filter filter;        /* 0: area average to shrink, bilinear to enlarge; NEAREST for pixel art             */
     int          flip;          /* 1: batches are mirrored left to right at random; 0: never                         */
-    float        holdout;       /* share of the images set aside as test set, where the files hold none; 0: none        */
+    float        holdout;       /* share of the images set aside as test set, the same ones for any seed, where the files hold none; 0: none */
     size_t       limit;         /* use at most so many images (of a folder: spread evenly over it); 0: all              */
     int          test;          /* 1: of an IDX folder or CIFAR-10 open the test part; 0: the training part, with the test part behind genai_dataset_test */
 } genai_dataset_desc;
@@ -1540,14 +1549,14 @@ GENAI_API void genai_random_at(genai_ctx *ctx, uint32_t stream, uint64_t step) {
 
 /* A permutation of 0..n-1 as a function: where position i of epoch `epoch` comes from. A 4-round Feistel network on the
  * next even power of two, walked until it falls inside (Black and Rogaway 2002): no table, so any position at any time. */
-static size_t genai__permute(const genai_ctx *ctx, uint32_t stream, uint64_t epoch, size_t n, size_t i) {
+static size_t genai__permute(uint64_t seed, uint32_t stream, uint64_t epoch, size_t n, size_t i) {
     int half = 1, round;
     if (n < 2) return 0;
     while (half < 31 && ((uint64_t)1 << 2 * half) < n) half++;
     do {
         uint64_t mask = ((uint64_t)1 << half) - 1, left = (uint64_t)i >> half, right = (uint64_t)i & mask;
         for (round = 0; round < 4; round++) {
-            uint64_t f = genai__draw(ctx, stream, epoch, (uint32_t)round, (uint32_t)right).w[0], t = left ^ (f & mask);
+            uint64_t f = genai__philox(seed, (uint32_t)right, (uint32_t)round, (uint32_t)epoch, genai__stream_word(stream, epoch)).w[0], t = left ^ (f & mask);
             left = right;
             right = t;
         }
@@ -8390,7 +8399,8 @@ static size_t genai__holdout_count(float share, size_t n) {
     return k < 1 ? 1 : k > n - 1 ? n - 1 : k;
 }
 
-/* Moves a random share of the images to a test set; both keep their order. */
+/* Moves a random share of the images to a test set; both keep their order. Which, doesn't depend on the seed: what one model
+ * hasn't seen, no other has either, and measures on it can be compared. */
 static genai_result genai__dataset_holdout(genai_dataset *data, const char *what) {
     genai_ctx         *ctx = data->ctx;
     size_t             n = data->info.count, bytes = genai__dataset_bytes(data), i, kept = 0, k;
@@ -8406,7 +8416,7 @@ static genai_result genai__dataset_holdout(genai_dataset *data, const char *what
         genai__free(ctx, out);
         return GENAI_ERROR_MEMORY;
     }
-    for (i = 0; i < k; i++) out[genai__permute(ctx, GENAI__STREAM_HOLDOUT, 0, n, i)] = 1;
+    for (i = 0; i < k; i++) out[genai__permute(0, GENAI__STREAM_HOLDOUT, 0, n, i)] = 1;
     for (i = 0; i < n; i++) {
         genai_dataset *to = out[i] ? data->test : data;
         size_t         at = out[i] ? to->info.count++ : kept++;
@@ -9431,7 +9441,7 @@ GENAI_API genai_result genai_dataset_batch(genai_dataset *data, long epoch, size
     mode = genai__fp_enter();
     for (i = 0; i < n; i++) {
         size_t from = first + (size_t)i;
-        if (epoch >= 0) from = genai__permute(data->ctx, GENAI__STREAM_SHUFFLE, (uint64_t)epoch, data->info.count, from);
+        if (epoch >= 0) from = genai__permute(data->ctx->desc.seed, GENAI__STREAM_SHUFFLE, (uint64_t)epoch, data->info.count, from);
         genai__batch_pixels(&b, i, data->pixels + from * bytes);
         if (labels) labels[i] = data->labels ? data->labels[from] : 0;
     }
@@ -12157,7 +12167,7 @@ GENAI_API genai_result genai_judge_features(genai_judge *j, int n, const float *
 }
 
 /* Steps through epochs of full batches, the learning rate falling to 0 along a cosine. images and labels: room for a batch. */
-static genai_result genai__judge_train(genai_judge *j, genai_dataset *data, long steps, uint32_t stream, float *images, int *labels) {
+static genai_result genai__judge_train(genai_judge *j, genai_dataset *data, long steps, float *images, int *labels) {
     genai_optimizer_desc d;
     genai_optimizer     *o;
     size_t               count = data->info.count, at = 0;
@@ -12179,7 +12189,7 @@ static genai_result genai__judge_train(genai_judge *j, genai_dataset *data, long
         size_t        mark = genai_tape_mark(j->ctx);
         genai_tensor *loss;
         if (count - at < (size_t)n) at = 0, epoch++;
-        genai_random_at(j->ctx, GENAI__STREAM_JUDGE, (uint64_t)stream << 32 | (uint64_t)step);
+        genai_random_at(j->ctx, GENAI__STREAM_JUDGE, (uint64_t)step);
         result = genai_dataset_batch(data, epoch, at, n, images, labels);
         if (result) break;
         loss = genai_cross_entropy_loss(genai_net_forward(j->head, genai_net_forward(j->body, genai_tensor_of(j->ctx, 4, dim, images), GENAI_TRAIN), GENAI_TRAIN), labels);
@@ -12247,7 +12257,7 @@ GENAI_API genai_judge *genai_judge_create(genai_ctx *ctx, genai_dataset *data, c
     step = ctx->step;
     draw = ctx->draw;
     recording = genai_recording(ctx, 1);
-    if (!result) result = genai__judge_train(j, data, d.steps, d.stream, images, labels);
+    if (!result) result = genai__judge_train(j, data, d.steps, images, labels);
     genai_recording(ctx, recording);
     ctx->stream = stream;
     ctx->step = step;

@@ -88,7 +88,7 @@ check 0 "usage: genai train" train --help
 check 0 "genai reconstruct MODEL" --help
 check 0 "genai [0-9]*\.[0-9]*\.[0-9]*" version
 check 0 "vaegan_mlp" presets
-for command in presets sample reconstruct interpolate traverse change inpaint denoise anomaly info bench; do check 0 "usage: genai $command" $command -h; done
+for command in presets sample reconstruct interpolate traverse change inpaint denoise anomaly measure info bench; do check 0 "usage: genai $command" $command -h; done
 
 # --- a training and what can be done with it ---
 check 0 "24 images 28x28x1" train $small --steps 6 --out 'a run' --seed 3
@@ -154,6 +154,42 @@ if (ulimit -v 200000 && genai version) >/dev/null 2>&1; then
     (ulimit -v 200000 && genai bench train gan --size 512 --seconds 0.01) >out 2>err
     [ $? -eq 1 ] && [ "$(grep -c '^genai: .*memory' err)" = 1 ] && tell yes || tell no "out of memory" "no sentence"
 else echo "test_tool: skipped: memory can't be limited here"; fi
+
+# --- measure ---
+npy() { # npy FILE SHAPE BYTES [KIND]: an .npy file of random bytes
+    text="{'descr': '${4:-|u1}', 'fortran_order': False, 'shape': ($2), }"
+    { printf '\223NUMPY\1\0'"$(printf '\\%03o' ${#text})"'\0%s' "$text"; head -c "$3" /dev/urandom; } >"$1"
+}
+quick="--data sprites --size 8 --limit 120 --threads 1"
+npy noise.npy "24, 8, 8, 3" 4608
+npy framed.npy "24, 10, 12" 2880
+npy short.npy "24, 8, 8, 3" 4607
+npy long.npy "24, 8, 8, 3" 4609
+npy wide.npy "24, 8, 8, 3" 4608 "<f4"
+npy none.npy "0, 8, 8, 3" 0
+check 2 "wants --data" measure noise.npy
+check 0 "^made  *24 .*[0-9]$" measure noise.npy $quick --steps 5 --judge sprites.judge
+grep -q '^real  *120 .* 1.00$' out && tell yes || tell no "measure" "no line for real images"
+is "the judge was kept" [ -s sprites.judge ]
+cp sprites.judge before
+check 0 '^{"judge_accuracy": .*"made": {"images": 20, "frechet": .*"real": {' measure noise.npy $quick --judge sprites.judge -n 20 --json
+is "a judge that is there stays as it is" cmp before sprites.judge
+if command -v python3 >/dev/null; then is "measure --json" sh -c 'python3 -c "import json; assert json.load(open(\"out\"))[\"made\"][\"frechet\"] > 1"'; fi
+check 0 "images 8x8x1" measure framed.npy $quick --steps 2 --crop 8
+check 1 "can't cut 12x12" measure framed.npy $quick --crop 12
+check 1 "a judge of images 8x8x3, not 8x8x4" measure noise.npy $quick --channels 4 --judge sprites.judge
+check 1 "not of a judge" measure noise.npy $quick --judge "$model"
+check 1 "which --size and --channels can't change" measure "$model" $quick
+check 1 "shorter or longer" measure short.npy $quick
+check 1 "shorter or longer" measure long.npy $quick
+check 1 "an .npy file of bytes" measure wide.npy $quick
+check 1 "an .npy file of bytes" measure none.npy $quick
+check 1 "could not be opened" measure missing.npy $quick
+check 1 "missing" measure missing $quick
+mkdir alike
+for i in 1 2 3 4 5 6 7 8; do { printf 'P5 8 8 255\n'; head -c 64 /dev/urandom; } >alike/$i.pgm; done
+check 1 "tell classes apart" measure noise.npy --data alike
+check 1 "at least 6 are needed" measure noise.npy $quick --judge sprites.judge -n 5
 
 # --- bad data ---
 check 1 "nothing/here" train $small --steps 1 --data nothing/here --out bad

@@ -1,7 +1,7 @@
 /* genai: the command line of genai.h. Trains models on a folder of images, samples from them, and measures speed.
- *   cc -O2 tools/genai.c tools/use.c tools/bench.c -o build/genai -lm
+ *   cc -O2 tools/genai.c tools/use.c tools/measure.c tools/bench.c -o build/genai -lm
  * In order: failing, options (one table), training, commands (one table), main; what is done with a trained model is in
- * use.c, the benchmark in bench.c. It uses the public interface of genai.h only. Exit status: 0 done, 1 failed (one sentence on stderr), 2 wrong usage, 130 stopped by a signal with
+ * use.c, how good its images are in measure.c, the benchmark in bench.c. It uses the public interface of genai.h only. Exit status: 0 done, 1 failed (one sentence on stderr), 2 wrong usage, 130 stopped by a signal with
  * everything saved. */
 #if defined(__GNUC__)
 #pragma GCC diagnostic push
@@ -107,10 +107,10 @@ const char *tool_nearest_preset(const char *name) {
 /* --- options --- */
 
 enum { PRESETS = 1, TRAIN = 2, SAMPLE = 4, RECONSTRUCT = 8, INTERPOLATE = 16, INFO = 32, BENCH = 64, TRAVERSE = 128, CHANGE = 256, INPAINT = 512, DENOISE = 1024,
-       ANOMALY = 2048, TRANSLATE = 4096, NEAREST = 8192 };
+       ANOMALY = 2048, TRANSLATE = 4096, NEAREST = 8192, MEASURE = 16384 };
 #define ON_IMAGES (RECONSTRUCT | CHANGE | INPAINT | DENOISE | ANOMALY | TRANSLATE | NEAREST)
 #define PICTURES (SAMPLE | INTERPOLATE | TRAVERSE | ON_IMAGES)
-#define ANY (PRESETS | TRAIN | PICTURES | INFO | BENCH)
+#define ANY (PRESETS | TRAIN | PICTURES | INFO | BENCH | MEASURE)
 
 typedef enum option_kind { FLAG, TEXT, SETTING, WHOLE, NUMBER, SEED, SIZE, ISA, FILTER } option_kind;
 
@@ -126,19 +126,22 @@ typedef struct option {
 #define AT(field) offsetof(tool_args, field)
 static const option options[] = {
     {"--preset", "NAME", TEXT, TRAIN, AT(preset), 0, 0, "what to train; genai presets lists them (gan)"},
-    {"--data", "PATH", TEXT, TRAIN | ON_IMAGES, AT(data), 0, 0,
+    {"--data", "PATH", TEXT, TRAIN | ON_IMAGES | MEASURE, AT(data), 0, 0,
      "images: IDX file or folder, CIFAR-10 folder, image, folder of images (sprites: the built-in ones)"},
     {"--out", "DIR", TEXT, TRAIN, AT(out), 0, 0, "folder for the model, the checkpoint, metrics.csv and samples/ (must be given)"},
     {"--epochs", "N", WHOLE, TRAIN, AT(epochs), 1, 1e9, "stop after N passes over the data (10 if nothing else stops it)"},
-    {"--steps", "N", WHOLE, TRAIN, AT(steps), 1, 1e9, "stop after N steps"},
+    {"--steps", "N", WHOLE, TRAIN | MEASURE, AT(steps), 1, 1e9, "stop after N steps (measure: of the judge's training, 1500)"},
     {"--minutes", "X", NUMBER, TRAIN, AT(minutes), 1e-3, 1e6, "stop after X minutes"},
     {"--batch", "N", WHOLE, TRAIN | BENCH, AT(batch), 1, 65536, "images a step (train: the preset's; bench: 64, bench sample: 1 and 64)"},
-    {"--size", "WxH", SIZE, TRAIN | BENCH, AT(size), 0, 0, "resize every image to W x H, or N for N x N (the preset's, else what most images have)"},
-    {"--channels", "C", WHOLE, TRAIN | BENCH, AT(channels), 1, 4, "1 grey, 2 grey + alpha, 3 RGB, 4 RGBA (the least that loses nothing)"},
-    {"--filter", "NAME", FILTER, TRAIN | ON_IMAGES, AT(filter), 0, 0, "smooth, or nearest for pixel art, when resizing (smooth)"},
+    {"--size", "WxH", SIZE, TRAIN | BENCH | MEASURE, AT(size), 0, 0, "resize every image to W x H, or N for N x N (the preset's, else what most images have)"},
+    {"--channels", "C", WHOLE, TRAIN | BENCH | MEASURE, AT(channels), 1, 4, "1 grey, 2 grey + alpha, 3 RGB, 4 RGBA (the least that loses nothing)"},
+    {"--filter", "NAME", FILTER, TRAIN | ON_IMAGES | MEASURE, AT(filter), 0, 0, "smooth, or nearest for pixel art, when resizing (smooth)"},
     {"--flip", NULL, FLAG, TRAIN, AT(flip), 0, 0, "mirror images left to right at random"},
-    {"--holdout", "F", NUMBER, TRAIN, AT(holdout), 0, 0.9, "set this share of the images aside and measure on it after each epoch (0)"},
-    {"--limit", "N", WHOLE, TRAIN | ON_IMAGES, AT(limit), 1, 1e9, "use at most N images (all; 4096 sprites an epoch)"},
+    {"--holdout", "F", NUMBER, TRAIN | MEASURE, AT(holdout), 0, 0.9,
+     "set this share of the images aside, to measure on it (train: 0, measure: 0.1; give both the same)"},
+    {"--judge", "FILE", TEXT, MEASURE, AT(judge), 0, 0, "use the judge in this file, or leave it there for the next time (a new one)"},
+    {"--crop", "WxH", SIZE, MEASURE, AT(crop), 0, 0, "keep only the middle of an .npy file's images"},
+    {"--limit", "N", WHOLE, TRAIN | ON_IMAGES | MEASURE, AT(limit), 1, 1e9, "use at most N images (all; 4096 sprites an epoch)"},
     {"--lr", "X", NUMBER, TRAIN, AT(lr), 1e-30, 1e38, "learning rate (the preset's)"},
     {"--generator", "TEXT", TEXT, TRAIN, AT(generator), 0, 0, "network text instead of the preset's"},
     {"--discriminator", "TEXT", TEXT, TRAIN, AT(discriminator), 0, 0, "likewise"},
@@ -149,7 +152,7 @@ static const option options[] = {
     {"--checkpoint-every", "N", WHOLE, TRAIN, AT(checkpoint_every), 1, 1e9, "steps between checkpoints (every 60 seconds)"},
     {"--resume", NULL, FLAG, TRAIN, AT(resume), 0, 0, "go on from DIR/checkpoint.safetensors"},
     {"-o", "FILE.png", TEXT, PICTURES, AT(picture), 0, 0, "the picture to write (must be given)"},
-    {"-n", "N", WHOLE, PICTURES, AT(count), 1, 65536, "images (sample: 64, else 16); steps from end to end (interpolate, traverse, change: 10)"},
+    {"-n", "N", WHOLE, PICTURES | MEASURE, AT(count), 1, 65536, "images (sample: 64, measure: 2000, else 16); steps from end to end (interpolate, traverse, change: 10)"},
     {"--rows", "N", WHOLE, INTERPOLATE | TRAVERSE | CHANGE, AT(rows), 1, 4096, "rows: pairs of ends, latents, or images (8)"},
     {"--label", "N", WHOLE, SAMPLE | INTERPOLATE | TRAVERSE, AT(label), 0, 65535, "the class to make, of a conditional model (sample: all in turn; else 0)"},
     {"--mask", "WHAT", TEXT, INPAINT, AT(mask), 0, 0, "what is hidden: left, right, top, bottom, center, or a picture that is dark there (right)"},
@@ -157,12 +160,12 @@ static const option options[] = {
     {"--from", "N", WHOLE, CHANGE, AT(from), 0, 65535, "the class that the images are of (0)"},
     {"--to", "N", WHOLE, CHANGE, AT(to), 0, 65535, "the class that they become (1)"},
     {"--back", NULL, FLAG, TRANSLATE, AT(back), 0, 0, "from the target's kind to the source's (cycle only)"},
-    {"--seed", "N", SEED, TRAIN | PICTURES, AT(seed), 0, 0, "of everything random (0)"},
+    {"--seed", "N", SEED, TRAIN | PICTURES | MEASURE, AT(seed), 0, 0, "of everything random (0)"},
     {"--seconds", "X", NUMBER, BENCH, AT(seconds), 1e-3, 3600, "measure each figure for X seconds (gemm 0.4, conv 0.3, train 3, sample 2, scale 1.5; all of them, in brief: less)"},
     {"--profile", NULL, FLAG, BENCH, AT(profile), 0, 0, "train, sample: the share and the rate of each op"},
-    {"--json", NULL, FLAG, BENCH, AT(json), 0, 0, "one JSON document at the end instead of lines (docs/performance.md)"},
-    {"--threads", "N", WHOLE, TRAIN | PICTURES | BENCH, AT(threads), 0, 256, "threads; 0: one per core (0)"},
-    {"--isa", "NAME", ISA, TRAIN | PICTURES | BENCH, AT(isa), 0, 0, "scalar, avx2, avx512 or neon (the best this processor has)"},
+    {"--json", NULL, FLAG, BENCH | MEASURE, AT(json), 0, 0, "one JSON document at the end instead of lines (docs/performance.md)"},
+    {"--threads", "N", WHOLE, TRAIN | PICTURES | BENCH | MEASURE, AT(threads), 0, 256, "threads; 0: one per core (0)"},
+    {"--isa", "NAME", ISA, TRAIN | PICTURES | BENCH | MEASURE, AT(isa), 0, 0, "scalar, avx2, avx512 or neon (the best this processor has)"},
     {"--help", NULL, FLAG, ANY, AT(help), 0, 0, "this text"},
 };
 #define OPTIONS (sizeof options / sizeof options[0])
@@ -238,8 +241,8 @@ static int parse_value(tool_args *a, const option *o, const char *text) {
         return TOOL_DONE;
     }
     case SIZE:
-        if (parse_size(text, a->size)) return TOOL_DONE;
-        return tool_usage(a, "--size wants WIDTHxHEIGHT or one number, 1 to 16384, not '%s'", text);
+        if (parse_size(text, (long *)(void *)field)) return TOOL_DONE;
+        return tool_usage(a, "%s wants WIDTHxHEIGHT or one number, 1 to 16384, not '%s'", o->name, text);
     case ISA: return parse_isa(a, text, &a->isa);
     case FILTER: return parse_filter(a, text, &a->filter);
     }
@@ -324,7 +327,7 @@ float *tool_floats(size_t a, size_t b) {
     return p;
 }
 
-static int exists(const char *path) {
+int tool_exists(const char *path) {
     FILE *f = fopen(path, "rb");
     if (f) fclose(f);
     return f != NULL;
@@ -515,9 +518,9 @@ static int run_train(const tool_args *a, int argc, char **argv) {
     if ((size_t)snprintf(checkpoint, sizeof checkpoint, "%s/checkpoint.safetensors", a->out) >= sizeof checkpoint)
         return tool_fail("the path given with --out is longer than %zu bytes", sizeof checkpoint - 24);
     snprintf(model, sizeof model, "%s/model.safetensors", a->out);
-    if (!a->resume && (exists(checkpoint) || exists(model)))
+    if (!a->resume && (tool_exists(checkpoint) || tool_exists(model)))
         return tool_fail("%s holds a run already; go on with it by --resume, or choose another --out", a->out);
-    if (a->resume && !exists(checkpoint)) return tool_fail("there is no %s to resume from", checkpoint);
+    if (a->resume && !tool_exists(checkpoint)) return tool_fail("there is no %s to resume from", checkpoint);
     ctx = tool_ctx(a, a->seed);
     if (!ctx) return TOOL_FAILED;
     status = train(a, &ctx, checkpoint, argc, argv);
@@ -544,6 +547,8 @@ static const command commands[] = {
     {"inpaint", "inpaint MODEL --data PATH --mask WHAT -o FILE.png", "images, the same with a part hidden, and the model's completions", INPAINT, 1, 1, tool_inpaint},
     {"denoise", "denoise MODEL --data PATH -o FILE.png", "images above what the model takes for them without noise", DENOISE, 1, 1, tool_denoise},
     {"anomaly", "anomaly MODEL --data PATH [-o FILE.png]", "how badly the model knows each image, the worst first", ANOMALY, 1, 1, tool_anomaly},
+    {"measure", "measure MODEL|IMAGES --data PATH", "how good samples, or the images in a folder or .npy file, are: distances to unseen real ones", MEASURE, 1, 1,
+     tool_measure},
     {"info", "info MODEL", "what is in a model file: settings, layers, shapes, parameters", INFO, 1, 1, tool_info},
     {"bench", "bench [gemm|conv|train|sample|scale] [NAME ...]", "speed; alone: all in brief; NAME: presets, or shapes for gemm", BENCH, 0,
      TOOL_MAX_OPERANDS, tool_bench},

@@ -12,13 +12,13 @@ typedef struct tool_args {
     const char  *operand[TOOL_MAX_OPERANDS];   /* what isn't an option                                               */
     int          operands;
     const char  *preset, *data, *out;          /* --preset --data --out                                              */
-    const char  *picture, *mask;               /* -o --mask                                                          */
+    const char  *picture, *mask, *judge;       /* -o --mask --judge                                                  */
     const char  *generator, *discriminator, *encoder, *decoder;
     const char  *setting[TOOL_MAX_SETTINGS];   /* --set key=value                                                    */
     int          settings;
     long         epochs, steps, batch, channels, threads, sample_every, checkpoint_every, limit, count, rows, label, from, to;
     double       minutes, lr, holdout, seconds, noise;
-    long         size[2];                      /* width, height                                                      */
+    long         size[2], crop[2];             /* width, height                                                      */
     uint64_t     seed;
     int          seed_given;
     genai_isa    isa;
@@ -33,11 +33,13 @@ int  tool_usage(const tool_args *a, const char *format, ...) GENAI__PRINTF(2, 3)
 void tool_log(void *user, genai_log_level level, const char *text);                  /* for genai_ctx_desc.log             */
 const genai_preset *tool_preset(const char *name);                                   /* NULL if there is none              */
 const char *tool_nearest_preset(const char *name);
+int            tool_exists(const char *path);
 genai_ctx     *tool_ctx(const tool_args *a, uint64_t seed);
 genai_dataset *tool_data(genai_ctx *ctx, const tool_args *a, int width, int height, int channels);
 float         *tool_floats(size_t a, size_t b);                                      /* a*b; NULL with the reason said     */
 int  tool_sample(const tool_args *a), tool_reconstruct(const tool_args *a), tool_interpolate(const tool_args *a), tool_info(const tool_args *a); /* use.c */
 int  tool_traverse(const tool_args *a), tool_change(const tool_args *a), tool_inpaint(const tool_args *a), tool_denoise(const tool_args *a);
 int  tool_anomaly(const tool_args *a);
+int  tool_measure(const tool_args *a);                                               /* measure.c                          */
 int  tool_bench(const tool_args *a);                                                 /* bench.c                            */
 #endif
