@@ -3134,8 +3134,9 @@ static genai_result genai__conv_input(genai_ctx *ctx, const genai__conv *v, cons
  * ================================================================================================================= */
 #define GENAI__CHUNK_BYTES ((size_t)256 << 10)
 /* Flags of tensors. HOLDS: it has a share in the piece before its data; GRADIENT: made by a walk back, for the walk only; UNSET: a leaf's
- * gradient that is taken for zeros, whatever it holds; REMADE: its values were dropped and computed again. */
-enum { GENAI__ON_TAPE = 1, GENAI__WANTED = 2, GENAI__TARGET = 4, GENAI__HOLDS = 8, GENAI__GRADIENT = 16, GENAI__UNSET = 32, GENAI__REMADE = 64 };
+ * gradient that is taken for zeros, whatever it holds; REMADE: its values were dropped and computed again; KEPT: by a net's layer of
+ * that name, so that several may use it. */
+enum { GENAI__ON_TAPE = 1, GENAI__WANTED = 2, GENAI__TARGET = 4, GENAI__HOLDS = 8, GENAI__GRADIENT = 16, GENAI__UNSET = 32, GENAI__REMADE = 64, GENAI__KEPT = 128 };
 
 /* count of a shape, or 0 with the error set. */
 static size_t genai__shape_count(genai_ctx *ctx, const char *who, int ndim, const int *dim) {
@@ -5482,6 +5483,7 @@ typedef struct genai__layer {
     const genai__layer_kind *kind;
     const char *text;                 /* its words in the net's text, for messages and the table                     */
     int         length;
+    int         index;                /* its number in the net                                                       */
     int         n;                    /* the whole number after the name: units, channels, factor, groups, window    */
     float       number;               /* the number after the name: slope, alpha, probability                        */
     int         words, word[3];       /* the numbers joined by x after the name, as in 4x4x256                       */
@@ -5489,6 +5491,10 @@ typedef struct genai__layer {
     float       momentum, eps;
     genai_init  init;
     int         in_ndim, in[3], ndim, dim[3]; /* shapes of one input and one output                                  */
+    const char *name;                         /* of what it keeps or takes, name_length characters                   */
+    int         name_length, with_ndim, with[3]; /* keep: the shape of what is kept; ...                             */
+    struct genai__layer *keep;                /* the layer that kept what it takes (keep: itself); keep: the last that takes it */
+    const struct genai__layer *last;
     int         classes, labelled;            /* of the net; 1: the layer needs them                                 */
     int         spectral, ready;              /* 1: its weights are divided by their spectral norm; that of slot 0 is already */
     genai__owned  own[2 * GENAI__SLOTS];      /* what it owns: parameters (weight and bias, or gamma and beta first), ... */
@@ -5502,13 +5508,14 @@ enum { GENAI__OWNS_NOTHING, GENAI__OWNS_WEIGHT, GENAI__OWNS_SCALE, GENAI__OWNS_S
 typedef struct genai__pass {
     genai_mode    mode;
     genai_tensor *hot; /* labels as [N,classes]: 1 where it is the class; NULL: none */
+    genai_tensor *kept[GENAI__MAX_LAYERS]; /* by the number of the layer that keeps; they are `held` until their last use */
 } genai__pass;
 /* What it means for the initial weights of the layer before it: nothing (look further), He, Glorot. */
 enum { GENAI__HINT_NONE, GENAI__HINT_HE, GENAI__HINT_GLOROT };
 
 struct genai__layer_kind {
     const char *name, *usage;
-    const char *args; /* N whole number, F number, n f such that may be missing, D numbers joined by x, k s p o b i m e u: see options */
+    const char *args; /* N whole number, F number, n f such that may be missing, D numbers joined by x, W name, k s p o b i m e u: see options */
     float       low, high, standard; /* of F and f                                                                   */
     int         owns, hint;
     int (*shape)(genai__layer *l, char *why); /* fills ndim, dim and own; 0 and a sentence if it can't                 */
@@ -5732,6 +5739,59 @@ static int genai__shape_pad(genai__layer *l, char *why) {
     return genai__wants_image(l, why) && genai__shape_image(l, (int64_t)l->in[0] + 2 * (int64_t)l->n, (int64_t)l->in[1] + 2 * (int64_t)l->n, l->in[2], why);
 }
 
+static int genai__shape_attention(genai__layer *l, char *why) {
+    int     c = l->in[2], few = c < 8 ? 1 : c / 8, half = c < 2 ? 1 : c / 2;
+    int64_t places = (int64_t)l->in[0] * l->in[1];
+    if (!genai__wants_image(l, why)) return 0;
+    if (places * places > (int64_t)GENAI__MAX_IMAGE)
+        return genai__why(why, "each of %dx%d places would look at all others: put it where the image is smaller", l->in[0], l->in[1]);
+    genai__own(l, 0, "f", GENAI__WEIGHTS, 2, c, few, 0, 0);
+    genai__own(l, 1, "g", GENAI__WEIGHTS, 2, c, few, 0, 0);
+    genai__own(l, 2, "h", GENAI__WEIGHTS, 2, c, half, 0, 0);
+    genai__own(l, 3, "v", GENAI__WEIGHTS, 2, half, c, 0, 0);
+    genai__own(l, 4, "gate", GENAI__ZEROS, 1, 1, 0, 0, 0);
+    return genai__shape_same(l, why);
+}
+
+static int genai__shape_stddev(genai__layer *l, char *why) {
+    genai__own(l, GENAI__SLOTS, "level", GENAI__ONES, 1, 1, 0, 0, 0);
+    genai__shape_same(l, why);
+    l->dim[l->ndim - 1]++;
+    return 1;
+}
+
+static int genai__shape_keep(genai__layer *l, char *why) {
+    l->with_ndim = l->in_ndim;
+    memcpy(l->with, l->in, sizeof l->with);
+    return genai__shape_same(l, why);
+}
+
+static int genai__shape_add(genai__layer *l, char *why) {
+    char in[40], with[40];
+    if (l->in_ndim == l->keep->with_ndim && !memcmp(l->in, l->keep->with, (size_t)l->in_ndim * sizeof(int))) return genai__shape_same(l, why);
+    return genai__why(why, "%s can't be added to %s", genai__dims_text(with, l->keep->with_ndim, l->keep->with), genai__dims_text(in, l->in_ndim, l->in));
+}
+
+static int genai__shape_concat(genai__layer *l, char *why) {
+    char       in[40], with[40];
+    const int *a = l->in, *b = l->keep->with;
+    int        last = l->in_ndim - 1;
+    genai__shape_same(l, why);
+    if (l->in_ndim != l->keep->with_ndim || (last && (a[0] != b[0] || a[1] != b[1])) || a[last] > GENAI__MAX_NUMBER - b[last])
+        return genai__why(why, "the channels of %s can't go behind those of %s", genai__dims_text(with, l->keep->with_ndim, b), genai__dims_text(in, l->in_ndim, a));
+    l->dim[last] += b[last];
+    return 1;
+}
+
+static int genai__shape_swap(genai__layer *l, char *why) {
+    (void)why;
+    l->ndim = l->keep->with_ndim;
+    memcpy(l->dim, l->keep->with, sizeof l->dim);
+    l->keep->with_ndim = l->in_ndim;
+    memcpy(l->keep->with, l->in, sizeof l->in);
+    return 1;
+}
+
 /* --- spectral norm --- */
 static genai_tensor *genai__unit(genai_tensor *x) { /* x divided by its length */
     return genai_div(x, genai_sqrt(genai_scale(genai_sum(genai_square(x), 0), 1, 1e-24f)));
@@ -5880,6 +5940,74 @@ static genai_tensor *genai__forward_global_max(const genai__layer *l, genai_tens
     return x ? genai__forward_reshape(l, x, pass) : NULL;
 }
 
+/* Self-attention (Zhang et al. 2019, eqs. 1 to 3): each place takes in what is at the others, by how well g(here) and f(there) agree.
+ * f, g, h and v are 1x1 convolutions. The products stand one after another since x's gradient is the sum of theirs. */
+static genai_tensor *genai__forward_attention(const genai__layer *l, genai_tensor *x, genai__pass *pass) {
+    int           dim[3];
+    genai_tensor *flat, *f, *g, *h, *o;
+    dim[0] = x->dim[0];
+    dim[1] = x->dim[1] * x->dim[2];
+    dim[2] = x->dim[3];
+    flat = genai_reshape(x, 3, dim);
+    f = genai_matmul(flat, genai__weight(l, 0, pass), 0, 0);
+    g = genai_matmul(flat, genai__weight(l, 1, pass), 0, 0);
+    h = genai_matmul(flat, genai__weight(l, 2, pass), 0, 0);
+    o = genai_matmul(genai_softmax(genai_matmul(g, f, 0, 1)), h, 0, 0);
+    o = genai_mul(genai_matmul(o, genai__weight(l, 3, pass), 0, 0), l->parameter[4]);
+    return genai_add(genai_reshape(o, 4, x->dim), x);
+}
+
+/* Minibatch standard deviation (Karras et al. 2018, section 3): of each value over a group of images, in the mean over values, as
+ * one more channel. In EVAL it is the running mean, so that an image's result doesn't depend on others. */
+static genai_tensor *genai__forward_stddev(const genai__layer *l, genai_tensor *x, genai__pass *pass) {
+    genai_tensor *level = l->running[0];
+    int           plane[4], dim[3], size = x->dim[0] < 4 ? x->dim[0] : 4;
+    memcpy(plane, x->dim, sizeof plane);
+    plane[x->ndim - 1] = 1;
+    if (pass->mode == GENAI_EVAL) return genai_concat(x, genai__expand_to(level, x->ndim, plane), x->ndim - 1);
+    while (x->dim[0] % size) size++;
+    dim[0] = x->dim[0] / size;
+    dim[1] = size;
+    dim[2] = -1;
+    level = genai_reshape(x, 3, dim);
+    level = genai_square(genai_sub(level, genai_mean(level, 2)));
+    level = genai_mean(genai_sqrt(genai_scale(genai_mean(level, 2), 1, 1e-8f)), 4);
+    if (pass->mode == GENAI_TRAIN) {
+        genai_tensor *mean = genai_mean(level, 0);
+        uint64_t      mode = genai__fp_enter();
+        if (mean) x->ctx->kernels->lerp(1, l->running[0]->data, mean->data, l->momentum);
+        genai__fp_leave(mode);
+        x->ctx->changes++;
+    }
+    dim[2] = 1;
+    if (x->ndim == 4) dim[2] = x->dim[1] * x->dim[2];
+    return genai_concat(x, genai_reshape(genai__expand_to(level, 3, dim), x->ndim, plane), x->ndim - 1);
+}
+
+static genai_tensor *genai__forward_keep(const genai__layer *l, genai_tensor *x, genai__pass *pass) {
+    pass->kept[l->index] = x;
+    x->flags |= GENAI__KEPT;
+    x->held++;
+    return x;
+}
+
+/* What was kept; the last to take it lets it go. */
+static genai_tensor *genai__take_kept(const genai__layer *l, genai__pass *pass) {
+    genai_tensor *t = pass->kept[l->keep->index];
+    if (l->keep->last == l) {
+        pass->kept[l->keep->index] = NULL;
+        t->held--;
+    }
+    return t;
+}
+
+static genai_tensor *genai__forward_swap(const genai__layer *l, genai_tensor *x, genai__pass *pass) {
+    genai_tensor *t = genai__take_kept(l, pass);
+    t->held--;
+    genai__forward_keep(l->keep, x, pass);
+    return t;
+}
+
 static genai_tensor *genai__forward_crop(const genai__layer *l, genai_tensor *x, genai__pass *pass) {
     (void)pass;
     x = genai_slice(x, 1, (l->in[0] - l->dim[0]) / 2, l->dim[0]);
@@ -5909,6 +6037,8 @@ GENAI__FORWARD(upsample, genai_upsample(x, l->n))
 GENAI__FORWARD(average_pool, genai_average_pool(x, l->n, l->stride[0] ? l->stride[0] : l->n))
 GENAI__FORWARD(max_pool, genai_max_pool(x, l->n, l->stride[0] ? l->stride[0] : l->n))
 GENAI__FORWARD(pad, genai_pad(genai_pad(x, 1, l->n, l->n), 2, l->n, l->n))
+GENAI__FORWARD(add, genai_add(x, genai__take_kept(l, pass)))
+GENAI__FORWARD(concat, genai_concat(x, genai__take_kept(l, pass), x->ndim - 1))
 #undef GENAI__FORWARD
 
 /* Activations whose derivatives can do with their value in place of their input (for the range of numbers that a layer takes),
@@ -5969,6 +6099,12 @@ static const genai__layer_kind genai__layer_kinds[] = {
     GENAI__PLAIN("logsoftmax", GLOROT, same, log_softmax),
     {"crop", "crop HxW", "D", 0, 0, 0, GENAI__OWNS_NOTHING, GENAI__HINT_NONE, genai__shape_crop, genai__forward_crop},
     {"pad", "pad P", "N", 0, 0, 0, GENAI__OWNS_NOTHING, GENAI__HINT_NONE, genai__shape_pad, genai__forward_pad},
+    {"attention", "attention [sn]", "u", 0, 0, 0, GENAI__OWNS_NOTHING, GENAI__HINT_NONE, genai__shape_attention, genai__forward_attention},
+    {"stddev", "stddev [momentum M]", "m", 0, 0, 0, GENAI__OWNS_NOTHING, GENAI__HINT_NONE, genai__shape_stddev, genai__forward_stddev},
+    {"keep", "keep NAME", "W", 0, 0, 0, GENAI__OWNS_NOTHING, GENAI__HINT_NONE, genai__shape_keep, genai__forward_keep},
+    {"add", "add NAME", "W", 0, 0, 0, GENAI__OWNS_NOTHING, GENAI__HINT_NONE, genai__shape_add, genai__forward_add},
+    {"concat", "concat NAME", "W", 0, 0, 0, GENAI__OWNS_NOTHING, GENAI__HINT_NONE, genai__shape_concat, genai__forward_concat},
+    {"swap", "swap NAME", "W", 0, 0, 0, GENAI__OWNS_NOTHING, GENAI__HINT_NONE, genai__shape_swap, genai__forward_swap},
 };
 #undef GENAI__PLAIN
 #undef GENAI__INIT_USAGE
@@ -6150,7 +6286,8 @@ static const char *genai__parse_argument(const genai_net *net, genai__layer *l, 
     char        letter = 0;
     int         numeric = genai__is_digit(*p) || *p == '-' || *p == '.' || *p == '+', ok = 1;
     size_t      i;
-    if (numeric) letter = strpbrk(l->kind->args, "NnFfD") ? *strpbrk(l->kind->args, "NnFfD") : (char)0;
+    if (*l->kind->args == 'W') letter = 'W';
+    else if (numeric) letter = strpbrk(l->kind->args, "NnFfD") ? *strpbrk(l->kind->args, "NnFfD") : (char)0;
     else if (genai__is_digit(p[1]) && strchr("kspo", *p)) letter = *p;
     else
         for (i = 0; i < GENAI__COUNT(genai__layer_options); i++)
@@ -6169,6 +6306,13 @@ static const char *genai__parse_argument(const genai_net *net, genai__layer *l, 
     switch (letter) {
         case 'N':
         case 'n': ok = genai__parse_dims(net, p, 1, 1, &l->n); break;
+        case 'W':
+            l->name = p;
+            l->name_length = (int)(end - p);
+            while (p < end && (genai__is_digit(*p) || (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z'))) p++;
+            ok = p == end;
+            if (!ok) genai__syntax(net, p, "'%.*s': a name has letters and digits only", genai__quoted(l->name, end), l->name);
+            break;
         case 'D': ok = l->words = genai__parse_dims(net, p, 3, 1, l->word); break;
         case 'F':
         case 'f': ok = genai__parse_float(net, p, l->kind->name, l->kind->low, l->kind->high, &l->number); break;
@@ -6228,9 +6372,9 @@ static const char *genai__parse_layer(const genai_net *net, genai__layer *l, con
         end = genai__parse_argument(net, l, p, &seen);
         if (!end) return NULL;
     }
-    slot = strpbrk(l->kind->args, "NFD");
+    slot = strpbrk(l->kind->args, "NFDW");
     if (slot && !(seen >> (slot - l->kind->args) & 1)) {
-        genai__syntax(net, l->text, "'%s' needs a number: %s", l->kind->name, l->kind->usage);
+        genai__syntax(net, l->text, "'%s' needs a %s: %s", l->kind->name, *slot == 'W' ? "name" : "number", l->kind->usage);
         return NULL;
     }
     return p;
@@ -6242,14 +6386,35 @@ static genai_result genai__net_shape_error(const genai_net *net, int i, const ch
     return genai__fail(net->ctx, GENAI_ERROR_SHAPE, "%s, layer %d (%.*s): %s", net->name, i, l->length > 80 ? 80 : l->length, l->text, why);
 }
 
+/* Finds what the layers keep and take: each name is what was last kept under it. */
+static genai_result genai__net_names(genai_net *net) {
+    genai__layer *l, *end = net->layer + net->layers, *k;
+    for (l = net->layer; l < end; l++) {
+        if (!l->name) continue;
+        for (k = l->kind->shape == genai__shape_keep ? l : l - 1; k >= net->layer; k--)
+            if (k->kind->shape == genai__shape_keep && k->name_length == l->name_length && !memcmp(k->name, l->name, (size_t)l->name_length)) break;
+        if (k < net->layer) return genai__syntax(net, l->name, "nothing was kept as '%.*s' before this", genai__quoted(l->name, l->name + l->name_length), l->name);
+        l->keep = k;
+        if (k != l) k->last = l;
+    }
+    for (l = net->layer; l < end; l++) {
+        const genai__layer *last = l->last ? l->last : l;
+        if (l->keep == l && (last == l || last->kind->shape == genai__shape_swap))
+            return genai__syntax(net, last->text, "what is kept as '%.*s' here is never used", genai__quoted(l->name, l->name + l->name_length), l->name);
+    }
+    return GENAI_OK;
+}
+
 static genai_result genai__net_parse(genai_net *net) {
     char        why[GENAI__WHY];
     const char *p = net->text;
     int         i, j, k;
     for (i = 0; i < net->layers; i++, p++) {
+        net->layer[i].index = i;
         p = genai__parse_layer(net, &net->layer[i], genai__skip_space(p));
         if (!p) return GENAI_ERROR_SYNTAX;
     }
+    if (genai__net_names(net)) return GENAI_ERROR_SYNTAX;
     for (i = 0; i < net->layers; i++) {
         genai__layer *l = &net->layer[i];
         size_t        count = 1;
@@ -6409,8 +6574,11 @@ static genai_result genai__init_weight(genai_net *net, int i, int slot) {
     float               scale;
     size_t              k;
     int                 j;
-    for (j = i + 1; j < net->layers && net->layer[j].kind->hint == GENAI__HINT_NONE; j++) {}
-    if (j < net->layers && net->layer[j].kind->hint == GENAI__HINT_HE) {
+    for (j = i + 1; j < net->layers && net->layer[j].kind->hint == GENAI__HINT_NONE; j++) {
+        const genai__layer *swap = &net->layer[j];
+        while (swap->kind->shape == genai__shape_swap && ++j < net->layers && net->layer[j].keep != swap->keep) {} /* on where it is taken */
+    }
+    if (j < net->layers && net->layer[j].kind->hint == GENAI__HINT_HE && l->kind->owns == GENAI__OWNS_WEIGHT) {
         if (!init) init = GENAI_INIT_HE;
         if (net->layer[j].kind->forward == genai__forward_leaky_relu) gain = 2 / (1 + (double)net->layer[j].number * (double)net->layer[j].number);
     } else if (!init) init = GENAI_INIT_GLOROT;
@@ -6596,8 +6764,8 @@ static genai_tensor *genai__net_layer(const genai_net *net, genai__ready *ready,
  * is cheap to make again when the weights need it. */
 static void genai__net_let_go(genai_tensor *x, size_t start, const genai_tensor *features) {
     genai_tensor *from = x;
-    while (from && from != features && from->op && from->op->view) from = from->in[0];
-    if (!from || from == features || from->op != &genai__op_batch_norm || from->at < start || !(from->flags & GENAI__HOLDS)) return;
+    while (from && from != features && !(from->flags & GENAI__KEPT) && from->op && from->op->view) from = from->in[0];
+    if (!from || from == features || from->flags & GENAI__KEPT || from->op != &genai__op_batch_norm || from->at < start || !(from->flags & GENAI__HOLDS)) return;
     for (; x != from; x = x->in[0]) genai__drop(x);
     genai__drop(from);
 }
@@ -6660,8 +6828,10 @@ static genai_tensor *genai__net_forward(genai_net *net, genai_tensor *x, const i
         }
         if (!net->ctx->recording) /* what layers passed on is needed no more */
             for (t = before ? before->next : net->ctx->first; t; t = t->next)
-                if (t != x && !(features && t == *features)) genai__drop(t);
+                if (t != x && !t->held && !(features && t == *features)) genai__drop(t);
     }
+    for (i = 0; i < net->layers; i++)
+        if (pass.kept[i]) pass.kept[i]->held--; /* it went wrong */
     return x;
 }
 

@@ -99,6 +99,10 @@ static const shape_case shape_cases[] = {
     {"label 3", 4, 3, 2, 3, {4, 3, 5}, 15},
     {"label 2*2", 0, 9, 0, 1, {13, 1, 1}, 20},
     {"project", 0, 9, 0, 1, {1, 1, 1}, 55},
+    {"attention", 3, 4, 17, 3, {3, 4, 17}, 2 * 17 * 2 + 2 * 17 * 8 + 1},
+    {"attention sn", 2, 2, 1, 3, {2, 2, 1}, 5},
+    {"stddev", 3, 4, 2, 3, {3, 4, 3}, 0},
+    {"stddev momentum 0.5", 0, 4, 0, 1, {5, 1, 1}, 0},
     {"project nobias", 2, 2, 3, 1, {1, 1, 1}, 72},
     {"batchnorm momentum 0.8 eps 0.001", 0, 9, 0, 1, {9, 1, 1}, 18},
     {"layernorm", 4, 4, 3, 3, {4, 4, 3}, 6},
@@ -122,6 +126,14 @@ static const shape_case shape_cases[] = {
     {"maxpool 2", 5, 4, 3, 3, {2, 2, 3}, 0},
     {"maxpool 2 s3", 5, 4, 3, 3, {2, 1, 3}, 0},
     {"globalavgpool", 5, 4, 3, 1, {3, 1, 1}, 0},
+    {"keep a | relu | add a", 5, 4, 3, 3, {5, 4, 3}, 0},
+    {"keep a | relu | concat a", 5, 4, 3, 3, {5, 4, 6}, 0},
+    {"keep 1 | dense 4 | concat 1", 0, 7, 0, 1, {11, 1, 1}, 32},
+    {"keep a | dense 4 | swap a | dense 4 nobias | add a", 0, 7, 0, 1, {4, 1, 1}, 60},
+    {"keep a | batchnorm | relu | upsample 2 | conv 6 | batchnorm | relu | conv 6 | swap a | upsample 2 | conv 6 k1 | add a", 5, 4, 3, 3, {10, 8, 6},
+     6 + 168 + 12 + 330 + 24},
+    {"conv 4 k4 s2 | keep a | lrelu 0.2 | conv 5 k4 s2 | keep b | relu | conv 5 | concat b | convt 3 k4 s2 | concat a | convt 2 k4 s2", 8, 8, 1, 3, {8, 8, 2},
+     68 + 325 + 230 + 483 + 226},
     {"globalmaxpool", 5, 4, 3, 1, {3, 1, 1}, 0},
     {"softmax", 0, 6, 0, 1, {6, 1, 1}, 0},
     {"logsoftmax", 0, 6, 0, 1, {6, 1, 1}, 0},
@@ -250,6 +262,21 @@ static const error_case error_cases[] = {
     {"project", 0, 4, 0, GENAI_ERROR_SHAPE, {"layer 0 (project)", "needs labels", NULL}},
     {"label 0", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 7", "at least 1", NULL}},
     {"project 3", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 9", "nobias", NULL}},
+    {"keep", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 1", "'keep' needs a name", "keep NAME"}},
+    {"keep a b", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 8", "before", NULL}},
+    {"keep a-b", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 7", "'a-b'", "letters and digits"}},
+    {"keep a | relu | add b", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 21", "nothing was kept as 'b'", NULL}},
+    {"add a | keep a | add a", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 5", "nothing was kept as 'a'", NULL}},
+    {"keep a | relu", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 1", "'a'", "never used"}},
+    {"relu | keep a | relu | keep a | add a", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 8", "'a'", "never used"}},
+    {"keep a | add a | relu | swap a", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 25", "'a'", "never used"}},
+    {"keep a | conv 3 s2 | add a", 8, 8, 3, GENAI_ERROR_SHAPE, {"layer 2 (add a)", "8x8x3", "4x4x3"}},
+    {"keep a | flatten | add a", 8, 8, 3, GENAI_ERROR_SHAPE, {"layer 2 (add a)", "8x8x3", "192"}},
+    {"keep a | conv 3 s2 | concat a", 8, 8, 3, GENAI_ERROR_SHAPE, {"layer 2 (concat a)", "8x8x3", "4x4x3"}},
+    {"keep a | conv 3 s2 | swap a | concat a", 8, 8, 3, GENAI_ERROR_SHAPE, {"layer 3 (concat a)", "of 4x4x3", "of 8x8x3"}},
+    {"attention", 0, 4, 0, GENAI_ERROR_SHAPE, {"needs an image", NULL, NULL}},
+    {"attention", 129, 128, 1, GENAI_ERROR_SHAPE, {"129x128", "smaller", NULL}},
+    {"attention 3", 8, 8, 1, GENAI_ERROR_SYNTAX, {"column 11", "'3'", "attention [sn]"}},
     {"dense 16777216 | dense 16777216", 0, 1, 0, GENAI_ERROR_SHAPE, {"layer 1", "weights", NULL}},
 };
 
@@ -592,7 +619,111 @@ static void check_derivatives(genai_ctx *ctx, const char *text, int h, int w, in
 static void test_derivatives(genai_ctx *ctx) {
     check_derivatives(ctx, "label 3 sn | conv 4 k3 sn | silu | cbatchnorm | convt 3 k4 s2 sn | silu | label | dense 5 sn | silu | project sn", 4, 3, 2, 1);
     check_derivatives(ctx, "label 3 sn | conv 4 k3 sn | silu | convt 3 k4 s2 sn | silu | label | dense 5 sn | silu | label 2 | project sn", 4, 3, 2, 2);
+    check_derivatives(ctx, "keep a | conv 4 k3 | silu | conv 2 k3 | add a | keep a | silu | avgpool 2 | swap a | conv 2 k2 s2 | concat a | dense 3", 4, 4, 2, 2);
+    check_derivatives(ctx, "conv 16 k3 | attention | silu | stddev | conv 3 k3 | attention sn | dense 2 | stddev", 3, 2, 2, 1);
+    check_derivatives(ctx, "conv 16 k3 sn | silu | attention sn | silu | stddev | conv 3 k3 sn | stddev | project sn", 3, 2, 2, 2);
+    check_derivatives(ctx, "conv 4 k3 sn | lrelu 0.2 | attention sn | stddev | project sn", 3, 2, 2, 2);
     check_derivatives(ctx, "conv 4 k3 s2 sn | lrelu 0.2 | conv 5 k3 sn | lrelu 0.2 | project sn", 5, 3, 2, 2);
+}
+
+/* --- skips --- */
+static void test_skips(genai_ctx *ctx) {
+    genai_net       *net = net_of(ctx, "keep a | batchnorm | relu | upsample 2 | conv 6 | swap a | upsample 2 | conv 6 k1 | add a | concat a", 5, 4, 3);
+    genai_tensor    *x, *y, *z, *p[8], *dx, *dz, *held;
+    genai_conv_desc  same;
+    int              i;
+    CHECK(net != NULL, "%s", genai_ctx_error(ctx));
+    if (!net) return;
+    memset(&same, 0, sizeof same);
+    same.pad_h = same.pad_w = GENAI_SAME;
+    for (i = 0; i < 8; i++) p[i] = genai__net_tensor(net, i);
+    x = input_of(ctx, net, 3);
+    x->requires_grad = 1;
+    for (i = GENAI_EVAL; i <= GENAI_TRAIN_FROZEN; i += 2) {
+        y = genai_net_forward_features(net, x, (genai_mode)i, 4, &held);
+        z = genai_batch_norm(x, p[0], p[1], p[6], p[7], (genai_mode)i, 0.9f, 1e-5f);
+        z = genai_conv2d(genai_upsample(genai_relu(z), 2), p[2], p[3], &same);
+        CHECK(equal(z, held), "what was kept of the net");
+        z = genai_concat(genai_add(genai_conv2d(genai_upsample(x, 2), p[4], p[5], &same), z), z, 3);
+        CHECK(equal(y, z), "a net with skips and the ops by hand differ: %s", genai_ctx_error(ctx));
+        CHECK(!genai_grad(genai_sum(genai_square(y), 0), 1, &x, &dx, 0) && !genai_grad(genai_sum(genai_square(z), 0), 1, &x, &dz, 0) && equal(dx, dz), "gradients");
+    }
+    CHECK(x->held == 0, "the input is held %d times", x->held);
+    genai_tape_release(ctx, 0);
+    genai_net_destroy(net);
+}
+
+/* --- attention, standard deviation: against plain loops --- */
+static double product(const float *x, const float *w, int rows, int columns, int column) { /* one of x w */
+    double sum = 0;
+    int    i;
+    for (i = 0; i < rows; i++) sum += (double)x[i] * (double)w[i * columns + column];
+    return sum;
+}
+
+static void test_attention(genai_ctx *ctx) {
+    enum { N = 2, P = 6, C = 16 };
+    genai_net    *net = net_of(ctx, "attention", 2, 3, C);
+    genai_tensor *x = input_of(ctx, net, N), *y;
+    const float  *f = owned(net, ".f")->data, *g = owned(net, ".g")->data, *h = owned(net, ".h")->data, *v = owned(net, ".v")->data;
+    int           n, i, j, k, c, e;
+    CHECK(equal(x, genai_net_forward(net, x, GENAI_TRAIN)), "attention begins as the identity");
+    owned(net, ".gate")->data[0] = 0.75f;
+    y = genai_net_forward(net, x, GENAI_TRAIN);
+    for (n = 0; y && n < N; n++)
+        for (j = 0; j < P; j++) {
+            double beta[P], sum = 0, o[C / 2] = {0};
+            for (i = 0; i < P; sum += beta[i], i++) {
+                double s = 0;
+                for (k = 0; k < C / 8; k++) s += product(x->data + (n * P + i) * C, f, C, C / 8, k) * product(x->data + (n * P + j) * C, g, C, C / 8, k);
+                beta[i] = exp(s);
+            }
+            for (e = 0; e < C / 2; e++)
+                for (i = 0; i < P; i++) o[e] += beta[i] / sum * product(x->data + (n * P + i) * C, h, C, C / 2, e);
+            for (c = 0; c < C; c++) {
+                double want = (double)x->data[(n * P + j) * C + c], got = (double)y->data[(n * P + j) * C + c];
+                for (e = 0; e < C / 2; e++) want += 0.75 * o[e] * (double)v[e * C + c];
+                CHECK(fabs(want - got) < 1e-5, "attention: image %d, place %d, channel %d: %g, not %g", n, j, c, got, want);
+            }
+        }
+    genai_tape_release(ctx, 0);
+    genai_net_destroy(net);
+}
+
+static void test_stddev(genai_ctx *ctx) {
+    static const int sizes[10] = {0, 1, 2, 3, 4, 5, 6, 7, 4, 9}; /* of the groups of N images */
+    genai_net       *net = net_of(ctx, "stddev momentum 0.75", 2, 1, 3);
+    int              n, size, group, i, k;
+    double           level = 1;
+    for (n = 1; n < 10; n++) {
+        genai_tensor *x = input_of(ctx, net, n), *y = genai_net_forward(net, x, GENAI_TRAIN), *alone, *first;
+        double        all = 0;
+        size = sizes[n];
+        for (group = 0; y && group < n / size; group++) {
+            double deviation = 0;
+            for (k = 0; k < 6; k++) {
+                double mean = 0, square = 0;
+                for (i = 0; i < size; i++) mean += (double)x->data[(group * size + i) * 6 + k] / size;
+                for (i = 0; i < size; i++) square += pow((double)x->data[(group * size + i) * 6 + k] - mean, 2) / size;
+                deviation += sqrt(square + 1e-8) / 6;
+            }
+            all += deviation / (n / size);
+            for (i = 0; i < size * 2; i++) {
+                const float *at = y->data + (group * size * 2 + i) * 4;
+                CHECK(fabs((double)at[3] - deviation) < 1e-6 && at[1] == x->data[(group * size * 2 + i) * 3 + 1], "stddev: %d images, group %d: %g, not %g", n, group, (double)at[3], deviation);
+            }
+        }
+        level = 0.75 * level + 0.25 * all;
+        CHECK(fabs((double)net->running[0] - level) < 1e-6, "the running level is %g, not %g", (double)net->running[0], level);
+        y = genai_net_forward(net, x, GENAI_TRAIN_FROZEN);
+        CHECK(fabs((double)net->running[0] - level) < 1e-6, "a frozen level has changed");
+        y = genai_net_forward(net, x, GENAI_EVAL);
+        first = genai_slice(x, 0, n - 1, 1);
+        alone = genai_net_forward(net, first, GENAI_EVAL);
+        CHECK(y && alone && y->data[3] == net->running[0] && !memcmp(alone->data, y->data + 8 * (n - 1), 8 * sizeof(float)), "in use a result depends on the other images");
+        genai_tape_release(ctx, 0);
+    }
+    genai_net_destroy(net);
 }
 
 /* --- spectral norm --- */
@@ -730,6 +861,9 @@ static const init_case init_cases[] = {
     {"dense 400 init normal | relu", 0, 300, 0, GENAI_INIT_DEFAULT, 0.0004},
     {"dense 400 | relu", 0, 300, 0, GENAI_INIT_GLOROT, 2.0 / 700},
     {"dense 400 init he | tanh", 0, 300, 0, GENAI_INIT_GLOROT, 2.0 / 300},
+    {"dense 400 | keep a | relu | dense 300 | swap a | dense 300 | add a", 0, 300, 0, GENAI_INIT_DEFAULT, 2.0 / 300},
+    {"keep a | dense 300 | swap a | relu | add a | tanh", 0, 300, 0, GENAI_INIT_DEFAULT, 2.0 / 600},
+    {"keep a | dense 300 | swap a | tanh | swap a | relu | add a", 0, 300, 0, GENAI_INIT_DEFAULT, 2.0 / 300},
     {"conv 64 k5 | relu", 8, 8, 32, GENAI_INIT_DEFAULT, 2.0 / (25 * 32)},
     {"conv 64 k5", 8, 8, 32, GENAI_INIT_DEFAULT, 2.0 / (25 * 96)},
     {"convt 64 k4 s2 | relu", 8, 8, 32, GENAI_INIT_DEFAULT, 2.0 / (4 * 32)},
@@ -844,9 +978,14 @@ static void test_memory_of_chains(genai_ctx *ctx) {
         "conv 6 k4 s2 | lrelu 0.2 | dropout 0.3 | conv 12 k4 s2 | batchnorm | lrelu 0.3 | conv 24 k3 | batchnorm | tanh | flatten | dense 40 | elu 0.5",
         "conv 8 k5 | relu | dropout 0.5 | convt 6 k4 s2 | batchnorm | dropout 0.25 | elu | conv 9 k3 | batchnorm | gelu | conv 3 k3 | sigmoid | maxpool 2",
         "conv 6 k4 s2 sn | lrelu 0.2 | dropout 0.3 | convt 12 k4 s2 sn | batchnorm | lrelu 0.3 | conv 24 k3 sn | batchnorm | tanh | flatten | dense 40 sn | elu 0.5",
+        "conv 6 k3 | keep a | relu | conv 6 k3 | keep b | dropout 0.2 | tanh | add a | concat b | conv 8 k3 | batchnorm | keep c | gelu | conv 8 k3 | swap c | "
+        "conv 8 k1 | add c | batchnorm | reshape 1x192x8 | keep d | conv 5 k1 | elu | concat d | keep d | lrelu 0.1 | flatten | dense 30 | swap d | flatten | dense 30 | add d",
+        "conv 16 k4 s2 | lrelu 0.2 | attention sn | relu | conv 8 k4 s2 | batchnorm | attention | stddev | tanh | conv 5 k3 | elu | stddev | flatten | dense 3",
+        "keep in | conv 6 k4 s2 | keep a | lrelu 0.2 | conv 12 k4 s2 | batchnorm | relu | convt 6 k4 s2 | batchnorm | concat a | relu | convt 3 k4 s2 | add in | sigmoid",
         "flatten | dense 5000 | batchnorm | sigmoid | dense 600 | tanh | batchnorm | relu | dense 700 | batchnorm | elu | dense 30 | batchnorm"};
     size_t k, mark = 0, way, i, n;
-    genai__pass pass = {GENAI_TRAIN_FROZEN, NULL};
+    static genai__pass pass;
+    pass.mode = GENAI_TRAIN_FROZEN;
     for (k = 0; k < sizeof texts / sizeof *texts; k++) {
         genai_net    *net = net_of(ctx, texts[k], 16, 12, 3);
         genai_tensor *x = input_of(ctx, net, 9), *y = NULL, *loss = NULL, *t;
@@ -997,6 +1136,8 @@ static void test_use(genai_ctx *ctx) {
     static const char *const texts[] = {
         "dense 4*4*16 nobias | reshape 4x4x16 | batchnorm | relu | convt 24 k4 s2 | batchnorm | lrelu 0.2 | convt 20 k3 s2 | batchnorm | convt 3 k5 s2 | batchnorm | tanh",
         "reshape 1x1x6 | convt 17 k4 valid | batchnorm | relu | convt 33 k5 | relu | batchnorm | conv 16 k4 s2 | batchnorm | conv 5 k2 s2 | relu | conv 9 k1 | batchnorm",
+        "dense 4*4*16 nobias | reshape 4x4x16 | keep a | batchnorm | relu | upsample 2 | conv 20 | keep b | batchnorm | relu | conv 20 | add b | swap a | upsample 2 | "
+        "conv 20 k1 | batchnorm | add a | keep c | conv 20 s2 | keep d | batchnorm | convt 20 k4 s2 | add c | keep c | tanh | conv 20 s2 | add d | swap c | conv 20 s2 | concat c",
         "dense 4*4*8 sn | reshape 4x4x8 | batchnorm | relu | convt 24 k4 s2 sn | batchnorm | lrelu 0.2 | convt 20 k3 s2 sn | convt 3 k5 s2 nobias sn | "
         "conv 16 k4 s2 sn | batchnorm | relu | conv 5 k3 sn nobias | tanh | conv 20 k3 sn | conv 3 k3 | batchnorm"};
     static const int x_dim[2] = {4, 6};
@@ -1004,7 +1145,7 @@ static void test_use(genai_ctx *ctx) {
     size_t          t, bytes;
     genai_optimizer_desc d;
     memset(&d, 0, sizeof d);
-    for (t = 0; t < 3; t++) {
+    for (t = 0; t < sizeof texts / sizeof *texts; t++) {
         genai_net       *net = net_of(ctx, texts[t], 0, 6, 0), *other = net_of(ctx, texts[t], 0, 6, 0);
         genai_optimizer *o = genai_optimizer_create(ctx, &d);
         genai_tensor    *x = genai_tensor_create(ctx, 2, x_dim), *y;
@@ -1092,6 +1233,9 @@ int main(void) {
     test_forward(ctx);
     test_labels(ctx);
     test_derivatives(ctx);
+    test_skips(ctx);
+    test_attention(ctx);
+    test_stddev(ctx);
     test_spectral(ctx);
     test_init(ctx);
     test_average(ctx);
