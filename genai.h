@@ -418,6 +418,7 @@ typedef struct genai_net_desc {
     genai_init  init;      /* of layers whose text names none; 0: He for layers before relu, lrelu, elu, gelu, silu, else Glorot */
     uint32_t    stream;    /* random stream of the initial weights; 0: derived from name                             */
     int         classes;   /* labels are 0..classes-1; 0: no labels                                                  */
+    int         spectral_norm; /* 1: every layer that takes `sn` has it; 0: those whose text says so                 */
 } genai_net_desc;
 
 typedef enum genai_rule { GENAI_RULE_DEFAULT, GENAI_RULE_ADAM, GENAI_RULE_ADAMW, GENAI_RULE_SGD, GENAI_RULE_RMSPROP } genai_rule;
@@ -3043,8 +3044,9 @@ static genai_result genai__conv_input(genai_ctx *ctx, const genai__conv *v, cons
  * ================================================================================================================= */
 #define GENAI__CHUNK_BYTES ((size_t)256 << 10)
 /* Flags of tensors. HOLDS: it has a share in the piece before its data; GRADIENT: made by a walk back, for the walk only; UNSET: a leaf's
- * gradient that is taken for zeros, whatever it holds; REMADE: its values were dropped and computed again. */
-enum { GENAI__ON_TAPE = 1, GENAI__WANTED = 2, GENAI__TARGET = 4, GENAI__HOLDS = 8, GENAI__GRADIENT = 16, GENAI__UNSET = 32, GENAI__REMADE = 64 };
+ * gradient that is taken for zeros, whatever it holds; REMADE: its values were dropped and computed again; KEPT: by a net's layer of
+ * that name, so that several may use it. */
+enum { GENAI__ON_TAPE = 1, GENAI__WANTED = 2, GENAI__TARGET = 4, GENAI__HOLDS = 8, GENAI__GRADIENT = 16, GENAI__UNSET = 32, GENAI__REMADE = 64, GENAI__KEPT = 128 };
 
 /* count of a shape, or 0 with the error set. */
 static size_t genai__shape_count(genai_ctx *ctx, const char *who, int ndim, const int *dim) {
@@ -5380,8 +5382,8 @@ static size_t genai__optimizer_state(genai_optimizer *o, int group, float **m, f
 typedef struct genai__layer_kind genai__layer_kind;
 
 /* How a tensor that a layer owns begins: scales are 1, or normal(1, 0.02) in a net that starts from normal(0, 0.02); weights
- * follow `init`. */
-enum { GENAI__ZEROS, GENAI__ONES, GENAI__SCALES, GENAI__NORMALS, GENAI__WEIGHTS };
+ * follow `init`; VECTOR: as NORMALS, the u of the parameter in the same slot. */
+enum { GENAI__ZEROS, GENAI__ONES, GENAI__SCALES, GENAI__NORMALS, GENAI__WEIGHTS, GENAI__VECTOR };
 typedef struct genai__owned {
     const char *name; /* its last word in files; NULL: there is none */
     int         start, ndim, dim[4], fan_in, fan_out;
@@ -5391,6 +5393,7 @@ typedef struct genai__layer {
     const genai__layer_kind *kind;
     const char *text;                 /* its words in the net's text, for messages and the table                     */
     int         length;
+    int         index;                /* its number in the net                                                       */
     int         n;                    /* the whole number after the name: units, channels, factor, groups, window    */
     float       number;               /* the number after the name: slope, alpha, probability                        */
     int         words, word[3];       /* the numbers joined by x after the name, as in 4x4x256                       */
@@ -5398,7 +5401,12 @@ typedef struct genai__layer {
     float       momentum, eps;
     genai_init  init;
     int         in_ndim, in[3], ndim, dim[3]; /* shapes of one input and one output                                  */
+    const char *name;                         /* of what it keeps or takes, name_length characters                   */
+    int         name_length, with_ndim, with[3]; /* keep: the shape of what is kept; ...                             */
+    struct genai__layer *keep;                /* the layer that kept what it takes (keep: itself); keep: the last that takes it */
+    const struct genai__layer *last;
     int         classes, labelled;            /* of the net; 1: the layer needs them                                 */
+    int         spectral, ready;              /* 1: its weights are divided by their spectral norm; that of slot 0 is already */
     genai__owned  own[2 * GENAI__SLOTS];      /* what it owns: parameters (weight and bias, or gamma and beta first), ... */
     genai_tensor *parameter[GENAI__SLOTS], *running[GENAI__SLOTS]; /* ... then running statistics (mean and variance) */
 } genai__layer;
@@ -5410,13 +5418,14 @@ enum { GENAI__OWNS_NOTHING, GENAI__OWNS_WEIGHT, GENAI__OWNS_SCALE, GENAI__OWNS_S
 typedef struct genai__pass {
     genai_mode    mode;
     genai_tensor *hot; /* labels as [N,classes]: 1 where it is the class; NULL: none */
+    genai_tensor *kept[GENAI__MAX_LAYERS]; /* by the number of the layer that keeps; they are `held` until their last use */
 } genai__pass;
 /* What it means for the initial weights of the layer before it: nothing (look further), He, Glorot. */
 enum { GENAI__HINT_NONE, GENAI__HINT_HE, GENAI__HINT_GLOROT };
 
 struct genai__layer_kind {
     const char *name, *usage;
-    const char *args; /* N whole number, F number, n f such that may be missing, D numbers joined by x, k s p o b i m e: see options */
+    const char *args; /* N whole number, F number, n f such that may be missing, D numbers joined by x, W name, k s p o b i m e u: see options */
     float       low, high, standard; /* of F and f                                                                   */
     int         owns, hint;
     int (*shape)(genai__layer *l, char *why); /* fills ndim, dim and own; 0 and a sentence if it can't                 */
@@ -5453,6 +5462,7 @@ static int genai__wants_labels(genai__layer *l, char *why) {
     return l->classes ? 1 : genai__why(why, "needs labels, but the net is made for 0 classes");
 }
 
+static int genai__shape_convt(genai__layer *l, char *why);
 /* The layer owns a tensor [a,b,c,d], without the last ones where ndim is smaller, in this slot: a statistic from GENAI__SLOTS on. */
 static genai__owned *genai__own(genai__layer *l, int slot, const char *name, int start, int ndim, int a, int b, int c, int d) {
     genai__owned *own = &l->own[slot];
@@ -5465,6 +5475,8 @@ static genai__owned *genai__own(genai__layer *l, int slot, const char *name, int
     own->dim[3] = d;
     own->fan_in = a;
     own->fan_out = b;
+    if (l->spectral && (start == GENAI__WEIGHTS || start == GENAI__NORMALS))
+        genai__own(l, slot + GENAI__SLOTS, name, GENAI__VECTOR, 1, l->kind->shape == genai__shape_convt ? c : own->dim[ndim - 1], 0, 0, 0);
     return own;
 }
 
@@ -5637,6 +5649,75 @@ static int genai__shape_pad(genai__layer *l, char *why) {
     return genai__wants_image(l, why) && genai__shape_image(l, (int64_t)l->in[0] + 2 * (int64_t)l->n, (int64_t)l->in[1] + 2 * (int64_t)l->n, l->in[2], why);
 }
 
+static int genai__shape_keep(genai__layer *l, char *why) {
+    l->with_ndim = l->in_ndim;
+    memcpy(l->with, l->in, sizeof l->with);
+    return genai__shape_same(l, why);
+}
+
+static int genai__shape_add(genai__layer *l, char *why) {
+    char in[40], with[40];
+    if (l->in_ndim == l->keep->with_ndim && !memcmp(l->in, l->keep->with, (size_t)l->in_ndim * sizeof(int))) return genai__shape_same(l, why);
+    return genai__why(why, "%s can't be added to %s", genai__dims_text(with, l->keep->with_ndim, l->keep->with), genai__dims_text(in, l->in_ndim, l->in));
+}
+
+static int genai__shape_concat(genai__layer *l, char *why) {
+    char       in[40], with[40];
+    const int *a = l->in, *b = l->keep->with;
+    int        last = l->in_ndim - 1;
+    genai__shape_same(l, why);
+    if (l->in_ndim != l->keep->with_ndim || (last && (a[0] != b[0] || a[1] != b[1])) || a[last] > GENAI__MAX_NUMBER - b[last])
+        return genai__why(why, "the channels of %s can't go behind those of %s", genai__dims_text(with, l->keep->with_ndim, b), genai__dims_text(in, l->in_ndim, a));
+    l->dim[last] += b[last];
+    return 1;
+}
+
+static int genai__shape_swap(genai__layer *l, char *why) {
+    (void)why;
+    l->ndim = l->keep->with_ndim;
+    memcpy(l->dim, l->keep->with, sizeof l->dim);
+    l->keep->with_ndim = l->in_ndim;
+    memcpy(l->keep->with, l->in, sizeof l->in);
+    return 1;
+}
+
+/* --- spectral norm --- */
+static genai_tensor *genai__unit(genai_tensor *x) { /* x divided by its length */
+    return genai_div(x, genai_sqrt(genai_scale(genai_sum(genai_square(x), 0), 1, 1e-24f)));
+}
+
+/* The largest singular value of a weight as a matrix M [rest,out], one value: u' M' v with u and v as constants (Miyato et al. 2018,
+ * eq. 7, algorithm 1). v follows from u, the running one, which in TRAIN then makes one step towards M's singular vector. */
+static genai_tensor *genai__sigma(const genai__layer *l, int slot, genai_mode mode) {
+    genai_tensor *w = l->parameter[slot], *u = l->running[slot], *row, *m, *v;
+    int           recording = genai_recording(w->ctx, 0), order[4] = {0, 1, 3, 2}, across = l->kind->shape == genai__shape_convt, dim[2];
+    dim[0] = 1;
+    dim[1] = u->dim[0];
+    row = genai__unit(genai_reshape(u, 2, dim));
+    dim[0] = -1;
+    m = genai_reshape(across ? genai_transpose(w, order) : w, 2, dim);
+    v = genai__unit(genai_matmul(row, m, 0, 1));
+    if (mode == GENAI_TRAIN && (row = genai__unit(genai_matmul(v, m, 0, 0))) != NULL) {
+        memcpy(u->data, row->data, u->count * sizeof(float));
+        w->ctx->changes++;
+    }
+    v = genai_matmul(v, row, 1, 0);
+    if (across && v) {
+        int back[4];
+        memcpy(back, w->dim, sizeof back);
+        back[2] = w->dim[3];
+        back[3] = w->dim[2];
+        v = genai_transpose(genai_reshape(v, 4, back), order);
+    } else if (v) v = genai_reshape(v, w->ndim, w->dim);
+    genai_recording(w->ctx, recording);
+    return genai_sum(genai_mul(w, v), 0);
+}
+
+/* The weight in a slot, as it is used. */
+static genai_tensor *genai__weight(const genai__layer *l, int slot, const genai__pass *pass) {
+    return l->spectral && !(l->ready && slot == 0) ? genai_div(l->parameter[slot], genai__sigma(l, slot, pass->mode)) : l->parameter[slot];
+}
+
 /* --- forward --- */
 static genai_tensor *genai__forward_reshape(const genai__layer *l, genai_tensor *x, genai__pass *pass) {
     int dim[4], i;
@@ -5652,7 +5733,7 @@ static genai_tensor *genai__forward_dense(const genai__layer *l, genai_tensor *x
     dim[0] = x->dim[0];
     dim[1] = l->own[0].dim[0];
     if (x->ndim > 2) x = genai_reshape(x, 2, dim);
-    return genai_dense(x, l->parameter[0], l->parameter[1]);
+    return genai_dense(x, genai__weight(l, 0, pass), l->parameter[1]);
 }
 
 static genai_tensor *genai__forward_conv(const genai__layer *l, genai_tensor *x, genai__pass *pass) {
@@ -5663,7 +5744,7 @@ static genai_tensor *genai__forward_conv(const genai__layer *l, genai_tensor *x,
     d.stride_w = l->stride[1];
     d.pad_h = l->pad[0];
     d.pad_w = l->pad[1];
-    return genai_conv2d(x, l->parameter[0], l->parameter[1], &d);
+    return genai_conv2d(x, genai__weight(l, 0, pass), l->parameter[1], &d);
 }
 
 static genai_tensor *genai__forward_convt(const genai__layer *l, genai_tensor *x, genai__pass *pass) {
@@ -5675,17 +5756,17 @@ static genai_tensor *genai__forward_convt(const genai__layer *l, genai_tensor *x
     d.pad_w = l->pad[1];
     d.output_h = l->dim[0];
     d.output_w = l->dim[1];
-    return genai_conv2d_transpose(x, l->parameter[0], l->parameter[1], &d);
+    return genai_conv2d_transpose(x, genai__weight(l, 0, pass), l->parameter[1], &d);
 }
 
 static genai_tensor *genai__forward_batch_norm(const genai__layer *l, genai_tensor *x, genai__pass *pass) {
     return genai__batch_norm(x, l->parameter, l->running, pass->mode, l->momentum, l->eps, 0, 0);
 }
 
-/* The row of a table [classes,D] that belongs to each image, as [N,D], or [N,1,1,D] beside images. Each sum has one product that
- * isn't 0, so the values are the table's own. */
-static genai_tensor *genai__rows_of(genai_tensor *table, const genai__pass *pass, int ndim) {
-    genai_tensor *rows = table ? genai_matmul(pass->hot, table, 0, 0) : pass->hot;
+/* The row that belongs to each image of the table [classes,D] in a slot, which without a table is the label itself, as [N,D], or
+ * [N,1,1,D] beside images. Each sum has one product that isn't 0, so the values are the table's own. */
+static genai_tensor *genai__rows_of(const genai__layer *l, int slot, const genai__pass *pass, int ndim) {
+    genai_tensor *rows = l->own[slot].name ? genai_matmul(pass->hot, genai__weight(l, slot, pass), 0, 0) : pass->hot;
     int           dim[4];
     if (!rows || ndim != 4) return rows;
     dim[0] = rows->dim[0];
@@ -5701,13 +5782,13 @@ static genai_tensor *genai__forward_conditional_norm(const genai__layer *l, gena
     plain[1] = genai_tensor_of(x->ctx, 1, l->running[0]->dim, NULL);
     if (!plain[0] || !plain[1]) return NULL;
     plain[0] = genai_scale(plain[0], 1, 1);
-    gamma = genai__rows_of(l->parameter[0], pass, x->ndim);
+    gamma = genai__rows_of(l, 0, pass, x->ndim);
     x = genai_mul(genai__batch_norm(x, plain, l->running, pass->mode, l->momentum, l->eps, 0, 0), gamma);
-    return genai_add(x, genai__rows_of(l->parameter[1], pass, x ? x->ndim : 0));
+    return genai_add(x, genai__rows_of(l, 1, pass, x ? x->ndim : 0));
 }
 
 static genai_tensor *genai__forward_label(const genai__layer *l, genai_tensor *x, genai__pass *pass) {
-    genai_tensor *rows = genai__rows_of(l->parameter[0], pass, x->ndim);
+    genai_tensor *rows = genai__rows_of(l, 0, pass, x->ndim);
     int           dim[4];
     if (!rows) return NULL;
     memcpy(dim, x->dim, sizeof dim);
@@ -5722,8 +5803,8 @@ static genai_tensor *genai__forward_project(const genai__layer *l, genai_tensor 
     dim[0] = x->dim[0];
     dim[1] = l->own[0].dim[0];
     x = genai_reshape(x, 2, dim);
-    plain = genai_dense(x, l->parameter[0], l->parameter[1]);
-    own = genai_mul(x, genai__rows_of(l->parameter[2], pass, 2));
+    plain = genai_dense(x, genai__weight(l, 0, pass), l->parameter[1]);
+    own = genai_mul(x, genai__rows_of(l, 2, pass, 2));
     return own ? genai_add(plain, genai_sum(own, 2)) : NULL;
 }
 
@@ -5746,6 +5827,30 @@ static genai_tensor *genai__forward_global_max(const genai__layer *l, genai_tens
     for (x = genai_reshape(x, 3, dim); n > 1 && x; n = (n + 1) / 2)
         x = genai_max(genai_slice(x, 1, 0, (n + 1) / 2), genai_slice(x, 1, n - (n + 1) / 2, (n + 1) / 2));
     return x ? genai__forward_reshape(l, x, pass) : NULL;
+}
+
+static genai_tensor *genai__forward_keep(const genai__layer *l, genai_tensor *x, genai__pass *pass) {
+    pass->kept[l->index] = x;
+    x->flags |= GENAI__KEPT;
+    x->held++;
+    return x;
+}
+
+/* What was kept; the last to take it lets it go. */
+static genai_tensor *genai__take_kept(const genai__layer *l, genai__pass *pass) {
+    genai_tensor *t = pass->kept[l->keep->index];
+    if (l->keep->last == l) {
+        pass->kept[l->keep->index] = NULL;
+        t->held--;
+    }
+    return t;
+}
+
+static genai_tensor *genai__forward_swap(const genai__layer *l, genai_tensor *x, genai__pass *pass) {
+    genai_tensor *t = genai__take_kept(l, pass);
+    t->held--;
+    genai__forward_keep(l->keep, x, pass);
+    return t;
 }
 
 static genai_tensor *genai__forward_crop(const genai__layer *l, genai_tensor *x, genai__pass *pass) {
@@ -5777,6 +5882,8 @@ GENAI__FORWARD(upsample, genai_upsample(x, l->n))
 GENAI__FORWARD(average_pool, genai_average_pool(x, l->n, l->stride[0] ? l->stride[0] : l->n))
 GENAI__FORWARD(max_pool, genai_max_pool(x, l->n, l->stride[0] ? l->stride[0] : l->n))
 GENAI__FORWARD(pad, genai_pad(genai_pad(x, 1, l->n, l->n), 2, l->n, l->n))
+GENAI__FORWARD(add, genai_add(x, genai__take_kept(l, pass)))
+GENAI__FORWARD(concat, genai_concat(x, genai__take_kept(l, pass), x->ndim - 1))
 #undef GENAI__FORWARD
 
 /* Activations whose derivatives can do with their value in place of their input (for the range of numbers that a layer takes),
@@ -5802,17 +5909,17 @@ static const genai__activation *genai__activation_of(const genai__layer *l) { /*
 #define GENAI__PLAIN(name, hint, shape, forward) \
     { name, name, "", 0, 0, 0, GENAI__OWNS_NOTHING, GENAI__HINT_##hint, genai__shape_##shape, genai__forward_##forward }
 static const genai__layer_kind genai__layer_kinds[] = {
-    {"dense", "dense N [nobias]" GENAI__INIT_USAGE, "Nbi", 0, 0, 0, GENAI__OWNS_WEIGHT, GENAI__HINT_GLOROT, genai__shape_dense, genai__forward_dense},
-    {"conv", "conv N [kK] [sS] [same|valid|pP] [nobias]" GENAI__INIT_USAGE, "Nkspbi", 0, 0, 0, GENAI__OWNS_WEIGHT, GENAI__HINT_GLOROT,
+    {"dense", "dense N [nobias] [sn]" GENAI__INIT_USAGE, "Nbui", 0, 0, 0, GENAI__OWNS_WEIGHT, GENAI__HINT_GLOROT, genai__shape_dense, genai__forward_dense},
+    {"conv", "conv N [kK] [sS] [same|valid|pP] [nobias] [sn]" GENAI__INIT_USAGE, "Nkspbui", 0, 0, 0, GENAI__OWNS_WEIGHT, GENAI__HINT_GLOROT,
      genai__shape_conv, genai__forward_conv},
-    {"convt", "convt N [kK] [sS] [same|valid|pP] [oO] [nobias]" GENAI__INIT_USAGE, "Nkspobi", 0, 0, 0, GENAI__OWNS_WEIGHT, GENAI__HINT_GLOROT,
+    {"convt", "convt N [kK] [sS] [same|valid|pP] [oO] [nobias] [sn]" GENAI__INIT_USAGE, "Nkspobui", 0, 0, 0, GENAI__OWNS_WEIGHT, GENAI__HINT_GLOROT,
      genai__shape_convt, genai__forward_convt},
     {"batchnorm", "batchnorm [momentum M] [eps E]", "me", 0, 0, 0, GENAI__OWNS_SCALE_AND_STATISTICS, GENAI__HINT_NONE, genai__shape_norm,
      genai__forward_batch_norm},
     {"cbatchnorm", "cbatchnorm [momentum M] [eps E]", "me", 0, 0, 0, GENAI__OWNS_SCALE_AND_STATISTICS, GENAI__HINT_NONE, genai__shape_conditional_norm,
      genai__forward_conditional_norm},
-    {"label", "label [N]", "n", 0, 0, 0, GENAI__OWNS_NOTHING, GENAI__HINT_NONE, genai__shape_label, genai__forward_label},
-    {"project", "project [nobias]" GENAI__INIT_USAGE, "bi", 0, 0, 0, GENAI__OWNS_WEIGHT, GENAI__HINT_GLOROT, genai__shape_project, genai__forward_project},
+    {"label", "label [N] [sn]", "nu", 0, 0, 0, GENAI__OWNS_NOTHING, GENAI__HINT_NONE, genai__shape_label, genai__forward_label},
+    {"project", "project [nobias] [sn]" GENAI__INIT_USAGE, "bui", 0, 0, 0, GENAI__OWNS_WEIGHT, GENAI__HINT_GLOROT, genai__shape_project, genai__forward_project},
     {"layernorm", "layernorm [eps E]", "e", 0, 0, 0, GENAI__OWNS_SCALE, GENAI__HINT_NONE, genai__shape_norm, genai__forward_layer_norm},
     {"instancenorm", "instancenorm [eps E]", "e", 0, 0, 0, GENAI__OWNS_SCALE, GENAI__HINT_NONE, genai__shape_instance_norm,
      genai__forward_instance_norm},
@@ -5837,6 +5944,10 @@ static const genai__layer_kind genai__layer_kinds[] = {
     GENAI__PLAIN("logsoftmax", GLOROT, same, log_softmax),
     {"crop", "crop HxW", "D", 0, 0, 0, GENAI__OWNS_NOTHING, GENAI__HINT_NONE, genai__shape_crop, genai__forward_crop},
     {"pad", "pad P", "N", 0, 0, 0, GENAI__OWNS_NOTHING, GENAI__HINT_NONE, genai__shape_pad, genai__forward_pad},
+    {"keep", "keep NAME", "W", 0, 0, 0, GENAI__OWNS_NOTHING, GENAI__HINT_NONE, genai__shape_keep, genai__forward_keep},
+    {"add", "add NAME", "W", 0, 0, 0, GENAI__OWNS_NOTHING, GENAI__HINT_NONE, genai__shape_add, genai__forward_add},
+    {"concat", "concat NAME", "W", 0, 0, 0, GENAI__OWNS_NOTHING, GENAI__HINT_NONE, genai__shape_concat, genai__forward_concat},
+    {"swap", "swap NAME", "W", 0, 0, 0, GENAI__OWNS_NOTHING, GENAI__HINT_NONE, genai__shape_swap, genai__forward_swap},
 };
 #undef GENAI__PLAIN
 #undef GENAI__INIT_USAGE
@@ -5844,7 +5955,7 @@ static const genai__layer_kind genai__layer_kinds[] = {
 /* The words after a layer's name, by their letter in args. Those with a capital stand for the letter and a number. */
 typedef struct genai__layer_option { const char *word; char letter; } genai__layer_option;
 static const genai__layer_option genai__layer_options[] = {{"kK", 'k'}, {"sS", 's'}, {"pP", 'p'}, {"oO", 'o'}, {"same", 'p'}, {"valid", 'p'},
-                                                           {"nobias", 'b'}, {"init", 'i'}, {"momentum", 'm'}, {"eps", 'e'}};
+                                                           {"nobias", 'b'}, {"sn", 'u'}, {"init", 'i'}, {"momentum", 'm'}, {"eps", 'e'}};
 static const char *const genai__init_words[] = {"he", "glorot", "normal", "orthogonal"}; /* in the order of genai_init, from 1 */
 
 /* ====================================================================================================================
@@ -5864,7 +5975,7 @@ struct genai_net {
     genai_init    init;
     uint32_t      stream;
     genai__layer *layer;
-    int           layers, classes, labelled; /* labelled: some layer needs labels                                     */
+    int           layers, classes, labelled, spectral; /* labelled: some layer needs labels; spectral: all have sn    */
     genai_tensor *tensor, *gradient; /* tensors: parameters, then statistics; gradients: one for each parameter       */
     int           parameters, statistics;
     float        *values, *gradients, *running;
@@ -6018,7 +6129,8 @@ static const char *genai__parse_argument(const genai_net *net, genai__layer *l, 
     char        letter = 0;
     int         numeric = genai__is_digit(*p) || *p == '-' || *p == '.' || *p == '+', ok = 1;
     size_t      i;
-    if (numeric) letter = strpbrk(l->kind->args, "NnFfD") ? *strpbrk(l->kind->args, "NnFfD") : (char)0;
+    if (*l->kind->args == 'W') letter = 'W';
+    else if (numeric) letter = strpbrk(l->kind->args, "NnFfD") ? *strpbrk(l->kind->args, "NnFfD") : (char)0;
     else if (genai__is_digit(p[1]) && strchr("kspo", *p)) letter = *p;
     else
         for (i = 0; i < GENAI__COUNT(genai__layer_options); i++)
@@ -6037,6 +6149,13 @@ static const char *genai__parse_argument(const genai_net *net, genai__layer *l, 
     switch (letter) {
         case 'N':
         case 'n': ok = genai__parse_dims(net, p, 1, 1, &l->n); break;
+        case 'W':
+            l->name = p;
+            l->name_length = (int)(end - p);
+            while (p < end && (genai__is_digit(*p) || (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z'))) p++;
+            ok = p == end;
+            if (!ok) genai__syntax(net, p, "'%.*s': a name has letters and digits only", genai__quoted(l->name, end), l->name);
+            break;
         case 'D': ok = l->words = genai__parse_dims(net, p, 3, 1, l->word); break;
         case 'F':
         case 'f': ok = genai__parse_float(net, p, l->kind->name, l->kind->low, l->kind->high, &l->number); break;
@@ -6049,6 +6168,7 @@ static const char *genai__parse_argument(const genai_net *net, genai__layer *l, 
             else l->pad[0] = l->pad[1] = *p == 's' ? GENAI_SAME : 0;
             break;
         case 'b': l->bias = 0; break;
+        case 'u': l->spectral = 1; break;
         case 'm': ok = genai__parse_float(net, value, "momentum", 0, 0.99999f, &l->momentum); end = genai__word_end(value); break;
         case 'e': ok = genai__parse_float(net, value, "eps", 1e-12f, 1, &l->eps); end = genai__word_end(value); break;
         default: /* i */
@@ -6095,9 +6215,9 @@ static const char *genai__parse_layer(const genai_net *net, genai__layer *l, con
         end = genai__parse_argument(net, l, p, &seen);
         if (!end) return NULL;
     }
-    slot = strpbrk(l->kind->args, "NFD");
+    slot = strpbrk(l->kind->args, "NFDW");
     if (slot && !(seen >> (slot - l->kind->args) & 1)) {
-        genai__syntax(net, l->text, "'%s' needs a number: %s", l->kind->name, l->kind->usage);
+        genai__syntax(net, l->text, "'%s' needs a %s: %s", l->kind->name, *slot == 'W' ? "name" : "number", l->kind->usage);
         return NULL;
     }
     return p;
@@ -6109,20 +6229,42 @@ static genai_result genai__net_shape_error(const genai_net *net, int i, const ch
     return genai__fail(net->ctx, GENAI_ERROR_SHAPE, "%s, layer %d (%.*s): %s", net->name, i, l->length > 80 ? 80 : l->length, l->text, why);
 }
 
+/* Finds what the layers keep and take: each name is what was last kept under it. */
+static genai_result genai__net_names(genai_net *net) {
+    genai__layer *l, *end = net->layer + net->layers, *k;
+    for (l = net->layer; l < end; l++) {
+        if (!l->name) continue;
+        for (k = l->kind->shape == genai__shape_keep ? l : l - 1; k >= net->layer; k--)
+            if (k->kind->shape == genai__shape_keep && k->name_length == l->name_length && !memcmp(k->name, l->name, (size_t)l->name_length)) break;
+        if (k < net->layer) return genai__syntax(net, l->name, "nothing was kept as '%.*s' before this", genai__quoted(l->name, l->name + l->name_length), l->name);
+        l->keep = k;
+        if (k != l) k->last = l;
+    }
+    for (l = net->layer; l < end; l++) {
+        const genai__layer *last = l->last ? l->last : l;
+        if (l->keep == l && (last == l || last->kind->shape == genai__shape_swap))
+            return genai__syntax(net, last->text, "what is kept as '%.*s' here is never used", genai__quoted(l->name, l->name + l->name_length), l->name);
+    }
+    return GENAI_OK;
+}
+
 static genai_result genai__net_parse(genai_net *net) {
     char        why[GENAI__WHY];
     const char *p = net->text;
     int         i, j, k;
     for (i = 0; i < net->layers; i++, p++) {
+        net->layer[i].index = i;
         p = genai__parse_layer(net, &net->layer[i], genai__skip_space(p));
         if (!p) return GENAI_ERROR_SYNTAX;
     }
+    if (genai__net_names(net)) return GENAI_ERROR_SYNTAX;
     for (i = 0; i < net->layers; i++) {
         genai__layer *l = &net->layer[i];
         size_t        count = 1;
         l->in_ndim = i ? net->layer[i - 1].ndim : net->ndim;
         memcpy(l->in, i ? net->layer[i - 1].dim : net->dim, sizeof l->in);
         l->classes = net->classes;
+        l->spectral |= net->spectral && strchr(l->kind->args, 'u');
         if (!l->kind->shape(l, why)) return genai__net_shape_error(net, i, why);
         net->labelled |= l->labelled;
         for (j = 0; j < l->ndim; j++)
@@ -6186,7 +6328,7 @@ static void genai__net_place(genai_net *net, genai__net_layout *at, int layer, i
         size_t        room = strlen(net->name) + 48;
         char         *to = net->names + room * (size_t)index;
         genai__tensor_init(net->ctx, t, own->ndim, own->dim, (statistic ? net->running : net->values) + from);
-        snprintf(to, room, "%s.%d.%s.%s", net->name, layer, l->kind->name, own->name);
+        snprintf(to, room, "%s.%d.%s.%s%s", net->name, layer, l->kind->name, own->name, own->start == GENAI__VECTOR ? "_u" : "");
         t->name = to;
         if (statistic) l->running[slot - GENAI__SLOTS] = t;
         else {
@@ -6275,7 +6417,10 @@ static genai_result genai__init_weight(genai_net *net, int i, int slot) {
     float               scale;
     size_t              k;
     int                 j;
-    for (j = i + 1; j < net->layers && net->layer[j].kind->hint == GENAI__HINT_NONE; j++) {}
+    for (j = i + 1; j < net->layers && net->layer[j].kind->hint == GENAI__HINT_NONE; j++) {
+        const genai__layer *swap = &net->layer[j];
+        while (swap->kind->shape == genai__shape_swap && ++j < net->layers && net->layer[j].keep != swap->keep) {} /* on where it is taken */
+    }
     if (j < net->layers && net->layer[j].kind->hint == GENAI__HINT_HE) {
         if (!init) init = GENAI_INIT_HE;
         if (net->layer[j].kind->forward == genai__forward_leaky_relu) gain = 2 / (1 + (double)net->layer[j].number * (double)net->layer[j].number);
@@ -6306,12 +6451,13 @@ static genai_result genai__net_init(genai_net *net) {
         for (slot = 0; slot < 2 * GENAI__SLOTS; slot++) {
             const genai__layer *l = &net->layer[i];
             genai_tensor       *t = slot < GENAI__SLOTS ? l->parameter[slot] : l->running[slot - GENAI__SLOTS];
-            int                 start = l->own[slot].start, drawn = start == GENAI__NORMALS || (start == GENAI__SCALES && net->init == GENAI_INIT_NORMAL);
+            int                 start = l->own[slot].start, normal = start == GENAI__NORMALS || start == GENAI__VECTOR;
+            int                 drawn = normal || (start == GENAI__SCALES && net->init == GENAI_INIT_NORMAL);
             genai_result        result = t && start == GENAI__WEIGHTS ? genai__init_weight(net, i, slot) : GENAI_OK;
             if (result) return result;
             if (!t || start == GENAI__WEIGHTS) continue;
             if (drawn) genai__normal(net->ctx, net->stream, 0, (uint32_t)(i + GENAI__MAX_LAYERS * slot), t->count, t->data);
-            for (k = 0; k < t->count && start != GENAI__NORMALS; k++)
+            for (k = 0; k < t->count && !normal; k++)
                 t->data[k] = start == GENAI__ZEROS ? 0 : drawn ? 1 + 0.02f * t->data[k] : 1;
         }
     return GENAI_OK;
@@ -6361,6 +6507,7 @@ GENAI_API genai_net *genai_net_create(genai_ctx *ctx, const genai_net_desc *desc
     memcpy(net->dim, desc->dim, sizeof net->dim);
     net->init = desc->init;
     net->classes = desc->classes;
+    net->spectral = desc->spectral_norm != 0;
     net->stream = desc->stream ? desc->stream : genai__net_stream(name);
     net->layers = layers;
     net->trainable = 1;
@@ -6398,7 +6545,7 @@ static genai_result genai__net_prepare(genai_net *net) {
     for (i = 0, bias = net->folded; i < net->layers; i++) {
         const genai__layer *l = &net->layer[i], *norm;
         genai__ready       *r = &net->ready[i];
-        float              *factor = bias + l->n;
+        float              *factor = bias + l->n, inverse = 1;
         if (l->kind->owns != GENAI__OWNS_WEIGHT) continue;
         r->weight = *l->parameter[0];
         r->weight.kept = &r->kept;
@@ -6406,17 +6553,25 @@ static genai_result genai__net_prepare(genai_net *net) {
         if (l->parameter[1]) r->bias = *l->parameter[1];
         for (j = i + 1; j < net->layers - 1 && net->layer[j].kind->forward == genai__forward_reshape; j++) {}
         norm = j < net->layers ? &net->layer[j] : l;
-        if (l->kind->forward == genai__forward_project || norm->kind->forward != genai__forward_batch_norm || l->n % norm->own[0].dim[0]) continue;
-        r->norm = j;
-        r->kept.channels = (size_t)norm->own[0].dim[0];
+        if (norm->kind->forward == genai__forward_batch_norm && l->kind->forward != genai__forward_project && l->n % norm->own[0].dim[0] == 0) r->norm = j;
+        if (!r->norm && !l->spectral) continue;
+        r->kept.channels = (size_t)(r->norm ? norm->own[0].dim[0] : l->n);
         r->kept.scale = factor;
+        if (l->spectral) {
+            size_t        mark = genai_tape_mark(net->ctx);
+            genai_tensor *sigma = genai__sigma(l, 0, GENAI_EVAL);
+            if (sigma) inverse = genai__inverse(genai_value(sigma));
+            genai_tape_release(net->ctx, mark);
+            if (!sigma) return GENAI_ERROR_MEMORY;
+        }
         for (k = 0; k < (size_t)l->n; k++) {
             size_t c = k % r->kept.channels;
-            factor[c] = norm->parameter[0]->data[c] * (1.0f / sqrtf(norm->running[1]->data[c] + norm->eps));
-            bias[k] = norm->parameter[1]->data[c] - norm->running[0]->data[c] * factor[c];
-            if (l->parameter[1]) bias[k] = bias[k] + l->parameter[1]->data[k] * factor[c];
+            float  f = r->norm ? norm->parameter[0]->data[c] * (1.0f / sqrtf(norm->running[1]->data[c] + norm->eps)) : 1;
+            if (r->norm) bias[k] = norm->parameter[1]->data[c] - norm->running[0]->data[c] * f;
+            if (r->norm && l->parameter[1]) bias[k] = bias[k] + l->parameter[1]->data[k] * f;
+            factor[c] = f * inverse;
         }
-        genai__tensor_init(net->ctx, &r->bias, 1, &l->n, bias);
+        if (r->norm) genai__tensor_init(net->ctx, &r->bias, 1, &l->n, bias);
         bias += 2 * (size_t)l->n;
     }
     net->ready_at = net->ctx->changes;
@@ -6434,6 +6589,7 @@ static genai_tensor *genai__net_layer(const genai_net *net, genai__ready *ready,
     if (ready && l->kind->owns == GENAI__OWNS_WEIGHT) {
         own = *l;
         own.parameter[0] = &ready[*i].weight;
+        own.ready = 1;
         if (l->parameter[1] || ready[*i].norm) own.parameter[1] = &ready[*i].bias;
         return l->kind->forward(&own, x, pass);
     }
@@ -6451,8 +6607,8 @@ static genai_tensor *genai__net_layer(const genai_net *net, genai__ready *ready,
  * is cheap to make again when the weights need it. */
 static void genai__net_let_go(genai_tensor *x, size_t start, const genai_tensor *features) {
     genai_tensor *from = x;
-    while (from && from != features && from->op && from->op->view) from = from->in[0];
-    if (!from || from == features || from->op != &genai__op_batch_norm || from->at < start || !(from->flags & GENAI__HOLDS)) return;
+    while (from && from != features && !(from->flags & GENAI__KEPT) && from->op && from->op->view) from = from->in[0];
+    if (!from || from == features || from->flags & GENAI__KEPT || from->op != &genai__op_batch_norm || from->at < start || !(from->flags & GENAI__HOLDS)) return;
     for (; x != from; x = x->in[0]) genai__drop(x);
     genai__drop(from);
 }
@@ -6515,8 +6671,10 @@ static genai_tensor *genai__net_forward(genai_net *net, genai_tensor *x, const i
         }
         if (!net->ctx->recording) /* what layers passed on is needed no more */
             for (t = before ? before->next : net->ctx->first; t; t = t->next)
-                if (t != x && !(features && t == *features)) genai__drop(t);
+                if (t != x && !t->held && !(features && t == *features)) genai__drop(t);
     }
+    for (i = 0; i < net->layers; i++)
+        if (pass.kept[i]) pass.kept[i]->held--; /* it went wrong */
     return x;
 }
 
@@ -6623,8 +6781,9 @@ GENAI_API genai_result genai_net_average(genai_net *target, const genai_net *sou
     if (!target || !source) return GENAI_ERROR_ARGUMENT;
     if (!genai__in_range(decay, 0, 1)) return genai__fail(target->ctx, GENAI_ERROR_ARGUMENT, "genai_net_average: decay must be from 0 to 1");
     if (strcmp(target->text, source->text) || target->ndim != source->ndim || memcmp(target->dim, source->dim, (size_t)target->ndim * sizeof(int)) ||
-        target->classes != source->classes)
-        return genai__fail(target->ctx, GENAI_ERROR_SHAPE, "genai_net_average: %s and %s have different texts, inputs or classes", target->name, source->name);
+        target->classes != source->classes || target->spectral != source->spectral)
+        return genai__fail(target->ctx, GENAI_ERROR_SHAPE, "genai_net_average: %s and %s have different texts, inputs, classes or spectral norms",
+                           target->name, source->name);
     mode = genai__fp_enter();
     target->ctx->changes++;
     job.kernels = target->ctx->kernels;

@@ -31,7 +31,7 @@ static genai_ctx *context(int threads, genai_isa isa) {
     return genai_ctx_create(&d);
 }
 
-static int net_classes; /* that the nets below are made for */
+static int net_classes, net_spectral; /* of the nets below */
 
 /* h 0: [w]; otherwise [h,w,c]. */
 static genai_net *net_named(genai_ctx *ctx, const char *name, const char *text, int h, int w, int c, genai_init init) {
@@ -45,6 +45,7 @@ static genai_net *net_named(genai_ctx *ctx, const char *name, const char *text, 
     d.dim[2] = c;
     d.init = init;
     d.classes = net_classes;
+    d.spectral_norm = net_spectral;
     return genai_net_create(ctx, &d);
 }
 static genai_net *net_of(genai_ctx *ctx, const char *text, int h, int w, int c) { return net_named(ctx, NULL, text, h, w, c, GENAI_INIT_DEFAULT); }
@@ -121,6 +122,14 @@ static const shape_case shape_cases[] = {
     {"maxpool 2", 5, 4, 3, 3, {2, 2, 3}, 0},
     {"maxpool 2 s3", 5, 4, 3, 3, {2, 1, 3}, 0},
     {"globalavgpool", 5, 4, 3, 1, {3, 1, 1}, 0},
+    {"keep a | relu | add a", 5, 4, 3, 3, {5, 4, 3}, 0},
+    {"keep a | relu | concat a", 5, 4, 3, 3, {5, 4, 6}, 0},
+    {"keep 1 | dense 4 | concat 1", 0, 7, 0, 1, {11, 1, 1}, 32},
+    {"keep a | dense 4 | swap a | dense 4 nobias | add a", 0, 7, 0, 1, {4, 1, 1}, 60},
+    {"keep a | batchnorm | relu | upsample 2 | conv 6 | batchnorm | relu | conv 6 | swap a | upsample 2 | conv 6 k1 | add a", 5, 4, 3, 3, {10, 8, 6},
+     6 + 168 + 12 + 330 + 24},
+    {"conv 4 k4 s2 | keep a | lrelu 0.2 | conv 5 k4 s2 | keep b | relu | conv 5 | concat b | convt 3 k4 s2 | concat a | convt 2 k4 s2", 8, 8, 1, 3, {8, 8, 2},
+     68 + 325 + 230 + 483 + 226},
     {"globalmaxpool", 5, 4, 3, 1, {3, 1, 1}, 0},
     {"softmax", 0, 6, 0, 1, {6, 1, 1}, 0},
     {"logsoftmax", 0, 6, 0, 1, {6, 1, 1}, 0},
@@ -184,6 +193,8 @@ static const error_case error_cases[] = {
     {"dense 10 nobais", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 10", "'nobais'", "'nobias'"}},
     {"dense 10 relu", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 10", "'relu'", "'|' is missing"}},
     {"dense 10 20", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 10", "'20'", "before"}},
+    {"tanh sn", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 6", "'sn'", NULL}},
+    {"dense 10 sn sn", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 13", "'sn'", "before"}},
     {"dense 10 k3", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 10", "'k3'", "nobias"}},
     {"relu 3", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 6", "'3' should not be here", "'relu'"}},
     {"dense 0", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 7", "at least 1", NULL}},
@@ -247,6 +258,18 @@ static const error_case error_cases[] = {
     {"project", 0, 4, 0, GENAI_ERROR_SHAPE, {"layer 0 (project)", "needs labels", NULL}},
     {"label 0", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 7", "at least 1", NULL}},
     {"project 3", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 9", "nobias", NULL}},
+    {"keep", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 1", "'keep' needs a name", "keep NAME"}},
+    {"keep a b", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 8", "before", NULL}},
+    {"keep a-b", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 7", "'a-b'", "letters and digits"}},
+    {"keep a | relu | add b", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 21", "nothing was kept as 'b'", NULL}},
+    {"add a | keep a | add a", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 5", "nothing was kept as 'a'", NULL}},
+    {"keep a | relu", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 1", "'a'", "never used"}},
+    {"relu | keep a | relu | keep a | add a", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 8", "'a'", "never used"}},
+    {"keep a | add a | relu | swap a", 0, 4, 0, GENAI_ERROR_SYNTAX, {"column 25", "'a'", "never used"}},
+    {"keep a | conv 3 s2 | add a", 8, 8, 3, GENAI_ERROR_SHAPE, {"layer 2 (add a)", "8x8x3", "4x4x3"}},
+    {"keep a | flatten | add a", 8, 8, 3, GENAI_ERROR_SHAPE, {"layer 2 (add a)", "8x8x3", "192"}},
+    {"keep a | conv 3 s2 | concat a", 8, 8, 3, GENAI_ERROR_SHAPE, {"layer 2 (concat a)", "8x8x3", "4x4x3"}},
+    {"keep a | conv 3 s2 | swap a | concat a", 8, 8, 3, GENAI_ERROR_SHAPE, {"layer 3 (concat a)", "of 4x4x3", "of 8x8x3"}},
     {"dense 16777216 | dense 16777216", 0, 1, 0, GENAI_ERROR_SHAPE, {"layer 1", "weights", NULL}},
 };
 
@@ -497,6 +520,246 @@ static void test_labels(genai_ctx *ctx) {
     genai_net_destroy(net);
 }
 
+/* --- derivatives --- */
+
+/* Sum of weights times y, y of the net; in double. */
+static double weighted(const genai_tensor *y, genai_tensor *weight) {
+    double sum = 0;
+    size_t i;
+    for (i = 0; i < y->count; i++) {
+        uint32_t k = (uint32_t)i * 2654435761u;
+        float    w = (float)(k >> 8) / 8388608.0f - 1;
+        if (weight) weight->data[i] = w;
+        sum += (double)w * (double)y->data[i];
+    }
+    return sum;
+}
+
+/* order 1: the weighted sum of the net's values. order 2: the sum of squares of its gradient at x, whose own gradient is a second
+ * derivative. With `backward` gradients are left in the leaves. */
+static double objective(genai_net *net, genai_tensor *x, const int *labels, int order, int backward) {
+    genai_ctx    *ctx = net->ctx;
+    genai_tensor *y = genai_net_forward_labels(net, x, labels, GENAI_TRAIN_FROZEN), *w, *loss, *dx;
+    double        value;
+    if (!y) return NAN;
+    w = genai_tensor_of(ctx, y->ndim, y->dim, NULL);
+    value = weighted(y, w);
+    loss = genai_sum(genai_mul(y, w), 0);
+    if (order == 2) {
+        size_t i;
+        if (genai_grad(loss, 1, &x, &dx, 1)) return NAN;
+        for (i = 0, value = 0; i < dx->count; i++) value += (double)dx->data[i] * (double)dx->data[i];
+        loss = genai_sum(genai_square(dx), 0);
+    }
+    if (backward && genai_backward(loss)) return NAN;
+    return value;
+}
+
+/* Gradients of all parameters and of x against central differences along random directions, one tensor after another. Where lrelu
+ * makes jumps a short step passes few of them. */
+static void check_derivatives(genai_ctx *ctx, const char *text, int h, int w, int c, int order) {
+    static const int labels[6] = {1, 0, 2, 2, 1, 0};
+    genai_net       *net;
+    genai_tensor    *x, *t;
+    int              i, way;
+    size_t           k, mark;
+    net_classes = 3;
+    net = net_of(ctx, text, h, w, c);
+    net_classes = 0;
+    CHECK(net != NULL, "%s", genai_ctx_error(ctx));
+    if (!net) return;
+    vary(net);
+    x = genai_tensor_create(ctx, net->ndim + 1, (int[4]){6, net->dim[0], net->dim[1], net->dim[2]});
+    t = input_of(ctx, net, 6);
+    memcpy(x->data, t->data, x->count * sizeof(float));
+    x->requires_grad = 1;
+    mark = genai_tape_mark(ctx);
+    CHECK(isfinite(objective(net, x, labels, order, 1)), "%s: %s", text, genai_ctx_error(ctx));
+    genai_tape_release(ctx, mark);
+    for (i = -1; i < net->parameters; i++)
+        for (way = 0; way < 2; way++) {
+            float  *saved, *data;
+            double  got = 0, along[2], size = 0, step = strstr(text, "lrelu") ? 0.0003 : 0.01, wanted, largest = 0;
+            int     side;
+            t = i < 0 ? x : &net->tensor[i];
+            data = t->data;
+            saved = (float *)malloc(t->count * sizeof(float));
+            memcpy(saved, data, t->count * sizeof(float));
+            for (k = 0; k < t->count; k++) largest = fmax(largest, fabs((double)data[k]));
+            step *= fmax(largest, 0.1);
+            for (side = 0; side < 2; side++) {
+                for (k = 0; k < t->count; k++) {
+                    double d = ((uint32_t)(k + 1) * 2654435761u >> (13 + way)) & 1 ? 1 : -1;
+                    data[k] = saved[k] + (float)(d * (side ? -step : step));
+                    if (side) continue;
+                    got += d * (t->grad ? (double)t->grad->data[k] : 0);
+                    size += t->grad ? (double)t->grad->data[k] * (double)t->grad->data[k] : 0;
+                }
+                along[side] = objective(net, x, labels, order, 0);
+                genai_tape_release(ctx, mark);
+            }
+            memcpy(data, saved, t->count * sizeof(float));
+            free(saved);
+            wanted = (along[0] - along[1]) / (2 * step);
+            CHECK(fabs(got - wanted) <= 0.006 * (sqrt(size) + fabs(wanted)) + 1e-7 * fabs(along[0]) / step + 1e-3, "%s: derivative %d of %s is %g along direction %d, should be %g (norm %g)", text, order, t->name ? t->name : "x",
+                  got, way, wanted, sqrt(size));
+        }
+    genai_tape_release(ctx, 0);
+    genai_tensor_destroy(x);
+    genai_net_destroy(net);
+}
+
+static void test_derivatives(genai_ctx *ctx) {
+    check_derivatives(ctx, "label 3 sn | conv 4 k3 sn | silu | cbatchnorm | convt 3 k4 s2 sn | silu | label | dense 5 sn | silu | project sn", 4, 3, 2, 1);
+    check_derivatives(ctx, "label 3 sn | conv 4 k3 sn | silu | convt 3 k4 s2 sn | silu | label | dense 5 sn | silu | label 2 | project sn", 4, 3, 2, 2);
+    check_derivatives(ctx, "keep a | conv 4 k3 | silu | conv 2 k3 | add a | keep a | silu | avgpool 2 | swap a | conv 2 k2 s2 | concat a | dense 3", 4, 4, 2, 2);
+    check_derivatives(ctx, "conv 4 k3 s2 sn | lrelu 0.2 | conv 5 k3 sn | lrelu 0.2 | project sn", 5, 3, 2, 2);
+}
+
+/* --- skips --- */
+static void test_skips(genai_ctx *ctx) {
+    genai_net       *net = net_of(ctx, "keep a | batchnorm | relu | upsample 2 | conv 6 | swap a | upsample 2 | conv 6 k1 | add a | concat a", 5, 4, 3);
+    genai_tensor    *x, *y, *z, *p[8], *dx, *dz, *held;
+    genai_conv_desc  same;
+    int              i;
+    CHECK(net != NULL, "%s", genai_ctx_error(ctx));
+    if (!net) return;
+    memset(&same, 0, sizeof same);
+    same.pad_h = same.pad_w = GENAI_SAME;
+    for (i = 0; i < 8; i++) p[i] = genai__net_tensor(net, i);
+    x = input_of(ctx, net, 3);
+    x->requires_grad = 1;
+    for (i = GENAI_EVAL; i <= GENAI_TRAIN_FROZEN; i += 2) {
+        y = genai_net_forward_features(net, x, (genai_mode)i, 4, &held);
+        z = genai_batch_norm(x, p[0], p[1], p[6], p[7], (genai_mode)i, 0.9f, 1e-5f);
+        z = genai_conv2d(genai_upsample(genai_relu(z), 2), p[2], p[3], &same);
+        CHECK(equal(z, held), "what was kept of the net");
+        z = genai_concat(genai_add(genai_conv2d(genai_upsample(x, 2), p[4], p[5], &same), z), z, 3);
+        CHECK(equal(y, z), "a net with skips and the ops by hand differ: %s", genai_ctx_error(ctx));
+        CHECK(!genai_grad(genai_sum(genai_square(y), 0), 1, &x, &dx, 0) && !genai_grad(genai_sum(genai_square(z), 0), 1, &x, &dz, 0) && equal(dx, dz), "gradients");
+    }
+    CHECK(x->held == 0, "the input is held %d times", x->held);
+    genai_tape_release(ctx, 0);
+    genai_net_destroy(net);
+}
+
+/* --- spectral norm --- */
+
+/* A layer of 4 inputs and 3 outputs (`in` rows of its weight as a matrix) whose singular values are 4, 2, 1: Householder reflections
+ * of a diagonal. rank 1: 4, 0, 0. */
+static void test_sigma_of(genai_ctx *ctx, const char *text, int h, int w, int c, int rows, int across, int rank) {
+    genai_net    *net = net_of(ctx, text, h, w, c);
+    genai_tensor *t, *u, *x, *y;
+    double        a[32], b[3] = {1, -2, 0.5}, m[32][3], aa = 0, bb = 5.25, sigma;
+    float         before[3], unnormed[3];
+    int           i, j, k, step;
+    CHECK(net && net->statistics == 1, "%s", genai_ctx_error(ctx));
+    if (!net) return;
+    t = owned(net, ".weight");
+    u = owned(net, ".weight_u");
+    CHECK(u->count == 3 && (size_t)rows * 3 == t->count, "%s: u has %lu values", text, (unsigned long)u->count);
+    for (i = 0; i < rows; i++) {
+        a[i] = (double)(i * 5 % 7) - 2.5;
+        aa += a[i] * a[i];
+    }
+    for (i = 0; i < rows; i++)
+        for (j = 0; j < 3; j++) {
+            m[i][j] = 0;
+            for (k = 0; k < rank; k++)
+                m[i][j] += (k == 0 ? 4 : k == 1 ? 2 : 1) * ((i == k) - 2 * a[i] * a[k] / aa) * ((j == k) - 2 * b[j] * b[k] / bb);
+            t->data[across ? (i / c * 3 + j) * c + i % c : i * 3 + j] = (float)m[i][j];
+        }
+    ctx->changes++;
+    x = input_of(ctx, net, 2);
+    for (step = 0; step < (rank == 1 ? 1 : 40); step++) {
+        memcpy(before, u->data, sizeof before);
+        genai_net_forward(net, x, GENAI_TRAIN);
+        CHECK(step > 8 || memcmp(before, u->data, sizeof before), "%s: u stands still in training", text);
+    }
+    memcpy(before, u->data, sizeof before);
+    sigma = (double)genai_value(genai__sigma(&net->layer[0], 0, GENAI_EVAL));
+    CHECK(fabs(sigma - 4) < 4e-6, "%s: the largest singular value is 4, not %g", text, sigma);
+    y = genai_net_forward(net, x, GENAI_EVAL);
+    for (i = 0; i < 3; i++) u->data[i] *= 3.7f; /* as an average of several is shorter than 1 */
+    CHECK(fabs((double)genai_value(genai__sigma(&net->layer[0], 0, GENAI_EVAL)) - 4) < 4e-6, "%s: the length of u counts", text);
+    memcpy(unnormed, u->data, sizeof unnormed);
+    genai_net_forward(net, x, GENAI_EVAL);
+    genai_net_forward(net, x, GENAI_TRAIN_FROZEN);
+    genai_recording(ctx, 0);
+    genai_net_forward(net, x, GENAI_EVAL);
+    genai_recording(ctx, 1);
+    CHECK(!memcmp(unnormed, u->data, sizeof unnormed), "%s: u changes outside of training", text);
+    for (i = 0; i < (int)t->count; i++) t->data[i] /= 4;
+    net->layer[0].spectral = 0;
+    x = genai_net_forward(net, x, GENAI_EVAL);
+    for (i = 0; y && i < (int)y->count; i++) CHECK(fabs((double)(x->data[i] - y->data[i])) < 1e-5, "%s: value %d isn't that of W / sigma", text, i);
+    genai_tape_release(ctx, 0);
+    genai_net_destroy(net);
+}
+
+static void test_spectral(genai_ctx *ctx) {
+    const char      *plain = "conv 6 k3 | batchnorm | relu | convt 5 k4 s2 nobias | relu | label 3 | dense 4 | tanh | project";
+    const char      *words = "conv 6 k3 sn | batchnorm | relu | convt 5 k4 s2 nobias sn | relu | label 3 sn | dense 4 sn | tanh | project sn";
+    static const int labels[2] = {1, 0};
+    genai_net       *a, *b;
+    genai_tensor    *x, *y, *w;
+    double           v[6], u[3], g[18], n, sigma = 0, dot = 0;
+    int              i, j;
+    test_sigma_of(ctx, "dense 3 sn", 0, 7, 0, 7, 0, 3);
+    test_sigma_of(ctx, "dense 3 sn nobias", 0, 7, 0, 7, 0, 1);
+    test_sigma_of(ctx, "conv 3 k2x3 sn", 4, 4, 2, 12, 0, 3);
+    test_sigma_of(ctx, "conv 3 k2x3 sn", 4, 4, 2, 12, 0, 1);
+    test_sigma_of(ctx, "convt 3 k2x3 s2 sn", 4, 4, 2, 12, 1, 3);
+    test_sigma_of(ctx, "convt 3 k2x3 sn", 4, 4, 5, 30, 1, 1);
+
+    /* one step of training in double: v from u, u from v, and the gradient (G - <G,W'> u v') / sigma, W' = W / sigma */
+    a = net_of(ctx, "dense 3 nobias sn", 0, 6, 0);
+    w = owned(a, "weight");
+    x = input_of(ctx, a, 5);
+    for (i = 0, n = 0; i < 6; n += v[i] * v[i], i++)
+        for (v[i] = 0, j = 0; j < 3; j++) v[i] += (double)w->data[3 * i + j] * (double)owned(a, "_u")->data[j];
+    for (i = 0; i < 6; i++) v[i] /= sqrt(n);
+    for (j = 0, n = 0; j < 3; n += u[j] * u[j], j++)
+        for (u[j] = 0, i = 0; i < 6; i++) u[j] += (double)w->data[3 * i + j] * v[i];
+    for (j = 0; j < 3; j++) u[j] /= sqrt(n);
+    for (i = 0; i < 18; i++) sigma += (double)w->data[i] * v[i / 3] * u[i % 3];
+    y = genai_net_forward(a, x, GENAI_TRAIN);
+    for (j = 0; j < 3; j++) CHECK(fabs((double)owned(a, "_u")->data[j] - u[j]) < 1e-6, "u[%d] after one step", j);
+    for (i = 0; i < 15; i++) {
+        double sum = 0;
+        for (j = 0; j < 6; j++) sum += (double)x->data[i / 3 * 6 + j] * (double)w->data[3 * j + i % 3] / sigma;
+        CHECK(fabs(sum - (double)y->data[i]) < 1e-5, "value %d: %g, not %g", i, (double)y->data[i], sum);
+    }
+    genai_backward(genai_sum(genai_square(y), 0));
+    for (i = 0; i < 18; dot += g[i] * (double)w->data[i] / sigma, i++)
+        for (g[i] = 0, j = 0; j < 5; j++) g[i] += 2 * (double)x->data[j * 6 + i / 3] * (double)y->data[j * 3 + i % 3];
+    for (i = 0; i < 18; i++) {
+        double want = (g[i] - dot * v[i / 3] * u[i % 3]) / sigma;
+        CHECK(fabs(want - (double)w->grad->data[i]) < 1e-4 * (1 + fabs(want)), "gradient %d: %g, not %g", i, (double)w->grad->data[i], want);
+    }
+    genai_tape_release(ctx, 0);
+    genai_net_destroy(a);
+
+    net_classes = 3;
+    a = net_named(ctx, "n", words, 4, 4, 2, GENAI_INIT_DEFAULT);
+    net_spectral = 1;
+    b = net_named(ctx, "n", plain, 4, 4, 2, GENAI_INIT_DEFAULT);
+    net_spectral = 0;
+    CHECK(a && b && a->statistics == 8 && owned(a, "n.0.conv.weight_u") && owned(a, "n.5.label.embed_u") && owned(a, "n.8.project.embed_u"), "%s", genai_ctx_error(ctx));
+    x = input_of(ctx, a, 2);
+    for (i = 0; i < 3; i++) {
+        genai_mode mode = i == 2 ? GENAI_EVAL : GENAI_TRAIN;
+        CHECK(equal(y = genai_net_forward_labels(a, x, labels, mode), genai_net_forward_labels(b, x, labels, mode)) && y->data[0] != 0, "sn in the text and in the desc differ");
+    }
+    CHECK(!memcmp(a->running, b->running, a->running_size * sizeof(float)), "u differs");
+    CHECK(!genai_net_average(b, b, 0) && genai_net_average(b, a, 0) == GENAI_ERROR_SHAPE, "averages of other texts");
+    genai_ctx_clear(ctx);
+    genai_tape_release(ctx, 0);
+    genai_net_destroy(a);
+    genai_net_destroy(b);
+    net_classes = 0;
+}
+
 /* --- initial weights --- */
 typedef struct init_case {
     const char *text;
@@ -515,6 +778,9 @@ static const init_case init_cases[] = {
     {"dense 400 init normal | relu", 0, 300, 0, GENAI_INIT_DEFAULT, 0.0004},
     {"dense 400 | relu", 0, 300, 0, GENAI_INIT_GLOROT, 2.0 / 700},
     {"dense 400 init he | tanh", 0, 300, 0, GENAI_INIT_GLOROT, 2.0 / 300},
+    {"dense 400 | keep a | relu | dense 300 | swap a | dense 300 | add a", 0, 300, 0, GENAI_INIT_DEFAULT, 2.0 / 300},
+    {"keep a | dense 300 | swap a | relu | add a | tanh", 0, 300, 0, GENAI_INIT_DEFAULT, 2.0 / 600},
+    {"keep a | dense 300 | swap a | tanh | swap a | relu | add a", 0, 300, 0, GENAI_INIT_DEFAULT, 2.0 / 300},
     {"conv 64 k5 | relu", 8, 8, 32, GENAI_INIT_DEFAULT, 2.0 / (25 * 32)},
     {"conv 64 k5", 8, 8, 32, GENAI_INIT_DEFAULT, 2.0 / (25 * 96)},
     {"convt 64 k4 s2 | relu", 8, 8, 32, GENAI_INIT_DEFAULT, 2.0 / (4 * 32)},
@@ -628,9 +894,14 @@ static void test_memory_of_chains(genai_ctx *ctx) {
     static const char *const texts[] = {
         "conv 6 k4 s2 | lrelu 0.2 | dropout 0.3 | conv 12 k4 s2 | batchnorm | lrelu 0.3 | conv 24 k3 | batchnorm | tanh | flatten | dense 40 | elu 0.5",
         "conv 8 k5 | relu | dropout 0.5 | convt 6 k4 s2 | batchnorm | dropout 0.25 | elu | conv 9 k3 | batchnorm | gelu | conv 3 k3 | sigmoid | maxpool 2",
+        "conv 6 k4 s2 sn | lrelu 0.2 | dropout 0.3 | convt 12 k4 s2 sn | batchnorm | lrelu 0.3 | conv 24 k3 sn | batchnorm | tanh | flatten | dense 40 sn | elu 0.5",
+        "conv 6 k3 | keep a | relu | conv 6 k3 | keep b | dropout 0.2 | tanh | add a | concat b | conv 8 k3 | batchnorm | keep c | gelu | conv 8 k3 | swap c | "
+        "conv 8 k1 | add c | batchnorm | reshape 1x192x8 | keep d | conv 5 k1 | elu | concat d | keep d | lrelu 0.1 | flatten | dense 30 | swap d | flatten | dense 30 | add d",
+        "keep in | conv 6 k4 s2 | keep a | lrelu 0.2 | conv 12 k4 s2 | batchnorm | relu | convt 6 k4 s2 | batchnorm | concat a | relu | convt 3 k4 s2 | add in | sigmoid",
         "flatten | dense 5000 | batchnorm | sigmoid | dense 600 | tanh | batchnorm | relu | dense 700 | batchnorm | elu | dense 30 | batchnorm"};
     size_t k, mark = 0, way, i, n;
-    genai__pass pass = {GENAI_TRAIN_FROZEN, NULL};
+    static genai__pass pass;
+    pass.mode = GENAI_TRAIN_FROZEN;
     for (k = 0; k < sizeof texts / sizeof *texts; k++) {
         genai_net    *net = net_of(ctx, texts[k], 16, 12, 3);
         genai_tensor *x = input_of(ctx, net, 9), *y = NULL, *loss = NULL, *t;
@@ -780,13 +1051,17 @@ static void test_use(genai_ctx *ctx) {
     /* dense with its norm behind a reshape; transposed: whole, few tiles, phases, few channels; conv: tiles, windows, whole; a norm alone */
     static const char *const texts[] = {
         "dense 4*4*16 nobias | reshape 4x4x16 | batchnorm | relu | convt 24 k4 s2 | batchnorm | lrelu 0.2 | convt 20 k3 s2 | batchnorm | convt 3 k5 s2 | batchnorm | tanh",
-        "reshape 1x1x6 | convt 17 k4 valid | batchnorm | relu | convt 33 k5 | relu | batchnorm | conv 16 k4 s2 | batchnorm | conv 5 k2 s2 | relu | conv 9 k1 | batchnorm"};
+        "reshape 1x1x6 | convt 17 k4 valid | batchnorm | relu | convt 33 k5 | relu | batchnorm | conv 16 k4 s2 | batchnorm | conv 5 k2 s2 | relu | conv 9 k1 | batchnorm",
+        "dense 4*4*16 nobias | reshape 4x4x16 | keep a | batchnorm | relu | upsample 2 | conv 20 | keep b | batchnorm | relu | conv 20 | add b | swap a | upsample 2 | "
+        "conv 20 k1 | batchnorm | add a | keep c | conv 20 s2 | keep d | batchnorm | convt 20 k4 s2 | add c | keep c | tanh | conv 20 s2 | add d | swap c | conv 20 s2 | concat c",
+        "dense 4*4*8 sn | reshape 4x4x8 | batchnorm | relu | convt 24 k4 s2 sn | batchnorm | lrelu 0.2 | convt 20 k3 s2 sn | convt 3 k5 s2 nobias sn | "
+        "conv 16 k4 s2 sn | batchnorm | relu | conv 5 k3 sn nobias | tanh | conv 20 k3 sn | conv 3 k3 | batchnorm"};
     static const int x_dim[2] = {4, 6};
     static float    out[3][4 * 32 * 32 * 3];
     size_t          t, bytes;
     genai_optimizer_desc d;
     memset(&d, 0, sizeof d);
-    for (t = 0; t < 2; t++) {
+    for (t = 0; t < sizeof texts / sizeof *texts; t++) {
         genai_net       *net = net_of(ctx, texts[t], 0, 6, 0), *other = net_of(ctx, texts[t], 0, 6, 0);
         genai_optimizer *o = genai_optimizer_create(ctx, &d);
         genai_tensor    *x = genai_tensor_create(ctx, 2, x_dim), *y;
@@ -873,6 +1148,9 @@ int main(void) {
     test_sentences(ctx);
     test_forward(ctx);
     test_labels(ctx);
+    test_derivatives(ctx);
+    test_skips(ctx);
+    test_spectral(ctx);
     test_init(ctx);
     test_average(ctx);
     test_frozen(ctx);
