@@ -485,6 +485,7 @@ typedef struct genai_model_desc {
     float          penalty;       /* WGAN-GP (Gulrajani et al. 2017): + penalty E (|dD/dx| - 1)^2, the norm over all of an image, x between a
                                      real and a made one, as D sees them; neither it nor r1 goes with batch norm in D  */
     float          clip;          /* D's weights and biases are clamped to +-clip after its update; the scales of norms aren't */
+    int            spectral_norm; /* 1: every layer of D that has weights divides them by their largest singular value (Miyato et al. 2018) */
     int            minibatch_stddev; /* 1: D's standard text gets a layer stddev (Karras et al. 2018)                     */
     float          dropout;       /* D's standard text gets dropout of this probability                                */
     const char    *augment;       /* gan: what D sees, real or made, is changed at random, and gradients go through it (DiffAugment, Zhao et
@@ -3584,8 +3585,17 @@ static void genai__unary_d1_backward(genai_tensor *y, genai_tensor *dy, genai_te
     if (genai__wants(y, 1)) dx[1] = genai__unary_derive(&genai__op_unary_d2, y, dy, y->in[0], y->in[1], y->aux[0], NULL);
 }
 
+/* Where f is made of straight lines, its second derivative is 0, and nobody need walk back to x to learn that. */
+static genai_tensor *genai__unary_at(const genai_tensor *y) {
+    static const size_t straight[] = {offsetof(genai__kernels, scale), offsetof(genai__kernels, relu), offsetof(genai__kernels, leaky_relu),
+                                      offsetof(genai__kernels, abs), offsetof(genai__kernels, clamp)};
+    size_t i;
+    for (i = 0; i < GENAI__COUNT(straight) && y->ctx->recording; i++)
+        if (y->i[0] == (int)straight[i]) return genai_detach(y->in[0]);
+    return y->in[0];
+}
 static void genai__unary_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
-    dx[0] = genai__unary_derive(&genai__op_unary_d1, y, dy, y->in[0], NULL, y, genai__spent(dy) ? dy : NULL);
+    dx[0] = genai__unary_derive(&genai__op_unary_d1, y, dy, genai__unary_at(y), NULL, y, genai__spent(dy) ? dy : NULL);
 }
 
 static genai_tensor *genai__unary_apply(const genai__op *op, size_t offset, genai_tensor *x, float p, float q, genai_tensor *over) {
@@ -9514,6 +9524,7 @@ static const genai__field genai__fields[] = {
     {"r1_every", GENAI__FIELD_INT, GENAI__AT(r1_every), 0, 1e6, NULL, "gan vaegan"},
     {"penalty", GENAI__FIELD_FLOAT, GENAI__AT(penalty), 0, 1e6, NULL, "gan vaegan"},
     {"clip", GENAI__FIELD_FLOAT, GENAI__AT(clip), 0, 1e6, NULL, "gan vaegan"},
+    {"spectral_norm", GENAI__FIELD_INT, GENAI__AT(spectral_norm), 0, 1, NULL, "gan vaegan"},
     {"minibatch_stddev", GENAI__FIELD_INT, GENAI__AT(minibatch_stddev), 0, 1, NULL, "gan vaegan"},
     {"dropout", GENAI__FIELD_FLOAT, GENAI__AT(dropout), 0, 0.999, NULL, "gan vaegan"},
     {"augment", GENAI__FIELD_TEXT, GENAI__AT(augment), 0, 0, NULL, "gan"},
@@ -10607,6 +10618,7 @@ static genai_result genai__model_net(genai_model *m, int role, const char *prefi
     d.name = name;
     d.init = m->desc.init;
     d.classes = m->desc.classes;
+    d.spectral_norm = role == GENAI__DISCRIMINATOR && m->desc.spectral_norm;
     d.ndim = role == m->family->painter ? 1 : 3;
     memcpy(d.dim, m->dim + 1, sizeof d.dim);
     if (role == m->family->painter) d.dim[0] = m->desc.latent;
@@ -11222,6 +11234,7 @@ static genai_result genai__model_measure(const genai_model *m, const char *path,
         net.text = genai__copy_text(ctx, d.text, strlen(d.text));
         net.ndim = d.ndim;
         net.classes = m->desc.classes;
+        net.spectral = role == GENAI__DISCRIMINATOR && m->desc.spectral_norm;
         memcpy(net.dim, d.dim, sizeof net.dim);
         net.layer = (genai__layer *)genai__alloc(ctx, (size_t)net.layers, sizeof *net.layer);
         result = net.text && net.layer ? genai__net_parse(&net) : GENAI_ERROR_MEMORY;

@@ -452,6 +452,61 @@ static void test_penalty_differences(void) { /* T09: finite differences for ever
     genai_ctx_destroy(g);
 }
 
+static void test_penalty_by_hand(void) { /* T08: one factor for each image, between its real and its made one; the mean over images */
+    genai_ctx       *g = make_ctx(2, GENAI_ISA_BEST, NULL);
+    genai_model_desc d = small_desc();
+    genai_model     *m;
+    genai_tensor    *x = tensor_of(g, 5, 4, 4, 1, 1), *fake = tensor_of(g, 5, 4, 4, 1, 2), *one, *dx;
+    float            u[5];
+    double           wanted = 0, got, squares;
+    int              dim[4] = {5, 1, 1, 1}, i, k;
+    d.discriminator = "dense 6 | tanh | dense 1";
+    d.penalty = 4;
+    m = genai_model_create(g, &d);
+    for (i = 0; (size_t)i < critic_of(m)->size; i++) critic_of(m)->values[i] *= 3;
+    genai_random_at(g, GENAI__STREAM_STEP, 5);
+    memcpy(u, genai_random_uniform(g, 4, dim)->data, sizeof u);
+    genai_random_at(g, GENAI__STREAM_STEP, 5);
+    got = (double)genai_value(genai__gradient_penalty(m, x, fake));
+    for (i = 0; i < 5; i++) {
+        one = tensor_of(g, 1, 4, 4, 1, 1);
+        for (k = 0; k < 16; k++) one->data[k] = x->data[16 * i + k] + u[i] * (fake->data[16 * i + k] - x->data[16 * i + k]);
+        one->requires_grad = 1;
+        CHECK(!genai_grad(genai_net_forward(critic_of(m), one, GENAI_TRAIN), 1, &one, &dx, 0), "%s", genai_ctx_error(g));
+        for (squares = 0, k = 0; k < 16; k++) squares += (double)dx->data[k] * (double)dx->data[k];
+        wanted += 4 * (sqrt(squares) - 1) * (sqrt(squares) - 1) / 5;
+    }
+    CHECK(fabs(got - wanted) < 1e-5 * wanted, "%g, not %g", got, wanted);
+    genai_ctx_destroy(g);
+}
+
+static void test_spectral_norm(void) { /* D has it, G hasn't; larger weights make no larger logits */
+    genai_ctx       *g = make_ctx(2, GENAI_ISA_BEST, NULL);
+    genai_model_desc d = desc_of(9, 8, 2);
+    genai_model     *m;
+    genai_net       *net;
+    genai_tensor    *x = tensor_of(g, 4, 8, 9, 2, 1), *y;
+    double           first[4];
+    int              round, i;
+    d.spectral_norm = 1;
+    m = genai_model_create(g, &d);
+    net = critic_of(m);
+    fill(images, 4 * 144, 1, 0, 1);
+    CHECK(net->statistics == 2 && !genai_model_step(m, 4, images, NULL, NULL), "%d vectors of D: %s", net->statistics, genai_ctx_error(g));
+    CHECK(!painter_of(m)->spectral && !m->average[GENAI__GENERATOR]->spectral, "G has it too");
+    for (i = 0; i < net->layers; i++)
+        if (net->layer[i].parameter[1]) memset(net->layer[i].parameter[1]->data, 0, net->layer[i].parameter[1]->count * sizeof(float));
+    for (round = 0; round < 2; round++) {
+        y = genai_net_forward(net, x, GENAI_TRAIN_FROZEN);
+        for (i = 0; i < 4; i++) {
+            if (round) CHECK(fabs((double)y->data[i] - first[i]) < 1e-5, "logit %d is %g, not %g", i, (double)y->data[i], first[i]);
+            first[i] = (double)y->data[i];
+        }
+        for (i = 0; (size_t)i < net->size; i++) net->values[i] *= 5;
+    }
+    genai_ctx_destroy(g);
+}
+
 static void test_r1_interval(void) { /* T10 */
     genai_ctx       *g = make_ctx(2, GENAI_ISA_BEST, NULL);
     genai_model_desc d = small_desc();
@@ -780,7 +835,7 @@ static void test_feature_matching(void) {
 /* --- labels --- */
 static void test_conditions(void) {
     static const char *const how[] = {"concat", "projection", "auxiliary"};
-    static const char *const own[] = {"label | dense 6 | lrelu 0.2 | dense 1", "dense 6 | lrelu 0.2 | project", "dense 6 | lrelu 0.2 | dense 1+$K"};
+    static const char *const own[] = {"label | dense 6 | lrelu 0.2 | dense 1", "dense 6 | lrelu 0.2 | project", "dense 6 | lrelu 0.2 | dense 4"};
     int c;
     for (c = 0; c < 3; c++) {
         genai_ctx       *g = make_ctx(2, GENAI_ISA_BEST, NULL);
@@ -792,7 +847,7 @@ static void test_conditions(void) {
         int              other[4], i;
         genai_losses     v;
         d.generator = c == 1 ? "dense 8 | cbatchnorm | relu | dense $D | tanh" : "label | dense 8 | relu | dense $D | tanh";
-        d.discriminator = c == 2 ? "dense 6 | lrelu 0.2 | dense 4" : own[c];
+        d.discriminator = own[c];
         d.condition = how[c];
         d.classes = 3;
         m = genai_model_create(g, &d);
@@ -868,7 +923,7 @@ static void test_refused(void) {
     d = small_desc(); d.condition = "concat"; d.classes = 3; refused(g, GENAI_ERROR_ARGUMENT, "generator's text", &d);
     d.generator = "label | dense $D | tanh"; refused(g, GENAI_ERROR_ARGUMENT, "discriminator's text", &d);
     d.condition = "auxiliary"; refused(g, GENAI_ERROR_SHAPE, "'dense 4'", &d);
-    d.condition = "aux"; refused(g, GENAI_ERROR_ARGUMENT, "'auxiliary'", &d);
+    d.condition = "auxilary"; refused(g, GENAI_ERROR_ARGUMENT, "'auxiliary'", &d);
     memset(&d, 0, sizeof d); d.preset = "vaegan"; d.loss = "relativistic"; refused(g, GENAI_ERROR_UNSUPPORTED, "relativistic", &d);
     memset(&d, 0, sizeof d); d.preset = "vaegan"; d.augment = "color"; refused(g, GENAI_ERROR_UNSUPPORTED, "augment", &d);
     memset(&d, 0, sizeof d); d.preset = "vae"; d.r1 = 1; refused(g, GENAI_ERROR_UNSUPPORTED, "r1", &d);
@@ -886,7 +941,8 @@ static genai_model_desc everything(int which) {
     d.r1_every = 2;
     d.penalty = 3;
     d.clip = 0.3f;
-    d.minibatch_stddev = 1;
+    d.spectral_norm = 1;
+    d.minibatch_stddev = 0;
     d.dropout = 0.2f;
     d.augment = "color translation cutout";
     d.noise = 0.3f;
@@ -1012,7 +1068,9 @@ int main(void) {
     test_trajectory();
     test_critic_statistics();
     test_linear_critic();
+    test_penalty_by_hand();
     test_penalty_differences();
+    test_spectral_norm();
     test_r1_interval();
     test_clip();
     test_noise();
