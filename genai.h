@@ -5659,6 +5659,27 @@ static int genai__shape_pad(genai__layer *l, char *why) {
     return genai__wants_image(l, why) && genai__shape_image(l, (int64_t)l->in[0] + 2 * (int64_t)l->n, (int64_t)l->in[1] + 2 * (int64_t)l->n, l->in[2], why);
 }
 
+static int genai__shape_attention(genai__layer *l, char *why) {
+    int     c = l->in[2], few = c < 8 ? 1 : c / 8, half = c < 2 ? 1 : c / 2;
+    int64_t places = (int64_t)l->in[0] * l->in[1];
+    if (!genai__wants_image(l, why)) return 0;
+    if (places * places > (int64_t)GENAI__MAX_IMAGE)
+        return genai__why(why, "each of %dx%d places would look at all others: put it where the image is smaller", l->in[0], l->in[1]);
+    genai__own(l, 0, "f", GENAI__WEIGHTS, 2, c, few, 0, 0);
+    genai__own(l, 1, "g", GENAI__WEIGHTS, 2, c, few, 0, 0);
+    genai__own(l, 2, "h", GENAI__WEIGHTS, 2, c, half, 0, 0);
+    genai__own(l, 3, "v", GENAI__WEIGHTS, 2, half, c, 0, 0);
+    genai__own(l, 4, "gate", GENAI__ZEROS, 1, 1, 0, 0, 0);
+    return genai__shape_same(l, why);
+}
+
+static int genai__shape_stddev(genai__layer *l, char *why) {
+    genai__own(l, GENAI__SLOTS, "level", GENAI__ONES, 1, 1, 0, 0, 0);
+    genai__shape_same(l, why);
+    l->dim[l->ndim - 1]++;
+    return 1;
+}
+
 static int genai__shape_keep(genai__layer *l, char *why) {
     l->with_ndim = l->in_ndim;
     memcpy(l->with, l->in, sizeof l->with);
@@ -5839,6 +5860,50 @@ static genai_tensor *genai__forward_global_max(const genai__layer *l, genai_tens
     return x ? genai__forward_reshape(l, x, pass) : NULL;
 }
 
+/* Self-attention (Zhang et al. 2019, eqs. 1 to 3): each place takes in what is at the others, by how well g(here) and f(there) agree.
+ * f, g, h and v are 1x1 convolutions. The products stand one after another since x's gradient is the sum of theirs. */
+static genai_tensor *genai__forward_attention(const genai__layer *l, genai_tensor *x, genai__pass *pass) {
+    int           dim[3];
+    genai_tensor *flat, *f, *g, *h, *o;
+    dim[0] = x->dim[0];
+    dim[1] = x->dim[1] * x->dim[2];
+    dim[2] = x->dim[3];
+    flat = genai_reshape(x, 3, dim);
+    f = genai_matmul(flat, genai__weight(l, 0, pass), 0, 0);
+    g = genai_matmul(flat, genai__weight(l, 1, pass), 0, 0);
+    h = genai_matmul(flat, genai__weight(l, 2, pass), 0, 0);
+    o = genai_matmul(genai_softmax(genai_matmul(g, f, 0, 1)), h, 0, 0);
+    o = genai_mul(genai_matmul(o, genai__weight(l, 3, pass), 0, 0), l->parameter[4]);
+    return genai_add(genai_reshape(o, 4, x->dim), x);
+}
+
+/* Minibatch standard deviation (Karras et al. 2018, section 3): of each value over a group of images, in the mean over values, as
+ * one more channel. In EVAL it is the running mean, so that an image's result doesn't depend on others. */
+static genai_tensor *genai__forward_stddev(const genai__layer *l, genai_tensor *x, genai__pass *pass) {
+    genai_tensor *level = l->running[0];
+    int           plane[4], dim[3], size = x->dim[0] < 4 ? x->dim[0] : 4;
+    memcpy(plane, x->dim, sizeof plane);
+    plane[x->ndim - 1] = 1;
+    if (pass->mode == GENAI_EVAL) return genai_concat(x, genai__expand_to(level, x->ndim, plane), x->ndim - 1);
+    while (x->dim[0] % size) size++;
+    dim[0] = x->dim[0] / size;
+    dim[1] = size;
+    dim[2] = -1;
+    level = genai_reshape(x, 3, dim);
+    level = genai_square(genai_sub(level, genai_mean(level, 2)));
+    level = genai_mean(genai_sqrt(genai_scale(genai_mean(level, 2), 1, 1e-8f)), 4);
+    if (pass->mode == GENAI_TRAIN) {
+        genai_tensor *mean = genai_mean(level, 0);
+        uint64_t      mode = genai__fp_enter();
+        if (mean) x->ctx->kernels->lerp(1, l->running[0]->data, mean->data, l->momentum);
+        genai__fp_leave(mode);
+        x->ctx->changes++;
+    }
+    dim[2] = 1;
+    if (x->ndim == 4) dim[2] = x->dim[1] * x->dim[2];
+    return genai_concat(x, genai_reshape(genai__expand_to(level, 3, dim), x->ndim, plane), x->ndim - 1);
+}
+
 static genai_tensor *genai__forward_keep(const genai__layer *l, genai_tensor *x, genai__pass *pass) {
     pass->kept[l->index] = x;
     x->flags |= GENAI__KEPT;
@@ -5954,6 +6019,8 @@ static const genai__layer_kind genai__layer_kinds[] = {
     GENAI__PLAIN("logsoftmax", GLOROT, same, log_softmax),
     {"crop", "crop HxW", "D", 0, 0, 0, GENAI__OWNS_NOTHING, GENAI__HINT_NONE, genai__shape_crop, genai__forward_crop},
     {"pad", "pad P", "N", 0, 0, 0, GENAI__OWNS_NOTHING, GENAI__HINT_NONE, genai__shape_pad, genai__forward_pad},
+    {"attention", "attention [sn]", "u", 0, 0, 0, GENAI__OWNS_NOTHING, GENAI__HINT_NONE, genai__shape_attention, genai__forward_attention},
+    {"stddev", "stddev [momentum M]", "m", 0, 0, 0, GENAI__OWNS_NOTHING, GENAI__HINT_NONE, genai__shape_stddev, genai__forward_stddev},
     {"keep", "keep NAME", "W", 0, 0, 0, GENAI__OWNS_NOTHING, GENAI__HINT_NONE, genai__shape_keep, genai__forward_keep},
     {"add", "add NAME", "W", 0, 0, 0, GENAI__OWNS_NOTHING, GENAI__HINT_NONE, genai__shape_add, genai__forward_add},
     {"concat", "concat NAME", "W", 0, 0, 0, GENAI__OWNS_NOTHING, GENAI__HINT_NONE, genai__shape_concat, genai__forward_concat},
@@ -6431,7 +6498,7 @@ static genai_result genai__init_weight(genai_net *net, int i, int slot) {
         const genai__layer *swap = &net->layer[j];
         while (swap->kind->shape == genai__shape_swap && ++j < net->layers && net->layer[j].keep != swap->keep) {} /* on where it is taken */
     }
-    if (j < net->layers && net->layer[j].kind->hint == GENAI__HINT_HE) {
+    if (j < net->layers && net->layer[j].kind->hint == GENAI__HINT_HE && l->kind->owns == GENAI__OWNS_WEIGHT) {
         if (!init) init = GENAI_INIT_HE;
         if (net->layer[j].kind->forward == genai__forward_leaky_relu) gain = 2 / (1 + (double)net->layer[j].number * (double)net->layer[j].number);
     } else if (!init) init = GENAI_INIT_GLOROT;

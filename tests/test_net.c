@@ -99,6 +99,10 @@ static const shape_case shape_cases[] = {
     {"label 3", 4, 3, 2, 3, {4, 3, 5}, 15},
     {"label 2*2", 0, 9, 0, 1, {13, 1, 1}, 20},
     {"project", 0, 9, 0, 1, {1, 1, 1}, 55},
+    {"attention", 3, 4, 17, 3, {3, 4, 17}, 2 * 17 * 2 + 2 * 17 * 8 + 1},
+    {"attention sn", 2, 2, 1, 3, {2, 2, 1}, 5},
+    {"stddev", 3, 4, 2, 3, {3, 4, 3}, 0},
+    {"stddev momentum 0.5", 0, 4, 0, 1, {5, 1, 1}, 0},
     {"project nobias", 2, 2, 3, 1, {1, 1, 1}, 72},
     {"batchnorm momentum 0.8 eps 0.001", 0, 9, 0, 1, {9, 1, 1}, 18},
     {"layernorm", 4, 4, 3, 3, {4, 4, 3}, 6},
@@ -270,6 +274,9 @@ static const error_case error_cases[] = {
     {"keep a | flatten | add a", 8, 8, 3, GENAI_ERROR_SHAPE, {"layer 2 (add a)", "8x8x3", "192"}},
     {"keep a | conv 3 s2 | concat a", 8, 8, 3, GENAI_ERROR_SHAPE, {"layer 2 (concat a)", "8x8x3", "4x4x3"}},
     {"keep a | conv 3 s2 | swap a | concat a", 8, 8, 3, GENAI_ERROR_SHAPE, {"layer 3 (concat a)", "of 4x4x3", "of 8x8x3"}},
+    {"attention", 0, 4, 0, GENAI_ERROR_SHAPE, {"needs an image", NULL, NULL}},
+    {"attention", 129, 128, 1, GENAI_ERROR_SHAPE, {"129x128", "smaller", NULL}},
+    {"attention 3", 8, 8, 1, GENAI_ERROR_SYNTAX, {"column 11", "'3'", "attention [sn]"}},
     {"dense 16777216 | dense 16777216", 0, 1, 0, GENAI_ERROR_SHAPE, {"layer 1", "weights", NULL}},
 };
 
@@ -613,6 +620,9 @@ static void test_derivatives(genai_ctx *ctx) {
     check_derivatives(ctx, "label 3 sn | conv 4 k3 sn | silu | cbatchnorm | convt 3 k4 s2 sn | silu | label | dense 5 sn | silu | project sn", 4, 3, 2, 1);
     check_derivatives(ctx, "label 3 sn | conv 4 k3 sn | silu | convt 3 k4 s2 sn | silu | label | dense 5 sn | silu | label 2 | project sn", 4, 3, 2, 2);
     check_derivatives(ctx, "keep a | conv 4 k3 | silu | conv 2 k3 | add a | keep a | silu | avgpool 2 | swap a | conv 2 k2 s2 | concat a | dense 3", 4, 4, 2, 2);
+    check_derivatives(ctx, "conv 16 k3 | attention | silu | stddev | conv 3 k3 | attention sn | dense 2 | stddev", 3, 2, 2, 1);
+    check_derivatives(ctx, "conv 16 k3 sn | silu | attention sn | silu | stddev | conv 3 k3 sn | stddev | project sn", 3, 2, 2, 2);
+    check_derivatives(ctx, "conv 4 k3 sn | lrelu 0.2 | attention sn | stddev | project sn", 3, 2, 2, 2);
     check_derivatives(ctx, "conv 4 k3 s2 sn | lrelu 0.2 | conv 5 k3 sn | lrelu 0.2 | project sn", 5, 3, 2, 2);
 }
 
@@ -640,6 +650,79 @@ static void test_skips(genai_ctx *ctx) {
     }
     CHECK(x->held == 0, "the input is held %d times", x->held);
     genai_tape_release(ctx, 0);
+    genai_net_destroy(net);
+}
+
+/* --- attention, standard deviation: against plain loops --- */
+static double product(const float *x, const float *w, int rows, int columns, int column) { /* one of x w */
+    double sum = 0;
+    int    i;
+    for (i = 0; i < rows; i++) sum += (double)x[i] * (double)w[i * columns + column];
+    return sum;
+}
+
+static void test_attention(genai_ctx *ctx) {
+    enum { N = 2, P = 6, C = 16 };
+    genai_net    *net = net_of(ctx, "attention", 2, 3, C);
+    genai_tensor *x = input_of(ctx, net, N), *y;
+    const float  *f = owned(net, ".f")->data, *g = owned(net, ".g")->data, *h = owned(net, ".h")->data, *v = owned(net, ".v")->data;
+    int           n, i, j, k, c, e;
+    CHECK(equal(x, genai_net_forward(net, x, GENAI_TRAIN)), "attention begins as the identity");
+    owned(net, ".gate")->data[0] = 0.75f;
+    y = genai_net_forward(net, x, GENAI_TRAIN);
+    for (n = 0; y && n < N; n++)
+        for (j = 0; j < P; j++) {
+            double beta[P], sum = 0, o[C / 2] = {0};
+            for (i = 0; i < P; sum += beta[i], i++) {
+                double s = 0;
+                for (k = 0; k < C / 8; k++) s += product(x->data + (n * P + i) * C, f, C, C / 8, k) * product(x->data + (n * P + j) * C, g, C, C / 8, k);
+                beta[i] = exp(s);
+            }
+            for (e = 0; e < C / 2; e++)
+                for (i = 0; i < P; i++) o[e] += beta[i] / sum * product(x->data + (n * P + i) * C, h, C, C / 2, e);
+            for (c = 0; c < C; c++) {
+                double want = (double)x->data[(n * P + j) * C + c], got = (double)y->data[(n * P + j) * C + c];
+                for (e = 0; e < C / 2; e++) want += 0.75 * o[e] * (double)v[e * C + c];
+                CHECK(fabs(want - got) < 1e-5, "attention: image %d, place %d, channel %d: %g, not %g", n, j, c, got, want);
+            }
+        }
+    genai_tape_release(ctx, 0);
+    genai_net_destroy(net);
+}
+
+static void test_stddev(genai_ctx *ctx) {
+    static const int sizes[10] = {0, 1, 2, 3, 4, 5, 6, 7, 4, 9}; /* of the groups of N images */
+    genai_net       *net = net_of(ctx, "stddev momentum 0.75", 2, 1, 3);
+    int              n, size, group, i, k;
+    double           level = 1;
+    for (n = 1; n < 10; n++) {
+        genai_tensor *x = input_of(ctx, net, n), *y = genai_net_forward(net, x, GENAI_TRAIN), *alone, *first;
+        double        all = 0;
+        size = sizes[n];
+        for (group = 0; y && group < n / size; group++) {
+            double deviation = 0;
+            for (k = 0; k < 6; k++) {
+                double mean = 0, square = 0;
+                for (i = 0; i < size; i++) mean += (double)x->data[(group * size + i) * 6 + k] / size;
+                for (i = 0; i < size; i++) square += pow((double)x->data[(group * size + i) * 6 + k] - mean, 2) / size;
+                deviation += sqrt(square + 1e-8) / 6;
+            }
+            all += deviation / (n / size);
+            for (i = 0; i < size * 2; i++) {
+                const float *at = y->data + (group * size * 2 + i) * 4;
+                CHECK(fabs((double)at[3] - deviation) < 1e-6 && at[1] == x->data[(group * size * 2 + i) * 3 + 1], "stddev: %d images, group %d: %g, not %g", n, group, (double)at[3], deviation);
+            }
+        }
+        level = 0.75 * level + 0.25 * all;
+        CHECK(fabs((double)net->running[0] - level) < 1e-6, "the running level is %g, not %g", (double)net->running[0], level);
+        y = genai_net_forward(net, x, GENAI_TRAIN_FROZEN);
+        CHECK(fabs((double)net->running[0] - level) < 1e-6, "a frozen level has changed");
+        y = genai_net_forward(net, x, GENAI_EVAL);
+        first = genai_slice(x, 0, n - 1, 1);
+        alone = genai_net_forward(net, first, GENAI_EVAL);
+        CHECK(y && alone && y->data[3] == net->running[0] && !memcmp(alone->data, y->data + 8 * (n - 1), 8 * sizeof(float)), "in use a result depends on the other images");
+        genai_tape_release(ctx, 0);
+    }
     genai_net_destroy(net);
 }
 
@@ -897,6 +980,7 @@ static void test_memory_of_chains(genai_ctx *ctx) {
         "conv 6 k4 s2 sn | lrelu 0.2 | dropout 0.3 | convt 12 k4 s2 sn | batchnorm | lrelu 0.3 | conv 24 k3 sn | batchnorm | tanh | flatten | dense 40 sn | elu 0.5",
         "conv 6 k3 | keep a | relu | conv 6 k3 | keep b | dropout 0.2 | tanh | add a | concat b | conv 8 k3 | batchnorm | keep c | gelu | conv 8 k3 | swap c | "
         "conv 8 k1 | add c | batchnorm | reshape 1x192x8 | keep d | conv 5 k1 | elu | concat d | keep d | lrelu 0.1 | flatten | dense 30 | swap d | flatten | dense 30 | add d",
+        "conv 16 k4 s2 | lrelu 0.2 | attention sn | relu | conv 8 k4 s2 | batchnorm | attention | stddev | tanh | conv 5 k3 | elu | stddev | flatten | dense 3",
         "keep in | conv 6 k4 s2 | keep a | lrelu 0.2 | conv 12 k4 s2 | batchnorm | relu | convt 6 k4 s2 | batchnorm | concat a | relu | convt 3 k4 s2 | add in | sigmoid",
         "flatten | dense 5000 | batchnorm | sigmoid | dense 600 | tanh | batchnorm | relu | dense 700 | batchnorm | elu | dense 30 | batchnorm"};
     size_t k, mark = 0, way, i, n;
@@ -1150,6 +1234,8 @@ int main(void) {
     test_labels(ctx);
     test_derivatives(ctx);
     test_skips(ctx);
+    test_attention(ctx);
+    test_stddev(ctx);
     test_spectral(ctx);
     test_init(ctx);
     test_average(ctx);
