@@ -497,6 +497,7 @@ typedef struct genai_model_desc {
     float          penalty;       /* WGAN-GP (Gulrajani et al. 2017): + penalty E (|dD/dx| - 1)^2, the norm over all of an image, x between a
                                      real and a made one, as D sees them; neither it nor r1 goes with batch norm in D  */
     float          clip;          /* D's weights and biases are clamped to +-clip after its update; the scales of norms aren't */
+    int            spectral_norm; /* 1: every layer of D that has weights divides them by their largest singular value (Miyato et al. 2018) */
     int            minibatch_stddev; /* 1: D's standard text gets a layer stddev (Karras et al. 2018)                     */
     float          dropout;       /* D's standard text gets dropout of this probability                                */
     const char    *augment;       /* gan: what D sees, real or made, is changed at random, and gradients go through it (DiffAugment, Zhao et
@@ -3674,8 +3675,17 @@ static void genai__unary_d1_backward(genai_tensor *y, genai_tensor *dy, genai_te
     if (genai__wants(y, 1)) dx[1] = genai__unary_derive(&genai__op_unary_d2, y, dy, y->in[0], y->in[1], y->aux[0], NULL);
 }
 
+/* Where f is made of straight lines, its second derivative is 0, and nobody need walk back to x to learn that. */
+static genai_tensor *genai__unary_at(const genai_tensor *y) {
+    static const size_t straight[] = {offsetof(genai__kernels, scale), offsetof(genai__kernels, relu), offsetof(genai__kernels, leaky_relu),
+                                      offsetof(genai__kernels, abs), offsetof(genai__kernels, clamp)};
+    size_t i;
+    for (i = 0; i < GENAI__COUNT(straight) && y->ctx->recording; i++)
+        if (y->i[0] == (int)straight[i]) return genai_detach(y->in[0]);
+    return y->in[0];
+}
 static void genai__unary_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
-    dx[0] = genai__unary_derive(&genai__op_unary_d1, y, dy, y->in[0], NULL, y, genai__spent(dy) ? dy : NULL);
+    dx[0] = genai__unary_derive(&genai__op_unary_d1, y, dy, genai__unary_at(y), NULL, y, genai__spent(dy) ? dy : NULL);
 }
 
 static genai_tensor *genai__unary_apply(const genai__op *op, size_t offset, genai_tensor *x, float p, float q, genai_tensor *over) {
@@ -9737,6 +9747,7 @@ static const genai__field genai__fields[] = {
     {"r1_every", GENAI__FIELD_INT, GENAI__AT(r1_every), 0, 1e6, NULL, "gan vaegan"},
     {"penalty", GENAI__FIELD_FLOAT, GENAI__AT(penalty), 0, 1e6, NULL, "gan vaegan"},
     {"clip", GENAI__FIELD_FLOAT, GENAI__AT(clip), 0, 1e6, NULL, "gan vaegan"},
+    {"spectral_norm", GENAI__FIELD_INT, GENAI__AT(spectral_norm), 0, 1, NULL, "gan vaegan"},
     {"minibatch_stddev", GENAI__FIELD_INT, GENAI__AT(minibatch_stddev), 0, 1, NULL, "gan vaegan"},
     {"dropout", GENAI__FIELD_FLOAT, GENAI__AT(dropout), 0, 0.999, NULL, "gan vaegan"},
     {"augment", GENAI__FIELD_TEXT, GENAI__AT(augment), 0, 0, NULL, "gan"},
@@ -9961,11 +9972,15 @@ static const char *genai__text_dropout(const genai_model *m, char *to) { /* to h
     if (m->desc.dropout > 0) sprintf(to, "dropout %s", genai__number(p, (double)m->desc.dropout, 6));
     return to;
 }
+static int  genai__condition(const genai_model *m, const char *how) { return !strcmp(m->desc.condition, how); }
 static void genai__text_critic(const genai_model *m, genai__text *t, int width) {
     char dropout[48], between[64];
     sprintf(between, "lrelu 0.2%s%s", m->desc.dropout > 0 ? " | " : "", genai__text_dropout(m, dropout));
+    if (genai__condition(m, "concat")) genai__text_add(t, "label | ");
     genai__text_convs(m, t, width, between);
-    genai__text_format(t, "%sflatten | dense 1", m->desc.minibatch_stddev ? "stddev | " : "");
+    genai__text_add(t, m->desc.minibatch_stddev ? "stddev | flatten | " : "flatten | ");
+    if (genai__condition(m, "projection")) genai__text_add(t, "project");
+    else genai__text_format(t, "dense %d", genai__condition(m, "auxiliary") ? 1 + m->desc.classes : 1);
 }
 
 /* source with $H $W $C $D $Z $K replaced. */
@@ -10140,7 +10155,7 @@ static genai_tensor *genai__seen(genai_model *m, genai_tensor *x) {
 /* The discriminator's logits [n,1]; *classes: those of the classes [n,K], or NULL; features: NULL, or gets what its last part does. */
 static genai_tensor *genai__judge(genai_model *m, genai_tensor *x, genai_mode mode, genai_tensor **classes, genai_tensor **features) {
     genai_net    *d = m->net[GENAI__DISCRIMINATOR];
-    genai_tensor *y = features ? genai_net_forward_features(d, x, mode, m->feature_layer, features) : genai__forward(m, d, x, mode);
+    genai_tensor *y = features ? genai__net_forward(d, x, m->labels, mode, m->feature_layer, features) : genai__forward(m, d, x, mode);
     *classes = m->auxiliary ? genai_slice(genai__rows(y), 1, 1, m->desc.classes) : NULL;
     return m->auxiliary ? genai_slice(genai__rows(y), 1, 0, 1) : y;
 }
@@ -10184,7 +10199,7 @@ static genai_tensor *genai__relative(genai_tensor *logits, genai_tensor *to) { r
 static void genai__clip_weights(const genai_net *net, float most) {
     int i, j;
     for (i = 0; i < net->layers; i++)
-        for (j = 0; j < 2 && net->layer[i].kind->owns == GENAI__OWNS_WEIGHT; j++) {
+        for (j = 0; j < GENAI__SLOTS && net->layer[i].kind->owns <= GENAI__OWNS_WEIGHT; j++) {
             genai_tensor *w = net->layer[i].parameter[j];
             if (w) net->ctx->kernels->clamp.f(w->count, w->data, w->data, -most, most);
         }
@@ -10291,15 +10306,25 @@ static genai_net *genai__best(const genai_model *m, int role) { return m->averag
 
 /* --- text --- */
 static void genai__gan_text(const genai_model *m, int role, genai__text *t) {
-    if (role == GENAI__GENERATOR) genai__text_up(m, t, 32, "batchnorm | relu", " | tanh");
-    else genai__text_critic(m, t, 64);
+    if (role == GENAI__DISCRIMINATOR) genai__text_critic(m, t, 64);
+    else if (genai__condition(m, "projection")) genai__text_up(m, t, 32, "cbatchnorm | relu", " | tanh");
+    else {
+        if (m->desc.classes) genai__text_add(t, "label | ");
+        genai__text_up(m, t, 32, "batchnorm | relu", " | tanh");
+    }
 }
 
 /* --- create --- */
 static genai_result genai__gan_create(genai_model *m) {
     genai_result result = genai__find_loss(m);
     const char  *p;
+    int          role;
     if (result) return result;
+    m->auxiliary = genai__condition(m, "auxiliary");
+    for (role = GENAI__GENERATOR; role <= (m->auxiliary ? GENAI__GENERATOR : GENAI__DISCRIMINATOR) && m->desc.classes; role++)
+        if (!m->net[role]->labelled)
+            return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "condition is %s, but no layer of the %s's text reads labels: begin it with 'label'%s", m->desc.condition,
+                               genai__role_names[role], role == GENAI__GENERATOR ? ", or take cbatchnorm" : ", or end it with 'project'");
     m->feature_layer = genai__feature_layer(m->net[GENAI__DISCRIMINATOR]);
     if (m->desc.feature_matching > 0 && m->feature_layer < 0)
         return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "feature_matching needs a discriminator of two layers or more");
@@ -10668,6 +10693,7 @@ static const genai__field *genai__role_field(int role) {
     return &genai__fields[i];
 }
 
+static const char *const genai__conditions[] = {"concat", "projection", "auxiliary"};
 static genai_result genai__resolve_size(genai_model *m, const genai__preset *row, const genai_model_desc *given) {
     genai_ctx         *ctx = m->ctx;
     genai_model_desc  *d = &m->desc;
@@ -10681,7 +10707,10 @@ static genai_result genai__resolve_size(genai_model *m, const genai__preset *row
                                d->channels ? d->channels : info.channels);
     }
     if (strcmp(d->condition, "none") != 0) {
-        if (!strstr("concat projection auxiliary", d->condition) || (strcmp(d->condition, "concat") != 0 && strcmp(m->family->name, "gan") != 0))
+        size_t       how;
+        genai_result result = genai__words_find(ctx, "condition", d->condition, genai__conditions, GENAI__COUNT(genai__conditions), sizeof *genai__conditions, &how);
+        if (result) return result;
+        if (how && strcmp(m->family->name, "gan") != 0)
             return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "condition: there is no '%.40s' for a %s, did you mean 'concat'?", d->condition, m->family->name);
         if (!d->classes) d->classes = info.classes;
         if (!d->classes || (given->data && info.classes > d->classes) || (given->data && !info.classes))
@@ -10811,6 +10840,8 @@ static genai_result genai__model_net(genai_model *m, int role, const char *prefi
     d.text = genai__field_words(genai__role_field(role), &m->desc);
     d.name = name;
     d.init = m->desc.init;
+    d.classes = m->desc.classes;
+    d.spectral_norm = role == GENAI__DISCRIMINATOR && m->desc.spectral_norm;
     d.ndim = role == m->family->painter ? 1 : 3;
     memcpy(d.dim, m->dim + 1, sizeof d.dim);
     if (role == m->family->painter) d.dim[0] = m->desc.latent;
@@ -10821,9 +10852,10 @@ static genai_result genai__model_net(genai_model *m, int role, const char *prefi
     if (role == m->family->painter && (ndim == 3 ? memcmp(dim, m->dim + 1, sizeof dim) != 0 : values != m->dim[1] * m->dim[2] * m->dim[3]))
         return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "%s: its output is %s, but the images are %s (HxWxC)", name, genai__dims_text(have, ndim, dim),
                            genai__dims_text(want, 3, m->dim + 1));
-    if (role == GENAI__DISCRIMINATOR && values != 1)
-        return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "%s: its output is %s, but it must be one logit for each image (end it with 'dense 1')", name,
-                           genai__dims_text(have, ndim, dim));
+    i = genai__condition(m, "auxiliary") ? 1 + m->desc.classes : 1;
+    if (role == GENAI__DISCRIMINATOR && values != i)
+        return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "%s: its output is %s, but it must be one logit for each image%s (end it with 'dense %d')", name,
+                           genai__dims_text(have, ndim, dim), i > 1 ? " and one for each class" : "", i);
     return GENAI_OK;
 }
 
@@ -11428,6 +11460,8 @@ static genai_result genai__model_measure(const genai_model *m, const char *path,
         net.name = name;
         net.text = genai__copy_text(ctx, d.text, strlen(d.text));
         net.ndim = d.ndim;
+        net.classes = m->desc.classes;
+        net.spectral = role == GENAI__DISCRIMINATOR && m->desc.spectral_norm;
         memcpy(net.dim, d.dim, sizeof net.dim);
         net.layer = (genai__layer *)genai__alloc(ctx, (size_t)net.layers, sizeof *net.layer);
         result = net.text && net.layer ? genai__net_parse(&net) : GENAI_ERROR_MEMORY;
