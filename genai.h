@@ -473,11 +473,22 @@ typedef struct genai_model_desc {
                                      0: none, or concat if classes is set                                              */
     int            classes;       /* of labels 0..classes-1; 0: those of data, if condition is set                     */
     const char    *loss;          /* GAN: "nonsaturating" or "minimax" (Goodfellow et al. 2014)                        */
-    const char    *likelihood;    /* VAE: "bernoulli", "mse" (squared error, summed over pixels)                       */
-    float          beta;          /* weight of the KL term (Higgins et al. 2017); GENAI_ZERO: a plain autoencoder      */
+    const char    *likelihood;    /* of pixels given latents, summed over the image: "bernoulli" (the decoder gives logits), "gaussian" (standard
+                                     deviation sigma), "gaussian_learned" (the decoder gives mean and log-variance: $D*2 values, or $C*2
+                                     channels), both densities of pixels in [0,1]; "mse" (squared error), "l1" (absolute error), which are no
+                                     densities, in the range of the nets; "features" (vaegan)                          */
+    float          sigma;         /* of "gaussian"; 0: 0.1                                                             */
+    int            binarise;      /* 1: black and white images: a training pixel is 1 with the probability that its grey says, drawn anew each
+                                     time; in all other use, 1 above 0.5 (Salakhutdinov and Murray 2008); 0: no        */
+    float          beta;          /* weight of the KL term (Higgins et al. 2017), or of what stands for it; GENAI_ZERO: a plain autoencoder */
     int            beta_warmup;   /* steps over which beta rises linearly from 0                                       */
+    const char    *divergence;    /* vae: "kl"; "mmd": a Wasserstein autoencoder (Tolstikhin et al. 2018), whose encoder gives $Z values; 0: kl */
+    float          free_bits;     /* each latent's KL, in the mean of the batch, costs at least so many nats (Kingma et al. 2016); 0: none */
+    int            importance;    /* vae: samples in the importance-weighted bound (Burda et al. 2016); 0: 1, the usual bound */
     float          gamma;         /* vaegan: weight of reconstruction against the adversarial term in the decoder      */
     int            vae_steps;     /* vaegan: so many steps of plain VAE training first                                 */
+    float          margin;        /* vaegan: the discriminator rests while one of its losses is below 0.68 - margin, the decoder while one is
+                                     above 0.68 + margin, none when both should (Larsen's code; 0.35 there); 0: never  */
     genai_rule     rule;
     float          lr;            /* learning rate                                                                     */
     float          lr_discriminator; /* 0: the same as lr, or the preset's                                             */
@@ -774,7 +785,12 @@ GENAI_API genai_result   genai_model_reconstruct(genai_model *model, int n, cons
 GENAI_API genai_result   genai_model_interpolate(genai_model *model, const float *a, const float *b, int label, int n, float *out);
 /* n latents [n,Z] from the prior. Latent i depends on (seed, i) alone. */
 GENAI_API genai_result   genai_model_latents(genai_model *model, uint64_t seed, int n, float *z);
-/* The family's own measure on a data set: *name (VAE: "test -ELBO", nats; autoencoder: "test error"). UNSUPPORTED where it has none. */
+/* *value = -log p(x) in nats, in the mean of a data set, by importance sampling with k latents from each posterior (Burda et al.
+ * 2016): above the truth in expectation, falling to it as k grows, so say k with the number; 5000 is usual. Bernoulli: of pixels
+ * that are 0 or 1 only (see binarise); gaussian: a density in [0,1]^D, not comparable with it. UNSUPPORTED: no posterior, no density. */
+GENAI_API genai_result   genai_model_nll(genai_model *model, genai_dataset *data, int k, double *value);
+/* The family's own measure on a data set, and its name, which says what it is (VAE: "test -ELBO", nats; with gaussian likelihood
+ * "test -ELBO of a density", with mse "test squared error + KL"; autoencoders: "test squared error", ...). UNSUPPORTED where it has none. */
 GENAI_API genai_result   genai_model_evaluate(genai_model *model, genai_dataset *data, const char **name, double *value);
 /* Model files: safetensors, with all that is needed to sample as metadata. A checkpoint holds the training state too, so
  * that training goes on bit for bit. Both are written beside and renamed. */
@@ -9073,10 +9089,12 @@ typedef struct genai__gan_loss {
 
 typedef struct genai__likelihood {
     const char *name;
-    genai_tensor *(*loss)(genai_tensor *y, genai_tensor *x); /* -log p(x|z) up to a constant, y being the decoder's output */
+    genai_tensor *(*cost)(const genai_model *m, genai_tensor *y, genai_tensor *x); /* -log p of each pixel given y, the decoder's output */
     int         logits;   /* 1: pixels are sigmoid(y)                                                                */
+    int         halves;   /* 1: the first half of y's last dim are means, the second log-variances                   */
     int         features; /* 1: it is measured in the discriminator's features too                                   */
-    const char *measure;
+    int         nats;     /* 1: a probability, of which bounds and log-likelihoods can be told                       */
+    const char *measure, *error; /* what evaluate adds up: of a VAE, of a plain autoencoder; of no two are the numbers comparable */
 } genai__likelihood;
 
 struct genai_model {
@@ -9134,10 +9152,16 @@ static const genai__field genai__fields[] = {
     {"classes", GENAI__FIELD_INT, GENAI__AT(classes), 0, 65536, NULL, NULL},
     {"loss", GENAI__FIELD_TEXT, GENAI__AT(loss), 0, 0, NULL, "gan vaegan"},
     {"likelihood", GENAI__FIELD_TEXT, GENAI__AT(likelihood), 0, 0, NULL, "vae vaegan"},
+    {"sigma", GENAI__FIELD_FLOAT, GENAI__AT(sigma), 1e-4, 100, NULL, "vae vaegan aae"},
+    {"binarise", GENAI__FIELD_INT, GENAI__AT(binarise), 0, 1, NULL, "vae"},
     {"beta", GENAI__FIELD_ZERO, GENAI__AT(beta), 0, 1e6, NULL, "vae vaegan"},
     {"beta_warmup", GENAI__FIELD_INT, GENAI__AT(beta_warmup), 0, 1e9, NULL, "vae vaegan"},
+    {"divergence", GENAI__FIELD_TEXT, GENAI__AT(divergence), 0, 0, NULL, "vae"},
+    {"free_bits", GENAI__FIELD_FLOAT, GENAI__AT(free_bits), 0, 1e6, NULL, "vae vaegan"},
+    {"importance", GENAI__FIELD_INT, GENAI__AT(importance), 1, 65536, NULL, "vae"},
     {"gamma", GENAI__FIELD_ZERO, GENAI__AT(gamma), 0, 1e6, NULL, "vaegan"},
     {"vae_steps", GENAI__FIELD_INT, GENAI__AT(vae_steps), 0, 1e9, NULL, "vaegan"},
+    {"margin", GENAI__FIELD_FLOAT, GENAI__AT(margin), 0, 100, NULL, "vaegan"},
     {"rule", GENAI__FIELD_WORD, GENAI__AT(rule), 0, 0, genai__rule_words, NULL},
     {"lr", GENAI__FIELD_FLOAT, GENAI__AT(lr), 1e-12, 100, NULL, NULL},
     {"lr_discriminator", GENAI__FIELD_FLOAT, GENAI__AT(lr_discriminator), 1e-12, 100, NULL, "gan vaegan"},
@@ -9279,15 +9303,6 @@ static const genai__gan_loss genai__gan_losses[] = { /* Goodfellow et al. 2014: 
     {"minimax", genai__bce_real, genai__bce_fake, genai__minimax_generator},
 };
 
-/* --- likelihoods: to add one, add a row --- */
-static genai_tensor *genai__bernoulli_loss(genai_tensor *y, genai_tensor *x) { return genai_bce_loss(y, x, 0); }
-
-static const genai__likelihood genai__likelihoods[] = {
-    {"bernoulli", genai__bernoulli_loss, 1, 0, "test -ELBO"},
-    {"mse", genai_mse_loss, 0, 0, "test squared error + KL"},
-    {"features", genai_mse_loss, 0, 1, "test squared error + KL"},
-};
-
 /* --- network texts --- */
 
 /* Images are halved `levels` times, until the smaller side is 7 or less (8 would become 4). */
@@ -9306,17 +9321,17 @@ static int genai__channels(int level, int width, int most) {
     return channels < most ? channels : most;
 }
 
-/* Latents to images: dense, then transposed convolutions whose kernel 4 is a multiple of the stride 2, so that every pixel
+/* Latents to images of so many outputs a pixel: dense, then transposed convolutions whose kernel 4 is a multiple of the stride 2, so that every pixel
  * gets as many terms as its neighbours (Odena et al. 2016). Sizes that 2^levels doesn't divide are cropped. */
-static void genai__text_up(const genai_model *m, genai__text *t, int width, const char *between, const char *end) {
+static void genai__text_up(const genai_model *m, genai__text *t, int width, int outputs, const char *between, const char *end) {
     int levels = genai__levels(m), level, h = genai__halved(m->dim[1], levels), w = genai__halved(m->dim[2], levels);
     int channels = genai__channels(levels + 1, width, 8 * width);
     genai__text_format(t, "dense %d*%d*%d nobias | reshape %dx%dx%d | %s | ", h, w, channels, h, w, channels, between);
     for (level = levels; level > 0; level--) {
         if (level > 1) genai__text_format(t, "convt %d k4 s2 | %s | ", genai__channels(level, width, 8 * width), between);
-        else genai__text_format(t, "convt %d k4 s2", m->dim[3]);
+        else genai__text_format(t, "convt %d k4 s2", outputs);
     }
-    if (!levels) genai__text_format(t, "conv %d k3", m->dim[3]);
+    if (!levels) genai__text_format(t, "conv %d k3", outputs);
     if (h << levels != m->dim[1] || w << levels != m->dim[2]) genai__text_format(t, " | crop %dx%d", m->dim[1], m->dim[2]);
     genai__text_add(t, end);
 }
@@ -9369,6 +9384,87 @@ static genai_tensor *genai__images(const genai_model *m, genai_tensor *y) {
     memcpy(dim, m->dim, sizeof dim);
     dim[0] = y->dim[0];
     return genai_reshape(y, 4, dim);
+}
+
+/* --- exp and log in double, by + - * / only, so that the bits are the same with every C library; right to 2e-16 of the result
+ * for |x| <= 700, and for finite x > 0 --- */
+#define GENAI__LOG_2 0.69314718055994531
+static double genai__exp(double x) {
+    int      k, i;
+    double   sum = 1;
+    uint64_t bits;
+    if (!(x > -700)) return 0;
+    k = (int)floor((x < 700 ? x : 700) / GENAI__LOG_2 + 0.5);
+    x = ((x < 700 ? x : 700) - k * 0.693359375) + k * 2.12194440054690583e-4; /* log 2 in two parts, the first short */
+    for (i = 16; i; i--) sum = 1 + sum * x / i;
+    bits = (uint64_t)(1023 + k) << 52;
+    memcpy(&x, &bits, sizeof x);
+    return sum * x;
+}
+static double genai__log(double x) { /* x = 2^k (1+s)/(1-s), log of the fraction = 2 (s + s^3/3 + ...) */
+    uint64_t bits;
+    double   s, sum = 0;
+    int      k, i;
+    memcpy(&bits, &x, sizeof bits);
+    k = (int)(bits >> 52) - 1023;
+    bits = (bits & 0xfffffffffffffu) | (uint64_t)1023 << 52;
+    memcpy(&x, &bits, sizeof x);
+    if (x > 1.4142135623730951) { x *= 0.5; k++; }
+    s = (x - 1) / (x + 1);
+    for (i = 23; i > 0; i -= 2) sum = sum * s * s + 1.0 / i;
+    return k * GENAI__LOG_2 + 2 * s * sum;
+}
+
+/* --- likelihoods: to add one, add a row. y: what the decoder gives --- */
+static genai_tensor *genai__half(genai_tensor *y, int second) { /* of the last dim */
+    int axis = y ? y->ndim - 1 : 0, n = y ? y->dim[axis] / 2 : 0;
+    return genai_slice(y, axis, second * n, n);
+}
+static genai_tensor *genai__bernoulli_cost(const genai_model *m, genai_tensor *y, genai_tensor *x) { /* as genai_bce_loss has it */
+    genai_tensor *plus;
+    y = genai__images(m, y);
+    plus = genai_softplus(y);
+    return genai_sub(plus, genai_mul(y, x));
+}
+static genai_tensor *genai__squared_cost(const genai_model *m, genai_tensor *y, genai_tensor *x) { return genai_square(genai_sub(genai__images(m, y), x)); }
+static genai_tensor *genai__absolute_cost(const genai_model *m, genai_tensor *y, genai_tensor *x) { return genai_abs(genai_sub(genai__images(m, y), x)); }
+#define GENAI__HALF_LOG_2PI 0.91893853320467274
+static genai_tensor *genai__gaussian_cost(const genai_model *m, genai_tensor *y, genai_tensor *x) { /* differences are halved where the range is [-1,1] */
+    double sigma = (double)m->desc.sigma, side = m->signed_range ? 0.5 : 1;
+    return genai_scale(genai__squared_cost(m, y, x), (float)(side * side / (2 * sigma * sigma)), (float)(GENAI__HALF_LOG_2PI + genai__log(sigma)));
+}
+/* Log-variances are kept within +-10: a standard deviation below 1/148 would bet on single grey levels. */
+static genai_tensor *genai__learned_cost(const genai_model *m, genai_tensor *y, genai_tensor *x) {
+    genai_tensor *log_var = genai_clamp(genai__images(m, genai__half(y, 1)), -10, 10);
+    genai_tensor *e = genai__squared_cost(m, genai__half(y, 0), x);
+    return genai_scale(genai_add(log_var, genai_mul(e, genai_exp(genai_neg(log_var)))), 0.5f, (float)GENAI__HALF_LOG_2PI);
+}
+
+static const genai__likelihood genai__likelihoods[] = {
+    {"bernoulli", genai__bernoulli_cost, 1, 0, 0, 1, "test -ELBO", "test cross-entropy"},
+    {"gaussian", genai__gaussian_cost, 0, 0, 0, 1, "test -ELBO of a density", "test -log density"},
+    {"gaussian_learned", genai__learned_cost, 0, 1, 0, 1, "test -ELBO of a density", "test -log density"},
+    {"mse", genai__squared_cost, 0, 0, 0, 0, "test squared error + KL", "test squared error"},
+    {"l1", genai__absolute_cost, 0, 0, 0, 0, "test absolute error + KL", "test absolute error"},
+    {"features", genai__squared_cost, 0, 0, 1, 0, "test squared error + KL", "test squared error"},
+};
+
+/* -log p(x|z), summed over pixels, in the mean of the batch; then for each image, as [n,1]. */
+static genai_tensor *genai__reconstruction(const genai_model *m, genai_tensor *y, genai_tensor *x) { return genai__mean_of_sums(m->likelihood->cost(m, y, x)); }
+static genai_tensor *genai__reconstructions(const genai_model *m, genai_tensor *y, genai_tensor *x) {
+    return genai_sum(genai__rows(m->likelihood->cost(m, y, x)), 2);
+}
+
+/* The images that y stands for, in the range of the nets. */
+static genai_tensor *genai__painted(const genai_model *m, genai_tensor *y) {
+    y = genai__images(m, m->likelihood && m->likelihood->halves ? genai__half(y, 0) : y);
+    return m->likelihood && m->likelihood->logits ? genai_sigmoid(y) : y;
+}
+
+/* Black and white where the model wants that. */
+static genai_tensor *genai__binarised(const genai_model *m, genai_tensor *x, int training) {
+    if (!x || !m->desc.binarise) return x;
+    return genai__greater(x, training ? genai_random_uniform(m->ctx, 4, x->dim) : genai_scalar(m->ctx, 0.5f));
 }
 
 /* A net of the model, with the labels of the images at work. */
@@ -9487,6 +9583,9 @@ static genai_result genai__find_likelihood(genai_model *m) {
     return result;
 }
 
+/* The encoder gives latents, not their distribution. */
+static int genai__pointwise(const genai_model *m) { return m->desc.beta < 0 || (m->desc.divergence && !strcmp(m->desc.divergence, "mmd")); }
+
 /* The net to use, not to train: the averaged one if there is one. */
 static genai_net *genai__best(const genai_model *m, int role) { return m->average[role] ? m->average[role] : m->net[role]; }
 
@@ -9499,7 +9598,7 @@ static genai_net *genai__best(const genai_model *m, int role) { return m->averag
 
 /* --- text --- */
 static void genai__gan_text(const genai_model *m, int role, genai__text *t) {
-    if (role == GENAI__GENERATOR) genai__text_up(m, t, 32, "batchnorm | relu", " | tanh");
+    if (role == GENAI__GENERATOR) genai__text_up(m, t, 32, m->dim[3], "batchnorm | relu", " | tanh");
     else genai__text_down(m, t, 64, "lrelu 0.2", "dense 1");
 }
 
@@ -9536,55 +9635,66 @@ static const genai__family genai__gan = {
  * >>vae (private)
  * Variational autoencoders (Kingma and Welling 2014): loss = -log p(x|z) + beta KL(q(z|x) || N(0,1)), both summed over
  * pixels or latents and averaged over the batch, so that beta 1 is the bound itself. beta GENAI_ZERO is a plain
- * autoencoder: the encoder gives the latents themselves.
+ * autoencoder: the encoder gives the latents themselves; so it does in a Wasserstein autoencoder, whose latents of a batch
+ * are held against as many from the prior. importance is for the bound of Burda et al.
  * ================================================================================================================= */
 
 /* --- text --- */
 static void genai__vae_text(const genai_model *m, int role, genai__text *t) {
-    if (role == GENAI__DECODER)
-        genai__text_up(m, t, 32, "batchnorm | relu", m->desc.likelihood && !strcmp(m->desc.likelihood, "bernoulli") ? "" : " | tanh");
+    const char *likelihood = m->desc.likelihood ? m->desc.likelihood : "";
+    int         halves = !strcmp(likelihood, "gaussian_learned");
+    if (m->desc.classes) genai__text_add(t, "label | ");
+    if (role == GENAI__DECODER) genai__text_up(m, t, 32, m->dim[3] * (1 + halves), "batchnorm | relu", halves || !strcmp(likelihood, "bernoulli") ? "" : " | tanh");
     else {
         char end[40];
-        sprintf(end, m->desc.beta < 0 ? "dense %d" : "dense 2*%d", m->desc.latent);
+        sprintf(end, genai__pointwise(m) ? "dense %d" : "dense 2*%d", m->desc.latent);
         genai__text_down(m, t, 32, "batchnorm | lrelu 0.2", end);
     }
 }
 
 /* --- create --- */
 static genai_result genai__vae_check(genai_model *m) { /* for all families with an encoder */
-    int          dim[3] = {1, 1, 1}, outputs, latents = m->desc.latent * (m->desc.beta < 0 ? 1 : 2);
-    const char  *text = m->desc.decoder + strlen(m->desc.decoder);
-    genai_result result = genai__find_likelihood(m);
-    if (result) return result;
+    int         dim[3] = {1, 1, 1}, outputs, latents = m->desc.latent * (genai__pointwise(m) ? 1 : 2);
+    const char *text = m->desc.decoder + strlen(m->desc.decoder);
     genai_net_output(m->net[GENAI__ENCODER], dim);
     outputs = dim[0] * dim[1] * dim[2];
     if (outputs != latents)
         return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "encoder: its output has %d values, but %s of %d latents are %d (end it with 'dense %s$Z')", outputs,
-                           m->desc.beta < 0 ? "the values" : "mean and log-variance", m->desc.latent, latents, m->desc.beta < 0 ? "" : "2*");
+                           genai__pointwise(m) ? "the values" : "mean and log-variance", m->desc.latent, latents, genai__pointwise(m) ? "" : "2*");
     while (text > m->desc.decoder && text[-1] != '|') text--;
     text = genai__skip_space(text);
-    if (m->likelihood->logits && (genai__word_is(text, genai__word_end(text), "sigmoid") || genai__word_is(text, genai__word_end(text), "tanh")))
-        return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "decoder: with likelihood %s it gives logits, so it must not end with %.7s", m->likelihood->name, text);
+    if ((m->likelihood->logits || m->likelihood->halves) &&
+        (genai__word_is(text, genai__word_end(text), "sigmoid") || genai__word_is(text, genai__word_end(text), "tanh")))
+        return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "decoder: with likelihood %s it gives %s, so it must not end with %.7s", m->likelihood->name,
+                           m->likelihood->logits ? "logits" : "means and log-variances", text);
     return GENAI_OK;
 }
 
 static genai_result genai__vae_create(genai_model *m) {
-    genai_result result = genai__vae_check(m);
-    if (result) return result;
+    const genai_model_desc *d = &m->desc;
+    int                     mmd = !strcmp(d->divergence, "mmd");
+    genai_result            result = GENAI_OK;
     if (m->likelihood->features)
         return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "likelihood 'features' needs a discriminator: take family vaegan, or 'bernoulli' or 'mse'");
+    if (!mmd && strcmp(d->divergence, "kl")) result = genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "divergence: there is no '%.40s', only 'kl' and 'mmd'", d->divergence);
+    if (d->importance > 1 && (genai__pointwise(m) || d->free_bits > 0))
+        result = genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "importance %d needs a posterior and the whole KL: not divergence mmd, beta 0 or free_bits", d->importance);
+    if (d->binarise && !m->likelihood->logits)
+        result = genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "binarise makes pixels 0 or 1, of which likelihood '%s' knows nothing: take 'bernoulli'", m->likelihood->name);
+    if (!result) result = genai__vae_check(m);
+    if (result) return result;
     return genai__model_optimizer(m, m->desc.lr, GENAI__ENCODER, GENAI__DECODER) ? GENAI_OK : genai__result_of(m->ctx);
 }
 
 /* --- step --- */
 
-/* Mean and log-variance of q(z|x); the latter within +-10, beyond which exp(log_var) would only overflow. A plain
- * autoencoder has the mean only. Returns 0 on failure. */
+/* Mean and log-variance of q(z|x); the latter within +-10, beyond which exp(log_var) would only overflow. Where the encoder
+ * gives latents there is the mean only. Returns 0 on failure. */
 static int genai__posterior(genai_model *m, genai_net *encoder, genai_tensor *x, genai_mode mode, genai_tensor **mean, genai_tensor **log_var) {
     genai_tensor *h = genai__rows(genai__forward(m, encoder, x, mode));
     *mean = h;
     *log_var = NULL;
-    if (!h || m->desc.beta < 0) return h != NULL;
+    if (!h || genai__pointwise(m)) return h != NULL;
     *mean = genai_slice(h, 1, 0, m->desc.latent);
     *log_var = genai_clamp(genai_slice(h, 1, m->desc.latent, m->desc.latent), -10, 10);
     return *mean && *log_var;
@@ -9602,16 +9712,123 @@ static float genai__beta(const genai_model *m) {
     return m->desc.beta * ((float)m->steps / (float)m->desc.beta_warmup);
 }
 
+/* The KL term; *value is the KL itself. With free bits, the sum over latents of the larger of free_bits and the latent's KL
+ * in the mean of the batch (Kingma et al. 2016, eq. 15, with a group for each latent). */
+static genai_tensor *genai__kl(const genai_model *m, genai_tensor *mean, genai_tensor *log_var, float *value) {
+    genai_tensor *kl = genai_kl_loss(mean, log_var);
+    *value = genai_value(kl);
+    if (!kl || !(m->desc.free_bits > 0)) return kl;
+    kl = genai_sub(genai_add(genai_exp(log_var), genai_square(mean)), genai_scale(log_var, 1, 1));
+    return genai_sum(genai_max(genai_mean(genai_scale(kl, 0.5f, 0), 1), genai_scalar(m->ctx, m->desc.free_bits)), 0);
+}
+
+/* Sum over pairs of a's and b's rows of sum over s of C/(C + |a-b|^2), C = 2 Z s (Tolstikhin et al. 2018, section 4, with the
+ * scales s of their code); pairs of a row with itself are left out where a is b. */
+static genai_tensor *genai__kernel_sum(genai_tensor *a, genai_tensor *b) {
+    static const float scales[] = {0.1f, 0.2f, 0.5f, 1, 2, 5, 10};
+    genai_tensor      *aa, *bb, *ab, *others, *k, *sum = NULL;
+    int                dim[2], i;
+    if (!a || !b) return NULL;
+    dim[0] = 1;
+    dim[1] = b->dim[0];
+    aa = genai_sum(genai_square(a), 2);
+    bb = genai_reshape(genai_sum(genai_square(b), 2), 2, dim);
+    ab = genai_relu(genai_sub(genai_add(aa, bb), genai_scale(genai_matmul(a, b, 0, 1), 2, 0)));
+    others = ab ? genai_tensor_of(ab->ctx, 2, ab->dim, NULL) : NULL;
+    for (i = 0; others && i < (int)others->count; i++) others->data[i] = a != b || i % (dim[1] + 1) ? 1.0f : 0.0f;
+    for (i = 0; i < (int)GENAI__COUNT(scales); i++) {
+        float c = 2 * (float)a->dim[1] * scales[i];
+        k = genai_div(genai_scale(others, c, 0), genai_scale(ab, 1, c));
+        sum = i ? genai_add(sum, k) : k;
+    }
+    return genai_sum(sum, 0);
+}
+
+/* Unbiased estimate of MMD^2 between the latents of a batch, two or more, and as many from the prior (algorithm 2). */
+static genai_tensor *genai__mmd(genai_model *m, genai_tensor *z, float *value) {
+    int           n = z->dim[0];
+    genai_tensor *prior = genai__latents(m, n), *within = genai__kernel_sum(z, z), *across = genai__kernel_sum(z, prior);
+    within = genai_scale(genai_add(within, genai__kernel_sum(prior, prior)), (float)(1 / ((double)n * (n - 1))), 0);
+    within = genai_sub(within, genai_scale(across, (float)(2 / ((double)n * n)), 0));
+    *value = genai_value(within);
+    return within;
+}
+
+/* Rows of t, k times one after the other. */
+static genai_tensor *genai__tiled(genai_tensor *t, int k) {
+    int           dim[4], i;
+    genai_tensor *y;
+    memcpy(dim, t->dim, sizeof dim);
+    dim[0] *= k;
+    y = genai_tensor_of(t->ctx, t->ndim, dim, NULL);
+    for (i = 0; y && i < k; i++) memcpy(y->data + (size_t)i * t->count, t->data, t->count * sizeof(float));
+    return y;
+}
+
+/* log of the sum of exp over the last dim, [N,D] to [N,1]; its gradient is the softmax. */
+static genai_tensor *genai__log_sum_exp(genai_tensor *x) {
+    genai_tensor *most;
+    int           dim[2], i;
+    if (!x) return NULL;
+    dim[0] = x->dim[0];
+    dim[1] = 1;
+    most = genai_tensor_of(x->ctx, 2, dim, NULL);
+    for (i = 0; most && i < dim[0]; i++) most->data[i] = x->ctx->kernels->maximum((size_t)x->dim[1], x->data + (size_t)i * (size_t)x->dim[1]);
+    return genai_add(genai_log(genai_sum(genai_exp(genai_sub(x, most)), 2)), most);
+}
+
+/* log p(x|z) + beta (log p(z) - log q(z|x)) of k samples for each image, as [k*n,1]: sample after sample. noise [k,n,Z]. */
+static genai_tensor *genai__log_weights(genai_model *m, genai_tensor *x, genai_tensor *mean, genai_tensor *log_var, genai_tensor *noise, float beta, genai_mode mode) {
+    const int    *labels = m->labels;
+    int           k, n, dim[3], i, *tiled = NULL;
+    genai_tensor *z, *y, *ratio;
+    if (!noise || !mean || !log_var) return NULL;
+    k = noise->dim[0];
+    n = noise->dim[1];
+    dim[0] = -1;
+    dim[1] = m->desc.latent;
+    z = genai_reshape(genai__reparameterise(mean, log_var, noise), 2, dim);
+    ratio = genai_sub(genai_add(log_var, genai_square(noise)), genai_square(genai_reshape(z, 3, noise->dim))); /* the 2 pi cancel */
+    dim[1] = 1;
+    ratio = genai_reshape(genai_sum(ratio, 4), 2, dim);
+    if (labels && k > 1) {
+        tiled = (int *)genai__arena(m->ctx, (size_t)k * (size_t)n * sizeof *tiled);
+        if (!tiled) return NULL;
+        for (i = 0; i < k; i++) memcpy(tiled + (size_t)i * (size_t)n, labels, (size_t)n * sizeof *tiled);
+        m->labels = tiled;
+    }
+    y = genai__forward(m, mode == GENAI_TRAIN ? m->net[GENAI__DECODER] : genai__best(m, GENAI__DECODER), z, mode);
+    m->labels = labels;
+    return genai_sub(genai_scale(ratio, 0.5f * beta, 0), genai__reconstructions(m, y, k > 1 ? genai__tiled(x, k) : x));
+}
+
+/* -log (1/k) sum of p(x,z)/q(z|x) over k samples z, in the mean of the batch (Burda et al. 2016, eq. 8). */
+static genai_tensor *genai__importance_loss(genai_model *m, genai_tensor *x, genai_tensor *mean, genai_tensor *log_var) {
+    int           dim[3], order[2] = {1, 0};
+    genai_tensor *w;
+    dim[0] = m->desc.importance;
+    dim[1] = x->dim[0];
+    dim[2] = m->desc.latent;
+    w = genai__log_weights(m, x, mean, log_var, genai_random_normal(m->ctx, 3, dim), genai__beta(m), GENAI_TRAIN);
+    w = genai__log_sum_exp(genai_transpose(genai_reshape(w, 2, dim), order));
+    return genai_scale(genai_mean(w, 0), -1, (float)genai__log(m->desc.importance));
+}
+
 static genai_result genai__vae_step(genai_model *m, genai_tensor *x, float *value) {
-    genai_tensor *mean, *log_var, *z, *y, *loss, *kl = NULL;
+    genai_tensor *mean, *log_var, *z, *y, *loss, *kl;
     if (!genai__posterior(m, m->net[GENAI__ENCODER], x, GENAI_TRAIN, &mean, &log_var)) return genai__result_of(m->ctx);
+    if (m->desc.importance > 1) { /* what the bound leaves is the reconstruction's, so that both add up to it */
+        value[1] = genai_value(genai_kl_loss(mean, log_var));
+        loss = genai__importance_loss(m, x, mean, log_var);
+        value[0] = genai_value(loss) - genai__beta(m) * value[1];
+        return genai__learn(m, GENAI__ENCODER, loss);
+    }
     z = genai__reparameterise(mean, log_var, log_var ? genai__latents(m, x->dim[0]) : NULL);
-    y = genai__images(m, genai__forward(m, m->net[GENAI__DECODER], z, GENAI_TRAIN));
-    loss = m->likelihood->loss(y, x);
+    y = genai__forward(m, m->net[GENAI__DECODER], z, GENAI_TRAIN);
+    loss = genai__reconstruction(m, y, x);
     value[0] = genai_value(loss);
-    if (log_var) {
-        kl = genai_kl_loss(mean, log_var);
-        value[1] = genai_value(kl);
+    if (log_var || (m->desc.beta > 0 && x->dim[0] > 1)) {
+        kl = log_var ? genai__kl(m, mean, log_var, &value[1]) : genai__mmd(m, z, &value[1]);
         loss = genai_add(loss, genai_scale(kl, genai__beta(m), 0));
     }
     return genai__learn(m, GENAI__ENCODER, loss);
@@ -9620,11 +9837,11 @@ static genai_result genai__vae_step(genai_model *m, genai_tensor *x, float *valu
 /* --- encode: the posterior's mean, so that two calls agree --- */
 static genai_tensor *genai__vae_encode(genai_model *m, genai_tensor *x) {
     genai_tensor *mean, *log_var;
-    return genai__posterior(m, genai__best(m, GENAI__ENCODER), x, GENAI_EVAL, &mean, &log_var) ? mean : NULL;
+    return genai__posterior(m, genai__best(m, GENAI__ENCODER), genai__binarised(m, x, 0), GENAI_EVAL, &mean, &log_var) ? mean : NULL;
 }
 
 /* --- evaluate: the loss with beta 1, one posterior sample an image --- */
-static const char *genai__vae_measure(const genai_model *m) { return m->desc.beta < 0 ? "test error" : m->likelihood->measure; }
+static const char *genai__vae_measure(const genai_model *m) { return genai__pointwise(m) ? m->likelihood->error : m->likelihood->measure; }
 
 static float *genai__model_scratch(genai_model *m, size_t count) {
     if (count > m->scratch_count) {
@@ -9649,17 +9866,48 @@ static float *genai__fixed_latents(genai_model *m, uint32_t stream, uint64_t ste
 static genai_result genai__vae_evaluate(genai_model *m, genai_tensor *x, size_t first, double *sum) {
     genai_tensor *mean, *log_var, *noise = NULL, *y, *loss;
     int           n = x->dim[0];
+    x = genai__binarised(m, x, 0);
     if (!genai__posterior(m, genai__best(m, GENAI__ENCODER), x, GENAI_EVAL, &mean, &log_var)) return genai__result_of(m->ctx);
     if (log_var) {
         float *values = genai__fixed_latents(m, GENAI__STREAM_EVALUATE, 0, first, n);
         noise = values ? genai_tensor_of(m->ctx, 2, mean->dim, values) : NULL;
         if (!noise) return genai__result_of(m->ctx);
     }
-    y = genai__images(m, genai__forward(m, genai__best(m, GENAI__DECODER), genai__reparameterise(mean, log_var, noise), GENAI_EVAL));
-    loss = m->likelihood->loss(y, x);
+    y = genai__forward(m, genai__best(m, GENAI__DECODER), genai__reparameterise(mean, log_var, noise), GENAI_EVAL);
+    loss = genai__reconstruction(m, y, x);
     if (log_var) loss = genai_add(loss, genai_kl_loss(mean, log_var));
     if (!loss) return genai__result_of(m->ctx);
     *sum += (double)genai_value(loss) * n;
+    return GENAI_OK;
+}
+
+/* The same, of -log p(x) by k samples an image (Burda et al. 2016, section 5), one pass for each, added up as they come: sample
+ * s of image i has the noise of step s. */
+static genai_result genai__vae_nll(genai_model *m, genai_tensor *x, size_t first, int k, double *sum) {
+    genai_tensor *mean, *log_var, *noise, *w;
+    int           dim[3], n = x->dim[0], i, s;
+    double        most[GENAI__PORTION], total[GENAI__PORTION];
+    x = genai__binarised(m, x, 0);
+    if (!genai__posterior(m, genai__best(m, GENAI__ENCODER), x, GENAI_EVAL, &mean, &log_var)) return genai__result_of(m->ctx);
+    dim[0] = 1;
+    dim[1] = n;
+    dim[2] = m->desc.latent;
+    for (s = 0; s < k; s++) {
+        size_t mark = genai_tape_mark(m->ctx);
+        float *values = genai__fixed_latents(m, GENAI__STREAM_EVALUATE, (uint64_t)s, first, n);
+        noise = values ? genai_tensor_of(m->ctx, 3, dim, values) : NULL;
+        w = genai__log_weights(m, x, mean, log_var, noise, 1, GENAI_EVAL);
+        if (!w) return genai__result_of(m->ctx);
+        for (i = 0; i < n; i++) {
+            double l = (double)w->data[i];
+            if (!s || l > most[i]) {
+                total[i] = s ? total[i] * genai__exp(most[i] - l) + 1 : 1;
+                most[i] = l;
+            } else total[i] += genai__exp(l - most[i]);
+        }
+        genai_tape_release(m->ctx, mark);
+    }
+    for (i = 0; i < n; i++) *sum -= most[i] + genai__log(total[i] / k);
     return GENAI_OK;
 }
 
@@ -9682,8 +9930,10 @@ static const genai__family genai__vae = {
 
 /* --- text --- */
 static void genai__vaegan_text(const genai_model *m, int role, genai__text *t) {
+    int small = role == GENAI__DECODER && !strcmp(m->desc.likelihood, "features");
+    if (m->desc.classes && (role == GENAI__DISCRIMINATOR || small)) genai__text_add(t, "label | ");
     if (role == GENAI__DISCRIMINATOR) genai__text_down(m, t, 32, "lrelu 0.2", "dense 1");
-    else if (role == GENAI__DECODER && !strcmp(m->desc.likelihood, "features")) genai__text_up(m, t, 16, "batchnorm | relu", " | tanh");
+    else if (small) genai__text_up(m, t, 16, m->dim[3], "batchnorm | relu", " | tanh");
     else genai__vae_text(m, role, t);
 }
 
@@ -9726,10 +9976,9 @@ static genai_result genai__vaegan_step(genai_model *m, genai_tensor *x, float *v
     z = genai__reparameterise(mean, log_var, genai__latents(m, x->dim[0]));
     code = features_too ? genai_detach(z) : z; /* a leaf: what follows tells the encoder nothing but through dz */
     if (code) code->requires_grad = 1;
-    y = genai__images(m, genai__forward(m, decoder, code, GENAI_TRAIN));
-    other = genai__images(m, genai__forward(m, decoder, genai__latents(m, x->dim[0]), GENAI_TRAIN_FROZEN));
-    made = m->likelihood->logits ? genai_sigmoid(y) : y;
-    if (m->likelihood->logits) other = genai_sigmoid(other);
+    y = genai__forward(m, decoder, code, GENAI_TRAIN);
+    other = genai__painted(m, genai__forward(m, decoder, genai__latents(m, x->dim[0]), GENAI_TRAIN_FROZEN));
+    made = genai__painted(m, y);
     result = genai__learn_discriminator(m, x, made, other, &value[2]);
     if (result) return result;
 
@@ -9742,11 +9991,10 @@ static genai_result genai__vaegan_step(genai_model *m, genai_tensor *x, float *v
     logits = genai_net_forward_features(d, made, GENAI_TRAIN_FROZEN, features_too ? m->feature_layer : 0, &features);
     adversarial = m->loss->generator(logits);
     adversarial = genai_add(adversarial, m->loss->generator(genai__forward(m, d, other, GENAI_TRAIN_FROZEN)));
-    reconstruction = m->likelihood->loss(y, x);
+    reconstruction = genai__reconstruction(m, y, x);
     if (features_too) reconstruction = genai_add(reconstruction, genai_mse_loss(features, real));
-    kl = genai_kl_loss(mean, log_var);
+    kl = genai__kl(m, mean, log_var, &value[1]);
     value[0] = genai_value(reconstruction);
-    value[1] = genai_value(kl);
     value[3] = genai_value(adversarial);
     if (!reconstruction || !adversarial || !kl) return genai__result_of(ctx);
     decoder_loss = genai_add(genai_scale(reconstruction, m->desc.gamma < 0 ? 0 : m->desc.gamma, 0), adversarial);
@@ -9926,7 +10174,7 @@ static genai_result genai__resolve(genai_model *m, const genai__preset *row, con
         if (f->kind != GENAI__FIELD_TEXT || genai__field_is_net(f)) continue;
         text = genai__field_words(f, given);
         if (!text) text = !strcmp(f->key, "preset") ? row->info.name : !strcmp(f->key, "loss") ? row->loss : !strcmp(f->key, "likelihood") ? row->likelihood
-                    : !strcmp(f->key, "condition") ? (given->classes ? "concat" : "none") : NULL;
+                    : !strcmp(f->key, "divergence") && genai__field_fits(f, m->family->name) ? "kl" : !strcmp(f->key, "condition") ? (given->classes ? "concat" : "none") : NULL;
         if (!text) continue;
         text = genai__copy_text(m->ctx, text, strlen(text));
         if (!text) return GENAI_ERROR_MEMORY;
@@ -9937,6 +10185,8 @@ static genai_result genai__resolve(genai_model *m, const genai__preset *row, con
     if (!d->latent) d->latent = row->latent;
     if (d->beta == 0) d->beta = row->beta;
     if (d->gamma == 0) d->gamma = row->gamma;
+    if (d->sigma == 0) d->sigma = 0.1f;
+    if (!d->importance) d->importance = 1;
     if (!d->rule) d->rule = GENAI_RULE_ADAM;
     if (d->lr == 0) d->lr = row->lr;
     if (d->lr_discriminator == 0 && (m->family->roles & GENAI__ROLE(DISCRIMINATOR))) d->lr_discriminator = row->lr_discriminator > 0 && given->lr == 0 ? row->lr_discriminator : d->lr;
@@ -9983,7 +10233,7 @@ static int genai__signed_range(const genai_model *m) {
 static genai_result genai__model_net(genai_model *m, int role, const char *prefix, genai_net **net) {
     genai_net_desc d;
     char           name[32], want[40], have[40];
-    int            dim[3], ndim, values = 1, i;
+    int            dim[3], painted[3], ndim, values = 1, i;
     memset(&d, 0, sizeof d);
     sprintf(name, "%s%s", prefix, genai__role_names[role]);
     d.text = genai__field_words(genai__role_field(role), &m->desc);
@@ -9996,9 +10246,11 @@ static genai_result genai__model_net(genai_model *m, int role, const char *prefi
     if (!*net) return genai__result_of(m->ctx);
     ndim = genai_net_output(*net, dim);
     for (i = 0; i < ndim; i++) values *= dim[i];
-    if (role == m->family->painter && (ndim == 3 ? memcmp(dim, m->dim + 1, sizeof dim) != 0 : values != m->dim[1] * m->dim[2] * m->dim[3]))
-        return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "%s: its output is %s, but the images are %s (HxWxC)", name, genai__dims_text(have, ndim, dim),
-                           genai__dims_text(want, 3, m->dim + 1));
+    memcpy(painted, m->dim + 1, sizeof painted);
+    if (m->likelihood && m->likelihood->halves) painted[2] *= 2;
+    if (role == m->family->painter && (ndim == 3 ? memcmp(dim, painted, sizeof dim) != 0 : values != painted[0] * painted[1] * painted[2]))
+        return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "%s: its output is %s, but the images are %s (HxWxC%s)", name, genai__dims_text(have, ndim, dim),
+                           genai__dims_text(want, 3, painted), painted[2] > m->dim[3] ? ", of means and log-variances" : "");
     if (role == GENAI__DISCRIMINATOR && values != 1)
         return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "%s: its output is %s, but it must be one logit for each image (end it with 'dense 1')", name,
                            genai__dims_text(have, ndim, dim));
@@ -10007,7 +10259,7 @@ static genai_result genai__model_net(genai_model *m, int role, const char *prefi
 
 static genai_result genai__model_make(genai_model *m) {
     size_t       statistics = 0;
-    genai_result result = GENAI_OK;
+    genai_result result = m->desc.likelihood ? genai__find_likelihood(m) : GENAI_OK;
     int          role;
     for (role = 0; role < GENAI__ROLES && !result; role++) {
         if (!(m->family->roles >> role & 1)) continue;
@@ -10097,6 +10349,9 @@ GENAI_API size_t genai_model_describe(const genai_model *m, char *to, size_t siz
 }
 
 /* --- step --- */
+static const char *genai__loss_name(const genai_model *m, int i) {
+    return m->desc.divergence && !strcmp(m->desc.divergence, "mmd") && !strcmp(m->family->losses[i], "kl") ? "mmd" : m->family->losses[i];
+}
 
 /* Copies the running statistics of all nets out (or back, when a step has gone wrong): a forward pass changes them. */
 static void genai__keep_statistics(genai_model *m, int back) {
@@ -10166,8 +10421,8 @@ GENAI_API genai_result genai_model_step(genai_model *m, int n, const float *imag
     m->mark = genai_tape_mark(ctx);
     genai_random_at(ctx, GENAI__STREAM_STEP, (uint64_t)m->steps); /* the step's draws depend on its number alone: resume is exact */
     genai__keep_statistics(m, 0);
-    for (; m->family->losses[losses->count]; losses->count++) losses->name[losses->count] = m->family->losses[losses->count];
-    x = genai__model_input(m, n, images);
+    for (; m->family->losses[losses->count]; losses->count++) losses->name[losses->count] = genai__loss_name(m, losses->count);
+    x = genai__binarised(m, genai__model_input(m, n, images), 1);
     result = x ? m->family->step(m, x, losses->value) : genai__result_of(ctx);
     genai_tape_release(ctx, m->mark);
     genai_recording(ctx, recording);
@@ -10217,8 +10472,7 @@ static genai_result genai__model_paint(genai_model *m, int n, const float *z, co
     m->labels = labels;
     dim[0] = n;
     dim[1] = m->desc.latent;
-    y = genai__forward(m, genai__best(m, m->family->painter), genai_tensor_of(m->ctx, 2, dim, z), GENAI_EVAL);
-    if (m->likelihood && m->likelihood->logits) y = genai_sigmoid(y);
+    y = genai__painted(m, genai__forward(m, genai__best(m, m->family->painter), genai_tensor_of(m->ctx, 2, dim, z), GENAI_EVAL));
     y = genai_clamp(m->signed_range ? genai_scale(y, 0.5f, 0.5f) : y, 0, 1);
     if (y) memcpy(images, y->data, y->count * sizeof(float));
     else result = genai__result_of(m->ctx);
@@ -10754,7 +11008,7 @@ static const char *genai__fit_path(genai__fit *f, const char *name) {
 static void genai__fit_header(genai__fit *f, genai__text *t) {
     int i;
     genai__text_add(t, "step,epoch,seconds");
-    for (i = 0; f->model->family->losses[i]; i++) genai__text_format(t, ",%s", f->model->family->losses[i]);
+    for (i = 0; f->model->family->losses[i]; i++) genai__text_format(t, ",%s", genai__loss_name(f->model, i));
     genai__text_add(t, ",images_per_s,skipped,measure\n");
 }
 
@@ -11101,7 +11355,7 @@ GENAI_API int genai_progress_bar(void *user, const genai_progress *p) {
  * Measures of a trained model. evaluate is the family's own: the mean over a data set, in its order, with running
  * statistics, the averaged nets, and noise that belongs to the image's number; so it is the same for any portion size.
  * ================================================================================================================= */
-GENAI_API genai_result genai_model_evaluate(genai_model *m, genai_dataset *data, const char **name, double *value) {
+static genai_result genai__evaluate(genai_model *m, const char *what, genai_dataset *data, int samples, double *value) { /* samples: 0, or those of nll */
     genai_dataset_info info;
     genai_result       result = GENAI_OK;
     float             *images;
@@ -11109,12 +11363,10 @@ GENAI_API genai_result genai_model_evaluate(genai_model *m, genai_dataset *data,
     size_t             i;
     int                labels[GENAI__PORTION];
     uint64_t           mode;
-    if (!m) return GENAI_ERROR_ARGUMENT;
-    if (!data || !value) return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "genai_model_evaluate: %s is NULL", data ? "value" : "data");
-    if (!m->family->evaluate) return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "a %s has no measure of its own on a data set", m->family->name);
+    if (!data || !value) return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "%s: %s is NULL", what, data ? "value" : "data");
     info = genai_dataset_describe(data);
     if (!info.count || info.width != m->dim[2] || info.height != m->dim[1] || info.channels != m->dim[3])
-        return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "genai_model_evaluate: the data has %zu images of %dx%dx%d, the model is for %dx%dx%d (WxHxC)", info.count,
+        return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "%s: the data has %zu images of %dx%dx%d, the model is for %dx%dx%d (WxHxC)", what, info.count,
                            info.width, info.height, info.channels, m->dim[2], m->dim[1], m->dim[3]);
     images = (float *)genai__alloc(m->ctx, GENAI__PORTION * genai__pixels(m), sizeof *images);
     if (!images) return GENAI_ERROR_MEMORY;
@@ -11122,19 +11374,36 @@ GENAI_API genai_result genai_model_evaluate(genai_model *m, genai_dataset *data,
     for (i = 0; i < info.count && !result; i += GENAI__PORTION) {
         int n = info.count - i < GENAI__PORTION ? (int)(info.count - i) : GENAI__PORTION;
         result = genai_dataset_batch(data, -1, i, n, images, labels);
-        if (!result) result = genai__model_labels(m, "genai_model_evaluate", n, info.classes ? labels : NULL);
+        if (!result) result = genai__model_labels(m, what, n, info.classes ? labels : NULL);
         if (!result) {
             genai__quiet  q = genai__quiet_begin(m->ctx);
             genai_tensor *x = genai__model_input(m, n, images);
-            result = x ? m->family->evaluate(m, x, i, &sum) : genai__result_of(m->ctx);
+            result = !x ? genai__result_of(m->ctx) : samples ? genai__vae_nll(m, x, i, samples, &sum) : m->family->evaluate(m, x, i, &sum);
             genai__quiet_end(m->ctx, q);
         }
     }
     genai__fp_leave(mode);
     genai__free(m->ctx, images);
-    if (name) *name = m->family->measure(m);
     *value = sum / (double)info.count;
     return result;
+}
+
+GENAI_API genai_result genai_model_evaluate(genai_model *m, genai_dataset *data, const char **name, double *value) {
+    if (!m) return GENAI_ERROR_ARGUMENT;
+    if (!m->family->evaluate) return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "a %s has no measure of its own on a data set", m->family->name);
+    if (name) *name = m->family->measure(m);
+    return genai__evaluate(m, "genai_model_evaluate", data, 0, value);
+}
+
+GENAI_API genai_result genai_model_nll(genai_model *m, genai_dataset *data, int k, double *value) {
+    if (!m) return GENAI_ERROR_ARGUMENT;
+    if (k < 1) return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "genai_model_nll: k is %d, but must be at least 1", k);
+    if (!m->likelihood || genai__pointwise(m))
+        return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "log-likelihoods are estimated through a posterior, which this %s hasn't got", m->family->name);
+    if (!m->likelihood->nats)
+        return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "likelihood '%s' is no density, so images have no log-likelihood under it: train with bernoulli or gaussian",
+                           m->likelihood->name);
+    return genai__evaluate(m, "genai_model_nll", data, k, value);
 }
 
 #if defined(__GNUC__) && !defined(__clang__)
