@@ -489,6 +489,9 @@ typedef struct genai_model_desc {
     int            vae_steps;     /* vaegan: so many steps of plain VAE training first                                 */
     float          margin;        /* vaegan: the discriminator rests while one of its losses is below 0.68 - margin, the decoder while one is
                                      above 0.68 + margin, none when both should (Larsen's code; 0.35 there); 0: never  */
+    const char    *sampler;       /* what genai_model_fit fits at its end for sampling, see genai_model_fit_sampler: "prior", "gaussian", "mixture";
+                                     vae, vaegan, aae; 0: prior                                                        */
+    int            components;    /* of the mixture; 0: 10                                                             */
     genai_rule     rule;
     float          lr;            /* learning rate                                                                     */
     float          lr_discriminator; /* 0: the same as lr, or the preset's                                             */
@@ -783,7 +786,11 @@ GENAI_API genai_result   genai_model_reconstruct(genai_model *model, int n, cons
 /* n images on the way from latent a to latent b, ends included: spherical (White 2016), since the prior is Gaussian. label:
  * the class of all, if the model is conditional. */
 GENAI_API genai_result   genai_model_interpolate(genai_model *model, const float *a, const float *b, int label, int n, float *out);
-/* n latents [n,Z] from the prior. Latent i depends on (seed, i) alone. */
+/* Where latents are drawn from henceforth, in this model and its files: "prior"; "gaussian", one normal distribution with the
+ * covariance of the encoded data; "mixture", `components` of them (0: 10) by EM (Dempster et al. 1977; Ghosh et al. 2020 for why).
+ * Fitted to the encoder's means, not samples, of at most 10000 images of data, of all classes together. UNSUPPORTED without an encoder. */
+GENAI_API genai_result   genai_model_fit_sampler(genai_model *model, genai_dataset *data, const char *kind, int components);
+/* n latents [n,Z] from the prior, or the sampler that was fitted. Latent i depends on (seed, i) alone. */
 GENAI_API genai_result   genai_model_latents(genai_model *model, uint64_t seed, int n, float *z);
 /* *value = -log p(x) in nats, in the mean of a data set, by importance sampling with k latents from each posterior (Burda et al.
  * 2016): above the truth in expectation, falling to it as k grows, so say k with the number; 5000 is usual. Bernoulli: of pixels
@@ -1413,7 +1420,7 @@ static const char *genai__nearest(const char *s, size_t length, const void *word
  * and the step's upper half}; streams are numbered here so that no two uses meet.
  * ================================================================================================================= */
 enum { GENAI__STREAM_USER = 0, GENAI__STREAM_STEP = 1, GENAI__STREAM_SAMPLE = 2, GENAI__STREAM_SHUFFLE = 3, GENAI__STREAM_FLIP = 4,
-       GENAI__STREAM_SPRITE = 5, GENAI__STREAM_HOLDOUT = 6, GENAI__STREAM_EVALUATE = 7, GENAI__STREAM_INIT = 16 /* and up */ };
+       GENAI__STREAM_SPRITE = 5, GENAI__STREAM_HOLDOUT = 6, GENAI__STREAM_EVALUATE = 7, GENAI__STREAM_COMPONENT = 8, GENAI__STREAM_MIXTURE = 9, GENAI__STREAM_INIT = 16 /* and up */ };
 
 typedef struct genai__counter { uint32_t w[4]; } genai__counter;
 
@@ -9097,6 +9104,10 @@ typedef struct genai__likelihood {
     const char *measure, *error; /* what evaluate adds up: of a VAE, of a plain autoencoder; of no two are the numbers comparable */
 } genai__likelihood;
 
+/* What a model has besides nets: tensors, NULL where there are none. Files hold them under these names. */
+enum { GENAI__SAMPLER_WEIGHT, GENAI__SAMPLER_MEAN, GENAI__SAMPLER_FACTOR, GENAI__EXTRAS };
+static const char *const genai__extra_names[] = {"sampler.weight", "sampler.mean", "sampler.factor"};
+
 struct genai_model {
     genai_ctx               *ctx;
     const genai__family     *family;
@@ -9113,6 +9124,7 @@ struct genai_model {
     long                     steps, skipped, skipped_in_row;
     long                     epoch;        /* where fit stands in the data                                           */
     size_t                   position;
+    genai_tensor            *extra[GENAI__EXTRAS];
     float                   *kept;         /* the running statistics before the step                                 */
     float                   *scratch;
     size_t                   scratch_count;
@@ -9162,6 +9174,8 @@ static const genai__field genai__fields[] = {
     {"gamma", GENAI__FIELD_ZERO, GENAI__AT(gamma), 0, 1e6, NULL, "vaegan"},
     {"vae_steps", GENAI__FIELD_INT, GENAI__AT(vae_steps), 0, 1e9, NULL, "vaegan"},
     {"margin", GENAI__FIELD_FLOAT, GENAI__AT(margin), 0, 100, NULL, "vaegan"},
+    {"sampler", GENAI__FIELD_TEXT, GENAI__AT(sampler), 0, 0, NULL, "vae vaegan aae"},
+    {"components", GENAI__FIELD_INT, GENAI__AT(components), 1, 1024, NULL, "vae vaegan aae"},
     {"rule", GENAI__FIELD_WORD, GENAI__AT(rule), 0, 0, genai__rule_words, NULL},
     {"lr", GENAI__FIELD_FLOAT, GENAI__AT(lr), 1e-12, 100, NULL, NULL},
     {"lr_discriminator", GENAI__FIELD_FLOAT, GENAI__AT(lr_discriminator), 1e-12, 100, NULL, "gan vaegan"},
@@ -10174,7 +10188,7 @@ static genai_result genai__resolve(genai_model *m, const genai__preset *row, con
         if (f->kind != GENAI__FIELD_TEXT || genai__field_is_net(f)) continue;
         text = genai__field_words(f, given);
         if (!text) text = !strcmp(f->key, "preset") ? row->info.name : !strcmp(f->key, "loss") ? row->loss : !strcmp(f->key, "likelihood") ? row->likelihood
-                    : !strcmp(f->key, "divergence") && genai__field_fits(f, m->family->name) ? "kl" : !strcmp(f->key, "condition") ? (given->classes ? "concat" : "none") : NULL;
+                    : !strcmp(f->key, "divergence") && genai__field_fits(f, m->family->name) ? "kl" : !strcmp(f->key, "sampler") && genai__field_fits(f, m->family->name) ? "prior" : !strcmp(f->key, "condition") ? (given->classes ? "concat" : "none") : NULL;
         if (!text) continue;
         text = genai__copy_text(m->ctx, text, strlen(text));
         if (!text) return GENAI_ERROR_MEMORY;
@@ -10187,6 +10201,9 @@ static genai_result genai__resolve(genai_model *m, const genai__preset *row, con
     if (d->gamma == 0) d->gamma = row->gamma;
     if (d->sigma == 0) d->sigma = 0.1f;
     if (!d->importance) d->importance = 1;
+    if (!d->components) d->components = 10;
+    if (d->sampler && strcmp(d->sampler, "prior") && strcmp(d->sampler, "gaussian") && strcmp(d->sampler, "mixture"))
+        return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "sampler: there is no '%.40s', only prior, gaussian and mixture", d->sampler);
     if (!d->rule) d->rule = GENAI_RULE_ADAM;
     if (d->lr == 0) d->lr = row->lr;
     if (d->lr_discriminator == 0 && (m->family->roles & GENAI__ROLE(DISCRIMINATOR))) d->lr_discriminator = row->lr_discriminator > 0 && given->lr == 0 ? row->lr_discriminator : d->lr;
@@ -10216,6 +10233,7 @@ GENAI_API void genai_model_destroy(genai_model *m) {
     }
     for (i = 0; i < GENAI__COUNT(genai__fields); i++)
         if (genai__fields[i].kind == GENAI__FIELD_TEXT) genai__free(m->ctx, genai__field_words(&genai__fields[i], &m->desc));
+    for (i = 0; i < GENAI__EXTRAS; i++) genai_tensor_destroy(m->extra[i]);
     genai__free(m->ctx, m->kept);
     genai__free(m->ctx, m->scratch);
     genai__free(m->ctx, m);
@@ -10448,6 +10466,197 @@ GENAI_API genai_result genai_model_step(genai_model *m, int n, const float *imag
     return result;
 }
 
+/* --- samplers: a mixture of normal distributions with full covariances, fitted to latents by EM in double --- */
+#define GENAI__MIXTURE_IMAGES 10000
+#define GENAI__MIXTURE_HARD 5   /* first iterations: each point belongs to the nearest mean                              */
+#define GENAI__MIXTURE_MOST 50  /* iterations at most; ends when a point's log-likelihood grows by less than 0.0001      */
+
+typedef struct genai__mixture {
+    size_t  n;
+    int     z, k, hard;
+    double  spread, floor;  /* mean variance of a latent; what is added to each variance, so that none is 0              */
+    double *x, *share;      /* [n,z] points; [n,k] how much of each point belongs to each component                       */
+    double *likelihood;     /* [n] log of each point; less its squared distance while hard                                */
+    double *weight, *mean, *factor, *inverse, *base, *log_scale, *spare; /* [k], [k,z], Cholesky [k,z,z], its inverse, inverse times mean, ... */
+} genai__mixture;
+
+static double genai__distance(const double *a, const double *b, int n) { /* squared */
+    double sum = 0;
+    int    i;
+    for (i = 0; i < n; i++) sum += (a[i] - b[i]) * (a[i] - b[i]);
+    return sum;
+}
+
+/* Shares and likelihood of one point: log of weight_k N(x; mean_k, L_k L_k'), through y = L^-1 (x - mean). */
+static void genai__mixture_point(void *arg, size_t row) {
+    const genai__mixture *q = (const genai__mixture *)arg;
+    const double         *x = q->x + row * (size_t)q->z;
+    double               *share = q->share + row * (size_t)q->k, most = 0, sum = 0;
+    int                   k, i, j, best = 0;
+    for (k = 0; k < q->k; k++) {
+        const double *l = q->inverse + (size_t)k * (size_t)q->z * (size_t)q->z, *base = q->base + (size_t)k * (size_t)q->z;
+        double        square = 0;
+        if (q->hard) square = 2 * genai__distance(x, q->mean + (size_t)k * (size_t)q->z, q->z);
+        else for (i = 0; i < q->z; i++, l += q->z) {
+            double y = -base[i];
+            for (j = 0; j <= i; j++) y += l[j] * x[j];
+            square += y * y;
+        }
+        share[k] = (q->hard ? 0 : q->log_scale[k]) - 0.5 * square;
+        if (!k || share[k] > most) { most = share[k]; best = k; }
+    }
+    for (k = 0; k < q->k; k++) sum += share[k] = q->hard ? k == best : genai__exp(share[k] - most);
+    for (k = 0; k < q->k; k++) share[k] /= sum;
+    q->likelihood[row] = q->hard ? most : most + genai__log(sum);
+}
+
+/* Cholesky factor of the covariance in `factor`, in place, its inverse, and what follows from them. */
+static void genai__mixture_factor(const genai__mixture *q, int k) {
+    size_t  n = (size_t)q->z, i, j, l;
+    double *a = q->factor + (size_t)k * n * n, *inverse = q->inverse + (size_t)k * n * n, *base = q->base + (size_t)k * n;
+    q->log_scale[k] = genai__log(q->weight[k]) - (double)q->z * GENAI__HALF_LOG_2PI;
+    for (i = 0; i < n; i++)
+        for (j = 0; j <= i; j++) {
+            double sum = a[i * n + j];
+            for (l = 0; l < j; l++) sum -= a[i * n + l] * a[j * n + l];
+            if (i > j) a[i * n + j] = sum / a[j * n + j];
+            else a[i * n + i] = sqrt(sum > q->floor ? sum : q->floor);
+        }
+    for (i = 0; i < n; i++) {
+        q->log_scale[k] -= genai__log(a[i * n + i]);
+        base[i] = 0;
+        for (j = 0; j <= i; j++) {
+            double sum = i == j;
+            for (l = j; l < i; l++) sum -= a[i * n + l] * inverse[l * n + j];
+            inverse[i * n + j] = sum / a[i * n + i];
+            base[i] += inverse[i * n + j] * q->mean[(size_t)k * n + j];
+        }
+    }
+}
+
+/* Weight, mean and covariance of a component, from the shares; weight 0 if it is empty. */
+static void genai__mixture_component(void *arg, int k) {
+    const genai__mixture *q = (const genai__mixture *)arg;
+    size_t  n = (size_t)q->z, row, i, j;
+    double *mean = q->mean + (size_t)k * n, *a = q->factor + (size_t)k * n * n, *d = q->spare + (size_t)k * n, sum = 0;
+    for (row = 0; row < q->n; row++) sum += q->share[row * (size_t)q->k + (size_t)k];
+    q->weight[k] = sum < 1e-3 ? 0 : sum / (double)q->n;
+    if (sum < 1e-3) return;
+    for (i = 0; i < n; i++) mean[i] = 0;
+    memset(a, 0, n * n * sizeof *a);
+    for (row = 0; row < q->n; row++)
+        for (i = 0; i < n; i++) mean[i] += q->share[row * (size_t)q->k + (size_t)k] / sum * q->x[row * n + i];
+    for (row = 0; row < q->n; row++) {
+        double share = q->share[row * (size_t)q->k + (size_t)k] / sum;
+        if (share < 1e-12) continue;
+        for (i = 0; i < n; i++) d[i] = q->x[row * n + i] - mean[i];
+        for (i = 0; i < n; i++)
+            for (j = 0; j <= i; j++) a[i * n + j] += share * d[i] * d[j];
+    }
+    for (i = 0; i < n; i++) a[i * n + i] += q->floor;
+    genai__mixture_factor(q, k);
+}
+
+/* An empty component begins anew at the point that is explained worst. */
+static void genai__mixture_revive(const genai__mixture *q, int k) {
+    size_t n = (size_t)q->z, worst = 0, row, i;
+    for (row = 1; row < q->n; row++)
+        if (q->likelihood[row] < q->likelihood[worst]) worst = row;
+    q->likelihood[worst] = 1e300;
+    q->weight[k] = 1 / (double)q->n;
+    memcpy(q->mean + (size_t)k * n, q->x + worst * n, n * sizeof *q->mean);
+    memset(q->factor + (size_t)k * n * n, 0, n * n * sizeof *q->factor);
+    for (i = 0; i < n; i++) q->factor[((size_t)k * n + i) * n + i] = q->spread + q->floor;
+    genai__mixture_factor(q, k);
+}
+
+/* First means: points, each drawn with a probability that grows with the squared distance to those before (Arthur and
+ * Vassilvitskii 2007). */
+static void genai__mixture_begin(const genai_ctx *ctx, genai__mixture *q) {
+    size_t n = (size_t)q->z, row, i;
+    int    k;
+    q->spread = 0;
+    for (i = 0; i < n; i++) {
+        double mean = 0, square = 0;
+        for (row = 0; row < q->n; row++) mean += q->x[row * n + i] / (double)q->n;
+        for (row = 0; row < q->n; row++) square += (q->x[row * n + i] - mean) * (q->x[row * n + i] - mean);
+        q->spread += square / (double)q->n / (double)n;
+    }
+    q->floor = 1e-4 * q->spread + 1e-10;
+    for (row = 0; row < q->n; row++) q->likelihood[row] = 1;
+    for (k = 0; k < q->k; k++) {
+        double total = 0, at;
+        for (row = 0; row < q->n; row++) total += q->likelihood[row];
+        if (!(total > 0)) total = (double)q->n; /* all points are means already */
+        at = total * genai__draw(ctx, GENAI__STREAM_MIXTURE, 0, 0, (uint32_t)k).w[0] / 4294967296.0;
+        for (row = 0; row + 1 < q->n && at >= q->likelihood[row]; row++) at -= q->likelihood[row];
+        memcpy(q->mean + (size_t)k * n, q->x + row * n, n * sizeof *q->mean);
+        for (row = 0; row < q->n; row++) {
+            double d = genai__distance(q->x + row * n, q->mean + (size_t)k * n, q->z);
+            if (!k || d < q->likelihood[row]) q->likelihood[row] = d;
+        }
+    }
+}
+
+/* Expectation and maximisation in turn (Dempster et al. 1977). Each sum runs in one order, so any threads give the same bits. */
+static void genai__mixture_run(genai_ctx *ctx, genai__mixture *q) {
+    double   before = 0, now;
+    uint64_t mode = genai__fp_enter();
+    size_t   row;
+    int      i, k;
+    genai__mixture_begin(ctx, q);
+    for (i = 0; i < GENAI__MIXTURE_MOST; i++, before = now) {
+        q->hard = i < GENAI__MIXTURE_HARD;
+        genai__for_rows(ctx, q->n, (size_t)(q->k * q->z) * (size_t)q->z, genai__mixture_point, q);
+        for (now = 0, row = 0; row < q->n; row++) now += q->likelihood[row] / (double)q->n;
+        genai__parallel(ctx, q->k, genai__mixture_component, q);
+        if (i > GENAI__MIXTURE_HARD && now - before < 1e-4) break;
+        for (k = 0; k < q->k && i + 1 < GENAI__MIXTURE_MOST; k++)
+            if (!(q->weight[k] > 0)) genai__mixture_revive(q, k);
+    }
+    genai__fp_leave(mode);
+}
+
+/* Room for `components` of a sampler in the model; none for 0. */
+static genai_result genai__sampler_make(genai_model *m, int components) {
+    int dim[3], i;
+    dim[0] = components;
+    dim[1] = dim[2] = m->desc.latent;
+    for (i = 0; i < 3; i++) {
+        genai_tensor_destroy(m->extra[i]);
+        m->extra[i] = NULL;
+    }
+    for (i = 0; i < 3 && components; i++) {
+        m->extra[i] = genai_tensor_create(m->ctx, i + 1, dim);
+        if (!m->extra[i]) {
+            genai__sampler_make(m, 0);
+            return genai__result_of(m->ctx);
+        }
+        m->extra[i]->name = genai__extra_names[i];
+    }
+    return GENAI_OK;
+}
+
+/* z, standard normals, becomes mean + factor z of a component drawn by (seed, number). */
+static void genai__sampler_apply(const genai_model *m, uint64_t seed, uint32_t number, float *z) {
+    const genai_tensor *weight = m->extra[GENAI__SAMPLER_WEIGHT];
+    double              at = genai__draw(m->ctx, GENAI__STREAM_COMPONENT, seed, 0, number).w[0] / 4294967296.0;
+    size_t              n = (size_t)m->desc.latent, k, i, j, last = 0;
+    const float        *row;
+    for (k = 0; k < weight->count; k++) {
+        if (!(weight->data[k] > 0)) continue;
+        last = k;
+        at -= (double)weight->data[k];
+        if (at < 0) break;
+    }
+    for (i = n; i-- > 0;) {
+        double sum = (double)m->extra[GENAI__SAMPLER_MEAN]->data[last * n + i];
+        row = m->extra[GENAI__SAMPLER_FACTOR]->data + (last * n + i) * n;
+        for (j = 0; j <= i; j++) sum += (double)row[j] * (double)z[j];
+        z[i] = (float)sum;
+    }
+}
+
 /* --- sampling and encoding --- */
 
 /* What one portion of a whole is done with; recording is off and the tape released after each. */
@@ -10488,11 +10697,22 @@ static genai_result genai__model_check(genai_model *m, const char *what, int n, 
     return n < 1 || !a || !b ? genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "%s: %s", what, n < 1 ? "n must be at least 1" : "a pointer is NULL") : GENAI_OK;
 }
 
+/* Latents number first, first + 1, ... to sample from: of the prior, or of what was fitted. */
+static genai_result genai__model_latents(genai_model *m, uint64_t seed, size_t first, int n, float *z) {
+    size_t size = (size_t)m->desc.latent;
+    int    i;
+    for (i = 0; i < n; i++) {
+        genai__normal(m->ctx, GENAI__STREAM_SAMPLE, seed, (uint32_t)(first + (size_t)i), size, z + (size_t)i * size);
+        if (m->extra[GENAI__SAMPLER_MEAN]) genai__sampler_apply(m, seed, (uint32_t)(first + (size_t)i), z + (size_t)i * size);
+    }
+    return GENAI_OK;
+}
+
 GENAI_API genai_result genai_model_latents(genai_model *m, uint64_t seed, int n, float *z) {
     genai_result result = genai__model_check(m, "genai_model_latents", n, z, z);
     int          i;
-    for (i = 0; i < n && !result; i++)
-        genai__normal(m->ctx, GENAI__STREAM_SAMPLE, seed, (uint32_t)i, (size_t)m->desc.latent, z + (size_t)i * (size_t)m->desc.latent);
+    for (i = 0; i < n && !result; i += GENAI__PORTION)
+        result = genai__model_latents(m, seed, (size_t)i, genai__portion(i, n), z + (size_t)i * (size_t)m->desc.latent);
     return result;
 }
 
@@ -10503,10 +10723,10 @@ GENAI_API genai_result genai_model_sample(genai_model *m, uint64_t seed, int n, 
     int          in_turn[GENAI__PORTION], i, j;
     if (!result && labels) result = genai__model_labels(m, "genai_model_sample", n, labels);
     for (i = 0; i < n && !result; i += GENAI__PORTION) {
-        float *z = genai__fixed_latents(m, GENAI__STREAM_SAMPLE, seed, (size_t)i, genai__portion(i, n));
+        float *z = genai__model_scratch(m, (size_t)GENAI__PORTION * (size_t)m->desc.latent);
+        result = z ? genai__model_latents(m, seed, (size_t)i, genai__portion(i, n), z) : GENAI_ERROR_MEMORY;
         for (j = 0; j < GENAI__PORTION && m->desc.classes; j++) in_turn[j] = (i + j) % m->desc.classes;
-        result = z ? genai__model_paint(m, genai__portion(i, n), z, !m->desc.classes ? NULL : labels ? labels + i : in_turn, out + (size_t)i * genai__pixels(m))
-                   : genai__result_of(m->ctx);
+        if (!result) result = genai__model_paint(m, genai__portion(i, n), z, !m->desc.classes ? NULL : labels ? labels + i : in_turn, out + (size_t)i * genai__pixels(m));
     }
     return result;
 }
@@ -10541,6 +10761,86 @@ GENAI_API genai_result genai_model_encode(genai_model *m, int n, const float *im
     if (!result) result = genai__model_labels(m, "genai_model_encode", n, labels);
     for (i = 0; i < n && !result; i += GENAI__PORTION)
         result = genai__encode(m, genai__portion(i, n), images + (size_t)i * genai__pixels(m), genai__labels_at(labels, i), z + (size_t)i * (size_t)m->desc.latent);
+    return result;
+}
+
+/* Fills q->x with latents of the data, in the order of its first epoch. */
+static genai_result genai__sampler_encode(genai_model *m, genai_dataset *data, genai__mixture *q) {
+    size_t       size = (size_t)m->desc.latent, pixels = genai__pixels(m), i, k;
+    float       *images = (float *)genai__alloc(m->ctx, GENAI__PORTION * (pixels + size), sizeof *images), *z;
+    int          labels[GENAI__PORTION];
+    genai_result result = images ? GENAI_OK : GENAI_ERROR_MEMORY;
+    z = images ? images + GENAI__PORTION * pixels : NULL;
+    for (i = 0; i < q->n && !result; i += GENAI__PORTION) {
+        int n = q->n - i < GENAI__PORTION ? (int)(q->n - i) : GENAI__PORTION;
+        result = genai_dataset_batch(data, 0, i, n, images, labels);
+        if (!result) result = genai__model_labels(m, "genai_model_fit_sampler", n, m->desc.classes && genai_dataset_describe(data).classes ? labels : NULL);
+        if (!result) result = genai__encode(m, n, images, m->labels, z);
+        for (k = 0; k < (size_t)n * size && !result; k++) {
+            q->x[i * size + k] = (double)z[k];
+            if (!genai__finite(z[k])) result = genai__fail(m->ctx, GENAI_ERROR_NONFINITE, "genai_model_fit_sampler: a latent of image %zu isn't finite", i + k / size);
+        }
+    }
+    genai__free(m->ctx, images);
+    return result;
+}
+
+GENAI_API genai_result genai_model_fit_sampler(genai_model *m, genai_dataset *data, const char *kind, int components) {
+    genai__mixture     q;
+    genai_dataset_info info;
+    genai_result       result = GENAI_OK;
+    size_t             z, k, i;
+    char              *copy;
+    int                prior;
+    if (!m) return GENAI_ERROR_ARGUMENT;
+    prior = kind && !strcmp(kind, "prior");
+    if (!kind || (!prior && strcmp(kind, "gaussian") && strcmp(kind, "mixture")) || components < 0 || components > 1024)
+        return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "genai_model_fit_sampler: kind '%.40s' must be prior, gaussian or mixture, components %d from 0 to 1024",
+                           kind ? kind : "NULL", components);
+    if (!m->desc.sampler) return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "a %s has its own prior, and no other sampler", m->family->name);
+    memset(&q, 0, sizeof q);
+    q.z = m->desc.latent;
+    if (!prior) {
+        if (!data) return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "genai_model_fit_sampler: data is NULL");
+        info = genai_dataset_describe(data);
+        if (!info.count || info.width != m->dim[2] || info.height != m->dim[1] || info.channels != m->dim[3])
+            return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "genai_model_fit_sampler: the data has %zu images of %dx%dx%d, the model is for %dx%dx%d (WxHxC)", info.count,
+                               info.width, info.height, info.channels, m->dim[2], m->dim[1], m->dim[3]);
+        if (q.z > 1024) return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "genai_model_fit_sampler: covariances of %d latents are too large, 1024 is the most", q.z);
+        q.n = info.count < GENAI__MIXTURE_IMAGES ? info.count : GENAI__MIXTURE_IMAGES;
+        q.k = !strcmp(kind, "gaussian") ? 1 : components ? components : 10;
+        if ((size_t)q.k > q.n) q.k = (int)q.n;
+    }
+    copy = genai__copy_text(m->ctx, kind, strlen(kind));
+    if (!copy) return GENAI_ERROR_MEMORY;
+    z = (size_t)q.z;
+    k = (size_t)q.k;
+    if (!prior) {
+        q.x = (double *)genai__alloc(m->ctx, q.n * (z + k + 1) + k * (3 * z + 2 * z * z + 2), sizeof *q.x);
+        if (q.x) {
+            q.share = q.x + q.n * z;
+            q.likelihood = q.share + q.n * k;
+            q.weight = q.likelihood + q.n;
+            q.log_scale = q.weight + k;
+            q.mean = q.log_scale + k;
+            q.base = q.mean + k * z;
+            q.spare = q.base + k * z;
+            q.factor = q.spare + k * z;
+            q.inverse = q.factor + k * z * z;
+        } else result = GENAI_ERROR_MEMORY;
+        if (!result) result = genai__sampler_encode(m, data, &q);
+        if (!result) genai__mixture_run(m->ctx, &q);
+    }
+    if (!result) result = genai__sampler_make(m, q.k);
+    if (!result) {
+        for (i = 0; i < k; i++) m->extra[GENAI__SAMPLER_WEIGHT]->data[i] = (float)q.weight[i];
+        for (i = 0; i < k * z; i++) m->extra[GENAI__SAMPLER_MEAN]->data[i] = (float)q.mean[i];
+        for (i = 0; i < k * z * z; i++) m->extra[GENAI__SAMPLER_FACTOR]->data[i] = i % z > i / z % z ? 0 : (float)q.factor[i];
+        genai__free(m->ctx, m->desc.sampler); /* may be what `kind` points to */
+        m->desc.sampler = copy;
+        if (components) m->desc.components = components;
+    } else genai__free(m->ctx, copy);
+    genai__free(m->ctx, q.x);
     return result;
 }
 
@@ -10659,6 +10959,14 @@ GENAI_API genai_result genai_model_sample_grid(genai_model *m, const char *path,
 
 /* --- save and load --- */
 
+static void genai__model_entry(genai__entry *entry, const genai_tensor *t) {
+    entry->name = t->name;
+    entry->ndim = t->ndim;
+    memcpy(entry->dim, t->dim, sizeof entry->dim);
+    entry->data = t->data;
+    entry->count = t->count;
+}
+
 /* What a file holds: every tensor under its name. With `entry` NULL only counts. names takes the names of optimiser states. */
 static size_t genai__model_entries(const genai_model *m, int checkpoint, genai__entry *entry, genai__text *names) {
     size_t n = 0;
@@ -10667,15 +10975,13 @@ static size_t genai__model_entries(const genai_model *m, int checkpoint, genai__
         for (average = 0; average < 2; average++) {
             genai_net *net = average ? m->average[role] : m->net[role];
             for (i = 0; net && i < genai__net_tensor_count(net); i++, n++)
-                if (entry) {
-                    const genai_tensor *t = genai__net_tensor(net, i);
-                    entry[n].name = t->name;
-                    entry[n].ndim = t->ndim;
-                    memcpy(entry[n].dim, t->dim, sizeof entry[n].dim);
-                    entry[n].data = t->data;
-                    entry[n].count = t->count;
-                }
+                if (entry) genai__model_entry(&entry[n], genai__net_tensor(net, i));
         }
+    for (i = 0; i < GENAI__EXTRAS; i++) {
+        if (!m->extra[i]) continue;
+        if (entry) genai__model_entry(&entry[n], m->extra[i]);
+        n++;
+    }
     for (role = 0; role < GENAI__ROLES && checkpoint; role++) {
         genai_optimizer *o = m->optimizer[role];
         int              group, second;
@@ -10940,6 +11246,16 @@ static genai_result genai__model_read_state(genai_model *m, const char *path, co
     return GENAI_OK;
 }
 
+/* Makes room for a sampler, if the file has one. */
+static genai_result genai__sampler_read(genai_model *m, const char *path, const genai__safetensors *file) {
+    const genai__entry *mean = genai__safetensors_find(file, genai__extra_names[GENAI__SAMPLER_MEAN]);
+    const genai__entry *factor = genai__safetensors_find(file, genai__extra_names[GENAI__SAMPLER_FACTOR]);
+    if (!mean || !m->desc.sampler) return GENAI_OK;
+    if (!factor || mean->ndim != 2 || factor->count / mean->count != (size_t)m->desc.latent)
+        return genai__fail(m->ctx, GENAI_ERROR_FORMAT, "%s: the tensors of its sampler don't belong together", path);
+    return genai__sampler_make(m, mean->dim[0]);
+}
+
 GENAI_API genai_model *genai_model_load(genai_ctx *ctx, const char *path) {
     genai__safetensors   file;
     genai_model_desc     d;
@@ -10955,6 +11271,7 @@ GENAI_API genai_model *genai_model_load(genai_ctx *ctx, const char *path) {
         result = m ? genai__model_measure(m, path, &file) : genai__result_of(ctx);
         if (!result) result = genai__model_make(m);
         if (!result) result = genai__model_read_state(m, path, &file, checkpoint);
+        if (!result) result = genai__sampler_read(m, path, &file);
         if (!result) result = genai__model_fill(m, path, &file, checkpoint);
     }
     genai__safetensors_free(ctx, &file);
@@ -11295,7 +11612,8 @@ GENAI_API genai_result genai_model_fit(genai_model *m, genai_dataset *data, cons
     if (!result) result = genai__fit_begin(&f);
     if (!result) result = genai__fit_loop(&f);
     if ((!result || result == GENAI_STOPPED) && m->steps > first) {
-        last = genai__fit_save(&f);
+        last = m->desc.sampler && strcmp(m->desc.sampler, "prior") ? genai_model_fit_sampler(m, data, m->desc.sampler, m->desc.components) : GENAI_OK;
+        if (!last) last = genai__fit_save(&f);
         if (!last) last = genai__fit_pictures(&f);
         if (last) result = last;
     } else genai__fit_flush(&f);

@@ -527,7 +527,197 @@ static void test_binarise(void) {
     genai_ctx_destroy(g);
 }
 
+/* --- samplers --- */
+static genai__mixture mixture_of(size_t n, int z, int k, double *x) { /* with memory that is never given back */
+    genai__mixture q;
+    memset(&q, 0, sizeof q);
+    q.n = n;
+    q.z = z;
+    q.k = k;
+    q.x = x;
+    q.share = (double *)calloc(n * (size_t)k, sizeof(double));
+    q.likelihood = (double *)calloc(n, sizeof(double));
+    q.weight = (double *)calloc((size_t)k, sizeof(double));
+    q.log_scale = (double *)calloc((size_t)k, sizeof(double));
+    q.mean = (double *)calloc((size_t)(k * z), sizeof(double));
+    q.base = (double *)calloc((size_t)(k * z), sizeof(double));
+    q.spare = (double *)calloc((size_t)(k * z), sizeof(double));
+    q.factor = (double *)calloc((size_t)(k * z * z), sizeof(double));
+    q.inverse = (double *)calloc((size_t)(k * z * z), sizeof(double));
+    return q;
+}
+static void mixture_free(genai__mixture *q) {
+    free(q->share);
+    free(q->likelihood);
+    free(q->weight);
+    free(q->log_scale);
+    free(q->mean);
+    free(q->base);
+    free(q->spare);
+    free(q->factor);
+    free(q->inverse);
+}
+
+static void test_mixture(void) { /* EM finds three normal distributions that overlap a little; points that are degenerate hurt nothing */
+    static const double weight[3] = {0.5, 0.3, 0.2}, mean[3][2] = {{0, 0}, {4, 1}, {-3, 4}}, factor[3][3] = {{1, 0.5, 0.6}, {0.5, 0, 1.5}, {0.7, -0.6, 0.4}};
+    enum { N = 6000 };
+    genai_ctx     *g = make_ctx(6);
+    genai__mixture q;
+    double        *x = (double *)malloc(2 * N * sizeof *x), worst = 0, covariance[3], sum, before;
+    float         *u = (float *)malloc(2 * N * sizeof *u);
+    int            i, k, c, found, kind;
+    genai__normal(g, 0, 0, 0, 2 * N, u);
+    for (i = 0; i < N; i++) {
+        c = i % 10 < 5 ? 0 : i % 10 < 8 ? 1 : 2;
+        x[2 * i] = mean[c][0] + factor[c][0] * (double)u[2 * i];
+        x[2 * i + 1] = mean[c][1] + factor[c][1] * (double)u[2 * i] + factor[c][2] * (double)u[2 * i + 1];
+    }
+    q = mixture_of(N, 2, 3, x);
+    genai__mixture_run(g, &q);
+    for (c = 0, found = 0; c < 3; c++)
+        for (k = 0; k < 3; k++) {
+            const double *l = q.factor + 4 * k;
+            if (hypot(q.mean[2 * k] - mean[c][0], q.mean[2 * k + 1] - mean[c][1]) > 0.2) continue;
+            found |= 1 << c;
+            covariance[0] = l[0] * l[0];
+            covariance[1] = l[0] * l[2];
+            covariance[2] = l[2] * l[2] + l[3] * l[3];
+            for (i = 0; i < N; i++) { /* less that of the points drawn from it */
+                double a = x[2 * i] - mean[c][0], b = x[2 * i + 1] - mean[c][1], n = weight[c] * N;
+                if ((i % 10 < 5 ? 0 : i % 10 < 8 ? 1 : 2) != c) continue;
+                covariance[0] -= a * a / n;
+                covariance[1] -= a * b / n;
+                covariance[2] -= b * b / n;
+            }
+            for (i = 0; i < 3; i++)
+                if (fabs(covariance[i]) > worst) worst = fabs(covariance[i]);
+            if (fabs(q.weight[k] - weight[c]) > worst) worst = fabs(q.weight[k] - weight[c]);
+        }
+    CHECK(found == 7 && worst < 0.1, "found %d, worst weight or covariance off by %g", found, worst);
+    q.hard = 0; /* the likelihood by its formula, at one point */
+    genai__mixture_point(&q, 17);
+    for (sum = 0, k = 0; k < 3; k++) {
+        const double *l = q.factor + 4 * k;
+        double        a = (x[34] - q.mean[2 * k]) / l[0], b = (x[35] - q.mean[2 * k + 1] - l[2] * a) / l[3];
+        sum += q.weight[k] * exp(-0.5 * (a * a + b * b)) / (2 * 3.14159265358979323846 * l[0] * l[3]);
+    }
+    CHECK(fabs(q.likelihood[17] - log(sum)) < 1e-9, "log-likelihood %g, by hand %g", q.likelihood[17], log(sum));
+    mixture_free(&q);
+
+    for (kind = 0; kind < 5; kind++) { /* all equal; two places for five components; on a line; one far away; a single point */
+        size_t n = kind == 4 ? 1 : 40;
+        int    components = kind == 4 ? 1 : 5;
+        for (i = 0; i < (int)n; i++) {
+            x[2 * i] = kind == 0 || kind == 4 ? 3 : kind == 1 ? i % 2 : kind == 2 ? i : i ? 1e-3 * i : 1e6;
+            x[2 * i + 1] = kind == 0 || kind == 4 ? -2 : kind == 1 ? 5 * (i % 2) : 2 * x[2 * i];
+        }
+        q = mixture_of(n, 2, components, x);
+        genai__mixture_run(g, &q);
+        for (sum = 0, found = 1, k = 0; k < components; k++) {
+            sum += q.weight[k];
+            for (i = 0; i < 4 && q.weight[k] > 0; i++) found = found && q.factor[4 * k + i] - q.factor[4 * k + i] == 0 && q.mean[2 * k + i / 2] - q.mean[2 * k + i / 2] == 0;
+            if (q.weight[k] > 0) found = found && q.factor[4 * k] > 0 && q.factor[4 * k + 3] > 0;
+        }
+        CHECK(found && fabs(sum - 1) < 1e-3, "kind %d: weights add up to %g, finite and positive %d", kind, sum, found);
+        mixture_free(&q);
+    }
+    q = mixture_of(30, 2, 3, x); /* a component that nobody belongs to comes back */
+    for (i = 0; i < 60; i++) x[i] = i % 2 ? 0 : i / 20 * 10 + (i & 3) * 0.1;
+    q.k = 3;
+    genai__mixture_begin(g, &q);
+    q.hard = 1;
+    q.mean[0] = q.mean[2] = q.mean[4] = 0;
+    q.mean[1] = 0;
+    q.mean[3] = q.mean[5] = 1e3;
+    for (i = 0; i < 30; i++) genai__mixture_point(&q, (size_t)i);
+    for (k = 0; k < 3; k++) genai__mixture_component(&q, k);
+    CHECK(q.weight[0] == 1 && q.weight[1] == 0 && q.weight[2] == 0, "weights %g %g %g", q.weight[0], q.weight[1], q.weight[2]);
+    before = q.likelihood[29] < q.likelihood[28] ? x[58] : x[56];
+    genai__mixture_revive(&q, 1);
+    CHECK(q.weight[1] > 0 && fabs(q.mean[2] - before) < 0.31 && q.factor[4] > 0 && q.factor[5] == 0, "revived at %g, the worst point is near %g", q.mean[2], before);
+    mixture_free(&q);
+    free(x);
+    free(u);
+    genai_ctx_destroy(g);
+}
+
+static void test_samplers(void) {
+    static const char *const kinds[] = {"prior", "gaussian", "mixture"};
+    genai_model_desc d = small_desc("vae");
+    float            z[64 * 3], w[64 * 3], first[3][5 * 3], plain[5 * 3], out[5 * 16], again[5 * 16];
+    int              run, kind, i, k;
+    for (run = 0; run < 3; run++) { /* three threads; one; scalar: the same bits */
+        genai_ctx     *g = make_ctx_of(8, run ? 1 : 3, run == 2 ? GENAI_ISA_SCALAR : GENAI_ISA_BEST);
+        genai_dataset *data = grey_data(g, 70);
+        genai_model   *m = genai_model_create(g, &d), *loaded;
+        CHECK(m && !genai_model_latents(m, 4, 5, plain), "%s", genai_ctx_error(g));
+        for (i = 0; i < 30 && m; i++) genai_model_step(m, 64, images, NULL, NULL);
+        for (kind = 2; kind >= 0 && m; kind--) {
+            long before = calls;
+            CHECK(!genai_model_fit_sampler(m, data, kinds[kind], 3) && !strcmp(genai_model_resolved(m).sampler, kinds[kind]), "%s: %s", kinds[kind], genai_ctx_error(g));
+            CHECK(!genai_model_latents(m, 4, 64, z) && !genai_model_latents(m, 4, 5, w) && !memcmp(z, w, sizeof plain), "%s: latents depend on n", kinds[kind]);
+            if (!run) memcpy(first[kind], z, sizeof plain);
+            CHECK(!memcmp(first[kind], z, sizeof plain), "%s: other latents with other threads or kernels", kinds[kind]);
+            CHECK(!memcmp(plain, z, sizeof plain) == !kind, "%s: %s latents", kinds[kind], kind ? "the prior's" : "not the prior's");
+            CHECK(!genai_model_sample(m, 4, 5, NULL, out) && !genai_model_decode(m, 5, z, NULL, again) && !memcmp(out, again, sizeof out), "%s: sample doesn't use them", kinds[kind]);
+            before = calls;
+            CHECK(!genai_model_sample(m, 4, 5, NULL, out) && calls == before, "%ld allocations in a second sample", calls - before);
+            CHECK(!genai_model_save(m, "sampler"), "%s", genai_ctx_error(g));
+            loaded = genai_model_load(g, "sampler");
+            CHECK(loaded && !genai_model_latents(loaded, 4, 64, w) && !memcmp(z, w, sizeof z), "%s: a loaded model has other latents: %s", kinds[kind], genai_ctx_error(g));
+            genai_model_destroy(loaded);
+            if (kind == 1) { /* mean and covariance by hand */
+                float  codes[70 * 3], *l = m->extra[GENAI__SAMPLER_FACTOR]->data, *x = (float *)malloc(70 * 16 * sizeof *x);
+                double worst = 0, mean[3] = {0, 0, 0}, c;
+                genai_dataset_batch(data, -1, 0, 70, x, NULL);
+                genai_model_encode(m, 70, x, NULL, codes);
+                free(x);
+                for (i = 0; i < 210; i++) mean[i % 3] += (double)codes[i] / 70;
+                for (i = 0; i < 3; i++) {
+                    if (fabs(mean[i] - (double)m->extra[GENAI__SAMPLER_MEAN]->data[i]) > worst) worst = fabs(mean[i] - (double)m->extra[GENAI__SAMPLER_MEAN]->data[i]);
+                    for (k = 0; k <= i; k++) {
+                        int r;
+                        for (c = 0, r = 0; r < 70; r++) c += ((double)codes[r * 3 + i] - mean[i]) * ((double)codes[r * 3 + k] - mean[k]) / 70;
+                        for (r = 0; r < 3; r++) c -= (double)l[i * 3 + r] * (double)l[k * 3 + r];
+                        if (fabs(c) > worst) worst = fabs(c);
+                    }
+                }
+                CHECK(worst < 2e-3, "mean or covariance off by %g", worst);
+            }
+        }
+        CHECK_RESULT(g, GENAI_ERROR_ARGUMENT, genai_model_fit_sampler(m, data, "mixtur", 3));
+        CHECK_RESULT(g, GENAI_ERROR_ARGUMENT, genai_model_fit_sampler(m, NULL, "mixture", 3));
+        CHECK(!genai_model_fit_sampler(m, grey_data(g, 2), "mixture", 0) && m->extra[0]->count == 2, "two images: %s", genai_ctx_error(g));
+        CHECK(!genai_model_fit_sampler(m, grey_data(g, 1), "mixture", 0) && !genai_model_latents(m, 4, 5, z) && fabs((double)z[0] - (double)z[3]) < 1e-3, "one image: %s", genai_ctx_error(g));
+        d.sampler = "gauss"; fails(g, GENAI_ERROR_ARGUMENT, "gaussian", &d);
+        d.sampler = "mixture";
+        d.components = 2;
+        m = genai_model_create(g, &d);
+        {
+            genai_fit_desc fit;
+            memset(&fit, 0, sizeof fit);
+            fit.steps = 2;
+            CHECK(m && !m->extra[0] && !genai_model_fit(m, data, &fit) && m->extra[0] && m->extra[0]->count == 2, "fit: %s", genai_ctx_error(g));
+        }
+        d.sampler = NULL;
+        d.components = 0;
+        {
+            genai_model_desc gan;
+            memset(&gan, 0, sizeof gan);
+            gan.width = gan.height = 4;
+            gan.channels = 1;
+            m = genai_model_create(g, &gan);
+            CHECK_RESULT(g, GENAI_ERROR_UNSUPPORTED, genai_model_fit_sampler(m, data, "mixture", 3));
+        }
+        genai_ctx_destroy(g);
+        CHECK(!live, "%ld blocks leaked", live);
+    }
+    disk_remove(NULL, "sampler");
+}
+
 int main(void) {
+    test_mixture();
+    test_samplers();
     test_exp_log();
     test_likelihoods();
     test_names();
