@@ -508,11 +508,25 @@ typedef struct genai_model_desc {
     int            noise_steps;
     int            critic_steps;  /* gan: G learns in every so manieth step, D in each; steps count D's; 0: 1          */
     float          feature_matching; /* gan: G's loss + this |E f(x) - E f(G(z))|^2, f what D's last part gets (Salimans et al. 2016) */
-    const char    *likelihood;    /* VAE: "bernoulli", "mse" (squared error, summed over pixels)                       */
-    float          beta;          /* weight of the KL term (Higgins et al. 2017); GENAI_ZERO: a plain autoencoder      */
+    const char    *likelihood;    /* of pixels given latents, summed over the image: "bernoulli" (the decoder gives logits), "gaussian" (standard
+                                     deviation sigma), "gaussian_learned" (the decoder gives mean and log-variance: $D*2 values, or $C*2
+                                     channels), both densities of pixels in [0,1]; "mse" (squared error), "l1" (absolute error), which are no
+                                     densities, in the range of the nets; "features" (vaegan)                          */
+    float          sigma;         /* of "gaussian"; 0: 0.1                                                             */
+    int            binarise;      /* 1: black and white images: a training pixel is 1 with the probability that its grey says, drawn anew each
+                                     time; in all other use, 1 above 0.5 (Salakhutdinov and Murray 2008); 0: no        */
+    float          beta;          /* weight of the KL term (Higgins et al. 2017), or of what stands for it; GENAI_ZERO: a plain autoencoder */
     int            beta_warmup;   /* steps over which beta rises linearly from 0                                       */
+    const char    *divergence;    /* vae: "kl"; "mmd": a Wasserstein autoencoder (Tolstikhin et al. 2018), whose encoder gives $Z values; 0: kl */
+    float          free_bits;     /* each latent's KL, in the mean of the batch, costs at least so many nats (Kingma et al. 2016); 0: none */
+    int            importance;    /* vae: samples in the importance-weighted bound (Burda et al. 2016); 0: 1, the usual bound */
     float          gamma;         /* vaegan: weight of reconstruction against the adversarial term in the decoder      */
     int            vae_steps;     /* vaegan: so many steps of plain VAE training first                                 */
+    float          margin;        /* vaegan: the discriminator rests while one of its losses is below 0.68 - margin, the decoder while one is
+                                     above 0.68 + margin, none when both should (Larsen's code; 0.35 there); 0: never  */
+    const char    *sampler;       /* what genai_model_fit fits at its end for sampling, see genai_model_fit_sampler: "prior", "gaussian", "mixture";
+                                     vae, vaegan, aae; 0: prior                                                        */
+    int            components;    /* of the mixture; 0: 10                                                             */
     genai_rule     rule;
     float          lr;            /* learning rate                                                                     */
     float          lr_discriminator; /* 0: the same as lr, or the preset's                                             */
@@ -867,9 +881,18 @@ GENAI_API genai_result   genai_model_denoise(genai_model *model, int n, const fl
 /* score [n]: the mean squared error of each image against what the model makes of it, by its encoder (An and Cho 2015) or,
  * without one, by refined latents (Schlegl et al. 2017): high for what it hasn't learned. desc may be NULL. */
 GENAI_API genai_result   genai_model_anomaly(genai_model *model, int n, const float *images, const int *labels, const genai_refine_desc *desc, float *score);
-/* n latents [n,Z] from the prior. Latent i depends on (seed, i) alone. */
+/* Where latents are drawn from henceforth, in this model and its files: "prior"; "gaussian", one normal distribution with the
+ * covariance of the encoded data; "mixture", `components` of them (0: 10) by EM (Dempster et al. 1977; Ghosh et al. 2020 for why).
+ * Fitted to the encoder's means, not samples, of at most 10000 images of data, of all classes together. UNSUPPORTED without an encoder. */
+GENAI_API genai_result   genai_model_fit_sampler(genai_model *model, genai_dataset *data, const char *kind, int components);
+/* n latents [n,Z] from the prior, or the sampler that was fitted. Latent i depends on (seed, i) alone. */
 GENAI_API genai_result   genai_model_latents(genai_model *model, uint64_t seed, int n, float *z);
-/* The family's own measure on a data set: *name (VAE: "test -ELBO", nats; autoencoder: "test error"). UNSUPPORTED where it has none. */
+/* *value = -log p(x) in nats, in the mean of a data set, by importance sampling with k latents from each posterior (Burda et al.
+ * 2016): above the truth in expectation, falling to it as k grows, so say k with the number; 5000 is usual. Bernoulli: of pixels
+ * that are 0 or 1 only (see binarise); gaussian: a density in [0,1]^D, not comparable with it. UNSUPPORTED: no posterior, no density. */
+GENAI_API genai_result   genai_model_nll(genai_model *model, genai_dataset *data, int k, double *value);
+/* The family's own measure on a data set, and its name, which says what it is (VAE: "test -ELBO", nats; with gaussian likelihood
+ * "test -ELBO of a density", with mse "test squared error + KL"; autoencoders: "test squared error", ...). UNSUPPORTED where it has none. */
 GENAI_API genai_result   genai_model_evaluate(genai_model *model, genai_dataset *data, const char **name, double *value);
 /* How good images are: a judge turns them into vectors, genai_measure compares those of made and of real images.
  * The judge is a small classifier that is trained here, on all of data, in about 10 s; its accuracy is measured on the data's
@@ -1513,7 +1536,8 @@ static const char *genai__nearest(const char *s, size_t length, const void *word
  * and the step's upper half}; streams are numbered here so that no two uses meet.
  * ================================================================================================================= */
 enum { GENAI__STREAM_USER = 0, GENAI__STREAM_STEP = 1, GENAI__STREAM_SAMPLE = 2, GENAI__STREAM_SHUFFLE = 3, GENAI__STREAM_FLIP = 4,
-       GENAI__STREAM_SPRITE = 5, GENAI__STREAM_HOLDOUT = 6, GENAI__STREAM_EVALUATE = 7, GENAI__STREAM_JUDGE = 8, GENAI__STREAM_INIT = 16 /* and up */ };
+       GENAI__STREAM_SPRITE = 5, GENAI__STREAM_HOLDOUT = 6, GENAI__STREAM_EVALUATE = 7, GENAI__STREAM_JUDGE = 8, GENAI__STREAM_COMPONENT = 9, GENAI__STREAM_MIXTURE = 10,
+       GENAI__STREAM_INIT = 16 /* and up */ };
 
 typedef struct genai__counter { uint32_t w[4]; } genai__counter;
 
@@ -9680,11 +9704,17 @@ typedef struct genai__gan_loss {
 
 typedef struct genai__likelihood {
     const char *name;
-    genai_tensor *(*loss)(genai_tensor *y, genai_tensor *x); /* -log p(x|z) up to a constant, y being the decoder's output */
+    genai_tensor *(*cost)(const genai_model *m, genai_tensor *y, genai_tensor *x); /* -log p of each pixel given y, the decoder's output */
     int         logits;   /* 1: pixels are sigmoid(y)                                                                */
+    int         halves;   /* 1: the first half of y's last dim are means, the second log-variances                   */
     int         features; /* 1: it is measured in the discriminator's features too                                   */
-    const char *measure;
+    int         nats;     /* 1: a probability, of which bounds and log-likelihoods can be told                       */
+    const char *measure, *error; /* what evaluate adds up: of a VAE, of a plain autoencoder; of no two are the numbers comparable */
 } genai__likelihood;
+
+/* What a model has besides nets: tensors, NULL where there are none. Files hold them under these names. */
+enum { GENAI__SAMPLER_WEIGHT, GENAI__SAMPLER_MEAN, GENAI__SAMPLER_FACTOR, GENAI__EXTRAS };
+static const char *const genai__extra_names[] = {"sampler.weight", "sampler.mean", "sampler.factor"};
 
 struct genai_model {
     genai_ctx               *ctx;
@@ -9704,6 +9734,7 @@ struct genai_model {
     long                     steps, skipped, skipped_in_row;
     long                     epoch;        /* where fit stands in the data                                           */
     size_t                   position;
+    genai_tensor            *extra[GENAI__EXTRAS];
     float                   *kept;         /* the running statistics before the step                                 */
     float                   *scratch;
     size_t                   scratch_count;
@@ -9756,10 +9787,18 @@ static const genai__field genai__fields[] = {
     {"critic_steps", GENAI__FIELD_INT, GENAI__AT(critic_steps), 0, 1000, NULL, "gan"},
     {"feature_matching", GENAI__FIELD_FLOAT, GENAI__AT(feature_matching), 0, 1e6, NULL, "gan"},
     {"likelihood", GENAI__FIELD_TEXT, GENAI__AT(likelihood), 0, 0, NULL, "vae vaegan"},
+    {"sigma", GENAI__FIELD_FLOAT, GENAI__AT(sigma), 1e-4, 100, NULL, "vae vaegan aae"},
+    {"binarise", GENAI__FIELD_INT, GENAI__AT(binarise), 0, 1, NULL, "vae"},
     {"beta", GENAI__FIELD_ZERO, GENAI__AT(beta), 0, 1e6, NULL, "vae vaegan"},
     {"beta_warmup", GENAI__FIELD_INT, GENAI__AT(beta_warmup), 0, 1e9, NULL, "vae vaegan"},
+    {"divergence", GENAI__FIELD_TEXT, GENAI__AT(divergence), 0, 0, NULL, "vae"},
+    {"free_bits", GENAI__FIELD_FLOAT, GENAI__AT(free_bits), 0, 1e6, NULL, "vae vaegan"},
+    {"importance", GENAI__FIELD_INT, GENAI__AT(importance), 1, 65536, NULL, "vae"},
     {"gamma", GENAI__FIELD_ZERO, GENAI__AT(gamma), 0, 1e6, NULL, "vaegan"},
     {"vae_steps", GENAI__FIELD_INT, GENAI__AT(vae_steps), 0, 1e9, NULL, "vaegan"},
+    {"margin", GENAI__FIELD_FLOAT, GENAI__AT(margin), 0, 100, NULL, "vaegan"},
+    {"sampler", GENAI__FIELD_TEXT, GENAI__AT(sampler), 0, 0, NULL, "vae vaegan aae"},
+    {"components", GENAI__FIELD_INT, GENAI__AT(components), 1, 1024, NULL, "vae vaegan aae"},
     {"rule", GENAI__FIELD_WORD, GENAI__AT(rule), 0, 0, genai__rule_words, NULL},
     {"lr", GENAI__FIELD_FLOAT, GENAI__AT(lr), 1e-12, 100, NULL, NULL},
     {"lr_discriminator", GENAI__FIELD_FLOAT, GENAI__AT(lr_discriminator), 1e-12, 100, NULL, "gan vaegan"},
@@ -9912,15 +9951,6 @@ static const genai__gan_loss genai__gan_losses[] = {
     {"relativistic", genai__bce_to, genai__bce_real, 1, 1},         /* Jolicoeur-Martineau 2019, section 4.2.2: the average one  */
 };
 
-/* --- likelihoods: to add one, add a row --- */
-static genai_tensor *genai__bernoulli_loss(genai_tensor *y, genai_tensor *x) { return genai_bce_loss(y, x, 0); }
-
-static const genai__likelihood genai__likelihoods[] = {
-    {"bernoulli", genai__bernoulli_loss, 1, 0, "test -ELBO"},
-    {"mse", genai_mse_loss, 0, 0, "test squared error + KL"},
-    {"features", genai_mse_loss, 0, 1, "test squared error + KL"},
-};
-
 /* --- network texts --- */
 
 /* Images are halved `levels` times, until the smaller side is 7 or less (8 would become 4). */
@@ -9939,17 +9969,17 @@ static int genai__channels(int level, int width, int most) {
     return channels < most ? channels : most;
 }
 
-/* Latents to images: dense, then transposed convolutions whose kernel 4 is a multiple of the stride 2, so that every pixel
+/* Latents to images of so many outputs a pixel: dense, then transposed convolutions whose kernel 4 is a multiple of the stride 2, so that every pixel
  * gets as many terms as its neighbours (Odena et al. 2016). Sizes that 2^levels doesn't divide are cropped. */
-static void genai__text_up(const genai_model *m, genai__text *t, int width, const char *between, const char *end) {
+static void genai__text_up(const genai_model *m, genai__text *t, int width, int outputs, const char *between, const char *end) {
     int levels = genai__levels(m), level, h = genai__halved(m->dim[1], levels), w = genai__halved(m->dim[2], levels);
     int channels = genai__channels(levels + 1, width, 8 * width);
     genai__text_format(t, "dense %d*%d*%d nobias | reshape %dx%dx%d | %s | ", h, w, channels, h, w, channels, between);
     for (level = levels; level > 0; level--) {
         if (level > 1) genai__text_format(t, "convt %d k4 s2 | %s | ", genai__channels(level, width, 8 * width), between);
-        else genai__text_format(t, "convt %d k4 s2", m->dim[3]);
+        else genai__text_format(t, "convt %d k4 s2", outputs);
     }
-    if (!levels) genai__text_format(t, "conv %d k3", m->dim[3]);
+    if (!levels) genai__text_format(t, "conv %d k3", outputs);
     if (h << levels != m->dim[1] || w << levels != m->dim[2]) genai__text_format(t, " | crop %dx%d", m->dim[1], m->dim[2]);
     genai__text_add(t, end);
 }
@@ -10023,6 +10053,87 @@ static genai_tensor *genai__images(const genai_model *m, genai_tensor *y) {
     memcpy(dim, m->dim, sizeof dim);
     dim[0] = y->dim[0];
     return genai_reshape(y, 4, dim);
+}
+
+/* --- exp and log in double, by + - * / only, so that the bits are the same with every C library; right to 2e-16 of the result
+ * for |x| <= 700, and for finite x > 0 --- */
+#define GENAI__LOG_2 0.69314718055994531
+static double genai__exp(double x) {
+    int      k, i;
+    double   sum = 1;
+    uint64_t bits;
+    if (!(x > -700)) return 0;
+    k = (int)floor((x < 700 ? x : 700) / GENAI__LOG_2 + 0.5);
+    x = ((x < 700 ? x : 700) - k * 0.693359375) + k * 2.12194440054690583e-4; /* log 2 in two parts, the first short */
+    for (i = 16; i; i--) sum = 1 + sum * x / i;
+    bits = (uint64_t)(1023 + k) << 52;
+    memcpy(&x, &bits, sizeof x);
+    return sum * x;
+}
+static double genai__log(double x) { /* x = 2^k (1+s)/(1-s), log of the fraction = 2 (s + s^3/3 + ...) */
+    uint64_t bits;
+    double   s, sum = 0;
+    int      k, i;
+    memcpy(&bits, &x, sizeof bits);
+    k = (int)(bits >> 52) - 1023;
+    bits = (bits & 0xfffffffffffffu) | (uint64_t)1023 << 52;
+    memcpy(&x, &bits, sizeof x);
+    if (x > 1.4142135623730951) { x *= 0.5; k++; }
+    s = (x - 1) / (x + 1);
+    for (i = 23; i > 0; i -= 2) sum = sum * s * s + 1.0 / i;
+    return k * GENAI__LOG_2 + 2 * s * sum;
+}
+
+/* --- likelihoods: to add one, add a row. y: what the decoder gives --- */
+static genai_tensor *genai__half(genai_tensor *y, int second) { /* of the last dim */
+    int axis = y ? y->ndim - 1 : 0, n = y ? y->dim[axis] / 2 : 0;
+    return genai_slice(y, axis, second * n, n);
+}
+static genai_tensor *genai__bernoulli_cost(const genai_model *m, genai_tensor *y, genai_tensor *x) { /* as genai_bce_loss has it */
+    genai_tensor *plus;
+    y = genai__images(m, y);
+    plus = genai_softplus(y);
+    return genai_sub(plus, genai_mul(y, x));
+}
+static genai_tensor *genai__squared_cost(const genai_model *m, genai_tensor *y, genai_tensor *x) { return genai_square(genai_sub(genai__images(m, y), x)); }
+static genai_tensor *genai__absolute_cost(const genai_model *m, genai_tensor *y, genai_tensor *x) { return genai_abs(genai_sub(genai__images(m, y), x)); }
+#define GENAI__HALF_LOG_2PI 0.91893853320467274
+static genai_tensor *genai__gaussian_cost(const genai_model *m, genai_tensor *y, genai_tensor *x) { /* differences are halved where the range is [-1,1] */
+    double sigma = (double)m->desc.sigma, side = m->signed_range ? 0.5 : 1;
+    return genai_scale(genai__squared_cost(m, y, x), (float)(side * side / (2 * sigma * sigma)), (float)(GENAI__HALF_LOG_2PI + genai__log(sigma)));
+}
+/* Log-variances are kept within +-10: a standard deviation below 1/148 would bet on single grey levels. */
+static genai_tensor *genai__learned_cost(const genai_model *m, genai_tensor *y, genai_tensor *x) {
+    genai_tensor *log_var = genai_clamp(genai__images(m, genai__half(y, 1)), -10, 10);
+    genai_tensor *e = genai__squared_cost(m, genai__half(y, 0), x);
+    return genai_scale(genai_add(log_var, genai_mul(e, genai_exp(genai_neg(log_var)))), 0.5f, (float)GENAI__HALF_LOG_2PI);
+}
+
+static const genai__likelihood genai__likelihoods[] = {
+    {"bernoulli", genai__bernoulli_cost, 1, 0, 0, 1, "test -ELBO", "test cross-entropy"},
+    {"gaussian", genai__gaussian_cost, 0, 0, 0, 1, "test -ELBO of a density", "test -log density"},
+    {"gaussian_learned", genai__learned_cost, 0, 1, 0, 1, "test -ELBO of a density", "test -log density"},
+    {"mse", genai__squared_cost, 0, 0, 0, 0, "test squared error + KL", "test squared error"},
+    {"l1", genai__absolute_cost, 0, 0, 0, 0, "test absolute error + KL", "test absolute error"},
+    {"features", genai__squared_cost, 0, 0, 1, 0, "test squared error + KL", "test squared error"},
+};
+
+/* -log p(x|z), summed over pixels, in the mean of the batch; then for each image, as [n,1]. */
+static genai_tensor *genai__reconstruction(const genai_model *m, genai_tensor *y, genai_tensor *x) { return genai__mean_of_sums(m->likelihood->cost(m, y, x)); }
+static genai_tensor *genai__reconstructions(const genai_model *m, genai_tensor *y, genai_tensor *x) {
+    return genai_sum(genai__rows(m->likelihood->cost(m, y, x)), 2);
+}
+
+/* The images that y stands for, in the range of the nets. */
+static genai_tensor *genai__painted(const genai_model *m, genai_tensor *y) {
+    y = genai__images(m, m->likelihood && m->likelihood->halves ? genai__half(y, 0) : y);
+    return m->likelihood && m->likelihood->logits ? genai_sigmoid(y) : y;
+}
+
+/* Black and white where the model wants that. */
+static genai_tensor *genai__binarised(const genai_model *m, genai_tensor *x, int training) {
+    if (!x || !m->desc.binarise) return x;
+    return genai__greater(x, training ? genai_random_uniform(m->ctx, 4, x->dim) : genai_scalar(m->ctx, 0.5f));
 }
 
 /* A net of the model, with the labels of the images at work. */
@@ -10290,6 +10401,9 @@ static genai_result genai__find_likelihood(genai_model *m) {
     return result;
 }
 
+/* The encoder gives latents, not their distribution. */
+static int genai__pointwise(const genai_model *m) { return m->desc.beta < 0 || (m->desc.divergence && !strcmp(m->desc.divergence, "mmd")); }
+
 /* The net to use, not to train: the averaged one if there is one. */
 static genai_net *genai__best(const genai_model *m, int role) { return m->average[role] ? m->average[role] : m->net[role]; }
 
@@ -10307,10 +10421,10 @@ static genai_net *genai__best(const genai_model *m, int role) { return m->averag
 /* --- text --- */
 static void genai__gan_text(const genai_model *m, int role, genai__text *t) {
     if (role == GENAI__DISCRIMINATOR) genai__text_critic(m, t, 64);
-    else if (genai__condition(m, "projection")) genai__text_up(m, t, 32, "cbatchnorm | relu", " | tanh");
+    else if (genai__condition(m, "projection")) genai__text_up(m, t, 32, m->dim[3], "cbatchnorm | relu", " | tanh");
     else {
         if (m->desc.classes) genai__text_add(t, "label | ");
-        genai__text_up(m, t, 32, "batchnorm | relu", " | tanh");
+        genai__text_up(m, t, 32, m->dim[3], "batchnorm | relu", " | tanh");
     }
 }
 
@@ -10391,55 +10505,66 @@ static const genai__family genai__gan = {
  * >>vae (private)
  * Variational autoencoders (Kingma and Welling 2014): loss = -log p(x|z) + beta KL(q(z|x) || N(0,1)), both summed over
  * pixels or latents and averaged over the batch, so that beta 1 is the bound itself. beta GENAI_ZERO is a plain
- * autoencoder: the encoder gives the latents themselves.
+ * autoencoder: the encoder gives the latents themselves; so it does in a Wasserstein autoencoder, whose latents of a batch
+ * are held against as many from the prior. importance is for the bound of Burda et al.
  * ================================================================================================================= */
 
 /* --- text --- */
 static void genai__vae_text(const genai_model *m, int role, genai__text *t) {
-    if (role == GENAI__DECODER)
-        genai__text_up(m, t, 32, "batchnorm | relu", m->desc.likelihood && !strcmp(m->desc.likelihood, "bernoulli") ? "" : " | tanh");
+    const char *likelihood = m->desc.likelihood ? m->desc.likelihood : "";
+    int         halves = !strcmp(likelihood, "gaussian_learned");
+    if (m->desc.classes) genai__text_add(t, "label | ");
+    if (role == GENAI__DECODER) genai__text_up(m, t, 32, m->dim[3] * (1 + halves), "batchnorm | relu", halves || !strcmp(likelihood, "bernoulli") ? "" : " | tanh");
     else {
         char end[40];
-        sprintf(end, m->desc.beta < 0 ? "dense %d" : "dense 2*%d", m->desc.latent);
+        sprintf(end, genai__pointwise(m) ? "dense %d" : "dense 2*%d", m->desc.latent);
         genai__text_down(m, t, 32, "batchnorm | lrelu 0.2", end);
     }
 }
 
 /* --- create --- */
 static genai_result genai__vae_check(genai_model *m) { /* for all families with an encoder */
-    int          dim[3] = {1, 1, 1}, outputs, latents = m->desc.latent * (m->desc.beta < 0 ? 1 : 2);
-    const char  *text = m->desc.decoder + strlen(m->desc.decoder);
-    genai_result result = genai__find_likelihood(m);
-    if (result) return result;
+    int         dim[3] = {1, 1, 1}, outputs, latents = m->desc.latent * (genai__pointwise(m) ? 1 : 2);
+    const char *text = m->desc.decoder + strlen(m->desc.decoder);
     genai_net_output(m->net[GENAI__ENCODER], dim);
     outputs = dim[0] * dim[1] * dim[2];
     if (outputs != latents)
         return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "encoder: its output has %d values, but %s of %d latents are %d (end it with 'dense %s$Z')", outputs,
-                           m->desc.beta < 0 ? "the values" : "mean and log-variance", m->desc.latent, latents, m->desc.beta < 0 ? "" : "2*");
+                           genai__pointwise(m) ? "the values" : "mean and log-variance", m->desc.latent, latents, genai__pointwise(m) ? "" : "2*");
     while (text > m->desc.decoder && text[-1] != '|') text--;
     text = genai__skip_space(text);
-    if (m->likelihood->logits && (genai__word_is(text, genai__word_end(text), "sigmoid") || genai__word_is(text, genai__word_end(text), "tanh")))
-        return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "decoder: with likelihood %s it gives logits, so it must not end with %.7s", m->likelihood->name, text);
+    if ((m->likelihood->logits || m->likelihood->halves) &&
+        (genai__word_is(text, genai__word_end(text), "sigmoid") || genai__word_is(text, genai__word_end(text), "tanh")))
+        return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "decoder: with likelihood %s it gives %s, so it must not end with %.7s", m->likelihood->name,
+                           m->likelihood->logits ? "logits" : "means and log-variances", text);
     return GENAI_OK;
 }
 
 static genai_result genai__vae_create(genai_model *m) {
-    genai_result result = genai__vae_check(m);
-    if (result) return result;
+    const genai_model_desc *d = &m->desc;
+    int                     mmd = !strcmp(d->divergence, "mmd");
+    genai_result            result = GENAI_OK;
     if (m->likelihood->features)
         return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "likelihood 'features' needs a discriminator: take family vaegan, or 'bernoulli' or 'mse'");
+    if (!mmd && strcmp(d->divergence, "kl")) result = genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "divergence: there is no '%.40s', only 'kl' and 'mmd'", d->divergence);
+    if (d->importance > 1 && (genai__pointwise(m) || d->free_bits > 0))
+        result = genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "importance %d needs a posterior and the whole KL: not divergence mmd, beta 0 or free_bits", d->importance);
+    if (d->binarise && !m->likelihood->logits)
+        result = genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "binarise makes pixels 0 or 1, of which likelihood '%s' knows nothing: take 'bernoulli'", m->likelihood->name);
+    if (!result) result = genai__vae_check(m);
+    if (result) return result;
     return genai__model_optimizer(m, m->desc.lr, GENAI__ENCODER, GENAI__DECODER) ? GENAI_OK : genai__result_of(m->ctx);
 }
 
 /* --- step --- */
 
-/* Mean and log-variance of q(z|x); the latter within +-10, beyond which exp(log_var) would only overflow. A plain
- * autoencoder has the mean only. Returns 0 on failure. */
+/* Mean and log-variance of q(z|x); the latter within +-10, beyond which exp(log_var) would only overflow. Where the encoder
+ * gives latents there is the mean only. Returns 0 on failure. */
 static int genai__posterior(genai_model *m, genai_net *encoder, genai_tensor *x, genai_mode mode, genai_tensor **mean, genai_tensor **log_var) {
     genai_tensor *h = genai__rows(genai__forward(m, encoder, x, mode));
     *mean = h;
     *log_var = NULL;
-    if (!h || m->desc.beta < 0) return h != NULL;
+    if (!h || genai__pointwise(m)) return h != NULL;
     *mean = genai_slice(h, 1, 0, m->desc.latent);
     *log_var = genai_clamp(genai_slice(h, 1, m->desc.latent, m->desc.latent), -10, 10);
     return *mean && *log_var;
@@ -10457,16 +10582,123 @@ static float genai__beta(const genai_model *m) {
     return m->desc.beta * ((float)m->steps / (float)m->desc.beta_warmup);
 }
 
+/* The KL term; *value is the KL itself. With free bits, the sum over latents of the larger of free_bits and the latent's KL
+ * in the mean of the batch (Kingma et al. 2016, eq. 15, with a group for each latent). */
+static genai_tensor *genai__kl(const genai_model *m, genai_tensor *mean, genai_tensor *log_var, float *value) {
+    genai_tensor *kl = genai_kl_loss(mean, log_var);
+    *value = genai_value(kl);
+    if (!kl || !(m->desc.free_bits > 0)) return kl;
+    kl = genai_sub(genai_add(genai_exp(log_var), genai_square(mean)), genai_scale(log_var, 1, 1));
+    return genai_sum(genai_max(genai_mean(genai_scale(kl, 0.5f, 0), 1), genai_scalar(m->ctx, m->desc.free_bits)), 0);
+}
+
+/* Sum over pairs of a's and b's rows of sum over s of C/(C + |a-b|^2), C = 2 Z s (Tolstikhin et al. 2018, section 4, with the
+ * scales s of their code); pairs of a row with itself are left out where a is b. */
+static genai_tensor *genai__kernel_sum(genai_tensor *a, genai_tensor *b) {
+    static const float scales[] = {0.1f, 0.2f, 0.5f, 1, 2, 5, 10};
+    genai_tensor      *aa, *bb, *ab, *others, *k, *sum = NULL;
+    int                dim[2], i;
+    if (!a || !b) return NULL;
+    dim[0] = 1;
+    dim[1] = b->dim[0];
+    aa = genai_sum(genai_square(a), 2);
+    bb = genai_reshape(genai_sum(genai_square(b), 2), 2, dim);
+    ab = genai_relu(genai_sub(genai_add(aa, bb), genai_scale(genai_matmul(a, b, 0, 1), 2, 0)));
+    others = ab ? genai_tensor_of(ab->ctx, 2, ab->dim, NULL) : NULL;
+    for (i = 0; others && i < (int)others->count; i++) others->data[i] = a != b || i % (dim[1] + 1) ? 1.0f : 0.0f;
+    for (i = 0; i < (int)GENAI__COUNT(scales); i++) {
+        float c = 2 * (float)a->dim[1] * scales[i];
+        k = genai_div(genai_scale(others, c, 0), genai_scale(ab, 1, c));
+        sum = i ? genai_add(sum, k) : k;
+    }
+    return genai_sum(sum, 0);
+}
+
+/* Unbiased estimate of MMD^2 between the latents of a batch, two or more, and as many from the prior (algorithm 2). */
+static genai_tensor *genai__mmd(genai_model *m, genai_tensor *z, float *value) {
+    int           n = z->dim[0];
+    genai_tensor *prior = genai__latents(m, n), *within = genai__kernel_sum(z, z), *across = genai__kernel_sum(z, prior);
+    within = genai_scale(genai_add(within, genai__kernel_sum(prior, prior)), (float)(1 / ((double)n * (n - 1))), 0);
+    within = genai_sub(within, genai_scale(across, (float)(2 / ((double)n * n)), 0));
+    *value = genai_value(within);
+    return within;
+}
+
+/* Rows of t, k times one after the other. */
+static genai_tensor *genai__tiled(genai_tensor *t, int k) {
+    int           dim[4], i;
+    genai_tensor *y;
+    memcpy(dim, t->dim, sizeof dim);
+    dim[0] *= k;
+    y = genai_tensor_of(t->ctx, t->ndim, dim, NULL);
+    for (i = 0; y && i < k; i++) memcpy(y->data + (size_t)i * t->count, t->data, t->count * sizeof(float));
+    return y;
+}
+
+/* log of the sum of exp over the last dim, [N,D] to [N,1]; its gradient is the softmax. */
+static genai_tensor *genai__log_sum_exp(genai_tensor *x) {
+    genai_tensor *most;
+    int           dim[2], i;
+    if (!x) return NULL;
+    dim[0] = x->dim[0];
+    dim[1] = 1;
+    most = genai_tensor_of(x->ctx, 2, dim, NULL);
+    for (i = 0; most && i < dim[0]; i++) most->data[i] = x->ctx->kernels->maximum((size_t)x->dim[1], x->data + (size_t)i * (size_t)x->dim[1]);
+    return genai_add(genai_log(genai_sum(genai_exp(genai_sub(x, most)), 2)), most);
+}
+
+/* log p(x|z) + beta (log p(z) - log q(z|x)) of k samples for each image, as [k*n,1]: sample after sample. noise [k,n,Z]. */
+static genai_tensor *genai__log_weights(genai_model *m, genai_tensor *x, genai_tensor *mean, genai_tensor *log_var, genai_tensor *noise, float beta, genai_mode mode) {
+    const int    *labels = m->labels;
+    int           k, n, dim[3], i, *tiled = NULL;
+    genai_tensor *z, *y, *ratio;
+    if (!noise || !mean || !log_var) return NULL;
+    k = noise->dim[0];
+    n = noise->dim[1];
+    dim[0] = -1;
+    dim[1] = m->desc.latent;
+    z = genai_reshape(genai__reparameterise(mean, log_var, noise), 2, dim);
+    ratio = genai_sub(genai_add(log_var, genai_square(noise)), genai_square(genai_reshape(z, 3, noise->dim))); /* the 2 pi cancel */
+    dim[1] = 1;
+    ratio = genai_reshape(genai_sum(ratio, 4), 2, dim);
+    if (labels && k > 1) {
+        tiled = (int *)genai__arena(m->ctx, (size_t)k * (size_t)n * sizeof *tiled);
+        if (!tiled) return NULL;
+        for (i = 0; i < k; i++) memcpy(tiled + (size_t)i * (size_t)n, labels, (size_t)n * sizeof *tiled);
+        m->labels = tiled;
+    }
+    y = genai__forward(m, mode == GENAI_TRAIN ? m->net[GENAI__DECODER] : genai__best(m, GENAI__DECODER), z, mode);
+    m->labels = labels;
+    return genai_sub(genai_scale(ratio, 0.5f * beta, 0), genai__reconstructions(m, y, k > 1 ? genai__tiled(x, k) : x));
+}
+
+/* -log (1/k) sum of p(x,z)/q(z|x) over k samples z, in the mean of the batch (Burda et al. 2016, eq. 8). */
+static genai_tensor *genai__importance_loss(genai_model *m, genai_tensor *x, genai_tensor *mean, genai_tensor *log_var) {
+    int           dim[3], order[2] = {1, 0};
+    genai_tensor *w;
+    dim[0] = m->desc.importance;
+    dim[1] = x->dim[0];
+    dim[2] = m->desc.latent;
+    w = genai__log_weights(m, x, mean, log_var, genai_random_normal(m->ctx, 3, dim), genai__beta(m), GENAI_TRAIN);
+    w = genai__log_sum_exp(genai_transpose(genai_reshape(w, 2, dim), order));
+    return genai_scale(genai_mean(w, 0), -1, (float)genai__log(m->desc.importance));
+}
+
 static genai_result genai__vae_step(genai_model *m, genai_tensor *x, float *value) {
-    genai_tensor *mean, *log_var, *z, *y, *loss, *kl = NULL;
+    genai_tensor *mean, *log_var, *z, *y, *loss, *kl;
     if (!genai__posterior(m, m->net[GENAI__ENCODER], x, GENAI_TRAIN, &mean, &log_var)) return genai__result_of(m->ctx);
+    if (m->desc.importance > 1) { /* what the bound leaves is the reconstruction's, so that both add up to it */
+        value[1] = genai_value(genai_kl_loss(mean, log_var));
+        loss = genai__importance_loss(m, x, mean, log_var);
+        value[0] = genai_value(loss) - genai__beta(m) * value[1];
+        return genai__learn(m, GENAI__ENCODER, loss);
+    }
     z = genai__reparameterise(mean, log_var, log_var ? genai__latents(m, x->dim[0]) : NULL);
-    y = genai__images(m, genai__forward(m, m->net[GENAI__DECODER], z, GENAI_TRAIN));
-    loss = m->likelihood->loss(y, x);
+    y = genai__forward(m, m->net[GENAI__DECODER], z, GENAI_TRAIN);
+    loss = genai__reconstruction(m, y, x);
     value[0] = genai_value(loss);
-    if (log_var) {
-        kl = genai_kl_loss(mean, log_var);
-        value[1] = genai_value(kl);
+    if (log_var || (m->desc.beta > 0 && x->dim[0] > 1)) {
+        kl = log_var ? genai__kl(m, mean, log_var, &value[1]) : genai__mmd(m, z, &value[1]);
         loss = genai_add(loss, genai_scale(kl, genai__beta(m), 0));
     }
     return genai__learn(m, GENAI__ENCODER, loss);
@@ -10475,11 +10707,11 @@ static genai_result genai__vae_step(genai_model *m, genai_tensor *x, float *valu
 /* --- encode: the posterior's mean, so that two calls agree --- */
 static genai_tensor *genai__vae_encode(genai_model *m, genai_tensor *x) {
     genai_tensor *mean, *log_var;
-    return genai__posterior(m, genai__best(m, GENAI__ENCODER), x, GENAI_EVAL, &mean, &log_var) ? mean : NULL;
+    return genai__posterior(m, genai__best(m, GENAI__ENCODER), genai__binarised(m, x, 0), GENAI_EVAL, &mean, &log_var) ? mean : NULL;
 }
 
 /* --- evaluate: the loss with beta 1, one posterior sample an image --- */
-static const char *genai__vae_measure(const genai_model *m) { return m->desc.beta < 0 ? "test error" : m->likelihood->measure; }
+static const char *genai__vae_measure(const genai_model *m) { return genai__pointwise(m) ? m->likelihood->error : m->likelihood->measure; }
 
 static float *genai__model_scratch(genai_model *m, size_t count) {
     if (count > m->scratch_count) {
@@ -10504,17 +10736,48 @@ static float *genai__fixed_latents(genai_model *m, uint32_t stream, uint64_t ste
 static genai_result genai__vae_evaluate(genai_model *m, genai_tensor *x, size_t first, double *sum) {
     genai_tensor *mean, *log_var, *noise = NULL, *y, *loss;
     int           n = x->dim[0];
+    x = genai__binarised(m, x, 0);
     if (!genai__posterior(m, genai__best(m, GENAI__ENCODER), x, GENAI_EVAL, &mean, &log_var)) return genai__result_of(m->ctx);
     if (log_var) {
         float *values = genai__fixed_latents(m, GENAI__STREAM_EVALUATE, 0, first, n);
         noise = values ? genai_tensor_of(m->ctx, 2, mean->dim, values) : NULL;
         if (!noise) return genai__result_of(m->ctx);
     }
-    y = genai__images(m, genai__forward(m, genai__best(m, GENAI__DECODER), genai__reparameterise(mean, log_var, noise), GENAI_EVAL));
-    loss = m->likelihood->loss(y, x);
+    y = genai__forward(m, genai__best(m, GENAI__DECODER), genai__reparameterise(mean, log_var, noise), GENAI_EVAL);
+    loss = genai__reconstruction(m, y, x);
     if (log_var) loss = genai_add(loss, genai_kl_loss(mean, log_var));
     if (!loss) return genai__result_of(m->ctx);
     *sum += (double)genai_value(loss) * n;
+    return GENAI_OK;
+}
+
+/* The same, of -log p(x) by k samples an image (Burda et al. 2016, section 5), one pass for each, added up as they come: sample
+ * s of image i has the noise of step s. */
+static genai_result genai__vae_nll(genai_model *m, genai_tensor *x, size_t first, int k, double *sum) {
+    genai_tensor *mean, *log_var, *noise, *w;
+    int           dim[3], n = x->dim[0], i, s;
+    double        most[GENAI__PORTION], total[GENAI__PORTION];
+    x = genai__binarised(m, x, 0);
+    if (!genai__posterior(m, genai__best(m, GENAI__ENCODER), x, GENAI_EVAL, &mean, &log_var)) return genai__result_of(m->ctx);
+    dim[0] = 1;
+    dim[1] = n;
+    dim[2] = m->desc.latent;
+    for (s = 0; s < k; s++) {
+        size_t mark = genai_tape_mark(m->ctx);
+        float *values = genai__fixed_latents(m, GENAI__STREAM_EVALUATE, (uint64_t)s, first, n);
+        noise = values ? genai_tensor_of(m->ctx, 3, dim, values) : NULL;
+        w = genai__log_weights(m, x, mean, log_var, noise, 1, GENAI_EVAL);
+        if (!w) return genai__result_of(m->ctx);
+        for (i = 0; i < n; i++) {
+            double l = (double)w->data[i];
+            if (!s || l > most[i]) {
+                total[i] = s ? total[i] * genai__exp(most[i] - l) + 1 : 1;
+                most[i] = l;
+            } else total[i] += genai__exp(l - most[i]);
+        }
+        genai_tape_release(m->ctx, mark);
+    }
+    for (i = 0; i < n; i++) *sum -= most[i] + genai__log(total[i] / k);
     return GENAI_OK;
 }
 
@@ -10537,8 +10800,10 @@ static const genai__family genai__vae = {
 
 /* --- text --- */
 static void genai__vaegan_text(const genai_model *m, int role, genai__text *t) {
+    int small = role == GENAI__DECODER && !strcmp(m->desc.likelihood, "features");
+    if (m->desc.classes && small) genai__text_add(t, "label | ");
     if (role == GENAI__DISCRIMINATOR) genai__text_critic(m, t, 32);
-    else if (role == GENAI__DECODER && !strcmp(m->desc.likelihood, "features")) genai__text_up(m, t, 16, "batchnorm | relu", " | tanh");
+    else if (small) genai__text_up(m, t, 16, m->dim[3], "batchnorm | relu", " | tanh");
     else genai__vae_text(m, role, t);
 }
 
@@ -10571,10 +10836,9 @@ static genai_result genai__vaegan_step(genai_model *m, genai_tensor *x, float *v
     z = genai__reparameterise(mean, log_var, genai__latents(m, x->dim[0]));
     code = features_too ? genai_detach(z) : z; /* a leaf: what follows tells the encoder nothing but through dz */
     if (code) code->requires_grad = 1;
-    y = genai__images(m, genai__forward(m, decoder, code, GENAI_TRAIN));
-    other = genai__images(m, genai__forward(m, decoder, genai__latents(m, x->dim[0]), GENAI_TRAIN_FROZEN));
-    made = m->likelihood->logits ? genai_sigmoid(y) : y;
-    if (m->likelihood->logits) other = genai_sigmoid(other);
+    y = genai__forward(m, decoder, code, GENAI_TRAIN);
+    other = genai__painted(m, genai__forward(m, decoder, genai__latents(m, x->dim[0]), GENAI_TRAIN_FROZEN));
+    made = genai__painted(m, y);
     result = genai__learn_discriminator(m, x, made, other, &value[2]);
     if (result) return result;
 
@@ -10587,11 +10851,10 @@ static genai_result genai__vaegan_step(genai_model *m, genai_tensor *x, float *v
     logits = genai_net_forward_features(d, made, GENAI_TRAIN_FROZEN, features_too ? m->feature_layer : 0, &features);
     adversarial = m->loss->generator(logits);
     adversarial = genai_add(adversarial, m->loss->generator(genai__forward(m, d, other, GENAI_TRAIN_FROZEN)));
-    reconstruction = m->likelihood->loss(y, x);
+    reconstruction = genai__reconstruction(m, y, x);
     if (features_too) reconstruction = genai_add(reconstruction, genai_mse_loss(features, real));
-    kl = genai_kl_loss(mean, log_var);
+    kl = genai__kl(m, mean, log_var, &value[1]);
     value[0] = genai_value(reconstruction);
-    value[1] = genai_value(kl);
     value[3] = genai_value(adversarial);
     if (!reconstruction || !adversarial || !kl) return genai__result_of(ctx);
     decoder_loss = genai_add(genai_scale(reconstruction, m->desc.gamma < 0 ? 0 : m->desc.gamma, 0), adversarial);
@@ -10752,6 +11015,18 @@ static genai_result genai__resolve_text(genai_model *m, const genai__preset *row
     return result;
 }
 
+/* What a text that isn't given is; NULL: there is none. */
+static const char *genai__standard_text(const genai__preset *row, const genai_model_desc *given, const char *key) {
+    static const char *const standard[][2] = {{"divergence", "kl"}, {"sampler", "prior"}, {"augment", "none"}};
+    size_t i;
+    if (!strcmp(key, "preset")) return row->info.name;
+    if (!strcmp(key, "loss")) return row->loss;
+    if (!strcmp(key, "likelihood")) return row->likelihood;
+    if (!strcmp(key, "condition")) return given->classes ? "concat" : "none";
+    for (i = 0; i < GENAI__COUNT(standard) && strcmp(standard[i][0], key); i++) {}
+    return i < GENAI__COUNT(standard) ? standard[i][1] : NULL;
+}
+
 static genai_result genai__resolve(genai_model *m, const genai__preset *row, const genai_model_desc *given) {
     genai_model_desc *d = &m->desc;
     genai_result      result;
@@ -10774,8 +11049,7 @@ static genai_result genai__resolve(genai_model *m, const genai__preset *row, con
                                m->family->name, f->key, f->families);
         if (f->kind != GENAI__FIELD_TEXT || genai__field_is_net(f)) continue;
         text = genai__field_words(f, given);
-        if (!text) text = !strcmp(f->key, "preset") ? row->info.name : !strcmp(f->key, "loss") ? row->loss : !strcmp(f->key, "likelihood") ? row->likelihood
-                    : !strcmp(f->key, "condition") ? (given->classes ? "concat" : "none") : !strcmp(f->key, "augment") ? "none" : NULL;
+        if (!text && genai__field_fits(f, m->family->name)) text = genai__standard_text(row, given, f->key);
         if (!text) continue;
         text = genai__copy_text(m->ctx, text, strlen(text));
         if (!text) return GENAI_ERROR_MEMORY;
@@ -10786,6 +11060,11 @@ static genai_result genai__resolve(genai_model *m, const genai__preset *row, con
     if (!d->latent) d->latent = row->latent;
     if (d->beta == 0) d->beta = row->beta;
     if (d->gamma == 0) d->gamma = row->gamma;
+    if (d->sigma == 0) d->sigma = 0.1f;
+    if (!d->importance) d->importance = 1;
+    if (!d->components) d->components = 10;
+    if (d->sampler && strcmp(d->sampler, "prior") && strcmp(d->sampler, "gaussian") && strcmp(d->sampler, "mixture"))
+        return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "sampler: there is no '%.40s', only prior, gaussian and mixture", d->sampler);
     if (!d->rule) d->rule = GENAI_RULE_ADAM;
     if (d->lr == 0) d->lr = row->lr;
     if (d->lr_discriminator == 0 && (m->family->roles & GENAI__ROLE(DISCRIMINATOR))) d->lr_discriminator = row->lr_discriminator > 0 && given->lr == 0 ? row->lr_discriminator : d->lr;
@@ -10817,6 +11096,7 @@ GENAI_API void genai_model_destroy(genai_model *m) {
     }
     for (i = 0; i < GENAI__COUNT(genai__fields); i++)
         if (genai__fields[i].kind == GENAI__FIELD_TEXT) genai__free(m->ctx, genai__field_words(&genai__fields[i], &m->desc));
+    for (i = 0; i < GENAI__EXTRAS; i++) genai_tensor_destroy(m->extra[i]);
     genai__free(m->ctx, m->kept);
     genai__free(m->ctx, m->scratch);
     genai__free(m->ctx, m);
@@ -10834,7 +11114,7 @@ static int genai__signed_range(const genai_model *m) {
 static genai_result genai__model_net(genai_model *m, int role, const char *prefix, genai_net **net) {
     genai_net_desc d;
     char           name[32], want[40], have[40];
-    int            dim[3], ndim, values = 1, i;
+    int            dim[3], painted[3], ndim, values = 1, i;
     memset(&d, 0, sizeof d);
     sprintf(name, "%s%s", prefix, genai__role_names[role]);
     d.text = genai__field_words(genai__role_field(role), &m->desc);
@@ -10849,9 +11129,11 @@ static genai_result genai__model_net(genai_model *m, int role, const char *prefi
     if (!*net) return genai__result_of(m->ctx);
     ndim = genai_net_output(*net, dim);
     for (i = 0; i < ndim; i++) values *= dim[i];
-    if (role == m->family->painter && (ndim == 3 ? memcmp(dim, m->dim + 1, sizeof dim) != 0 : values != m->dim[1] * m->dim[2] * m->dim[3]))
-        return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "%s: its output is %s, but the images are %s (HxWxC)", name, genai__dims_text(have, ndim, dim),
-                           genai__dims_text(want, 3, m->dim + 1));
+    memcpy(painted, m->dim + 1, sizeof painted);
+    if (m->likelihood && m->likelihood->halves) painted[2] *= 2;
+    if (role == m->family->painter && (ndim == 3 ? memcmp(dim, painted, sizeof dim) != 0 : values != painted[0] * painted[1] * painted[2]))
+        return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "%s: its output is %s, but the images are %s (HxWxC%s)", name, genai__dims_text(have, ndim, dim),
+                           genai__dims_text(want, 3, painted), painted[2] > m->dim[3] ? ", of means and log-variances" : "");
     i = genai__condition(m, "auxiliary") ? 1 + m->desc.classes : 1;
     if (role == GENAI__DISCRIMINATOR && values != i)
         return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "%s: its output is %s, but it must be one logit for each image%s (end it with 'dense %d')", name,
@@ -10861,7 +11143,7 @@ static genai_result genai__model_net(genai_model *m, int role, const char *prefi
 
 static genai_result genai__model_make(genai_model *m) {
     size_t       statistics = 0;
-    genai_result result = GENAI_OK;
+    genai_result result = m->desc.likelihood ? genai__find_likelihood(m) : GENAI_OK;
     int          role;
     for (role = 0; role < GENAI__ROLES && !result; role++) {
         if (!(m->family->roles >> role & 1)) continue;
@@ -10951,6 +11233,9 @@ GENAI_API size_t genai_model_describe(const genai_model *m, char *to, size_t siz
 }
 
 /* --- step --- */
+static const char *genai__loss_name(const genai_model *m, int i) {
+    return m->desc.divergence && !strcmp(m->desc.divergence, "mmd") && !strcmp(m->family->losses[i], "kl") ? "mmd" : m->family->losses[i];
+}
 
 /* Copies the running statistics of all nets out (or back, when a step has gone wrong): a forward pass changes them. */
 static void genai__keep_statistics(genai_model *m, int back) {
@@ -11020,8 +11305,8 @@ GENAI_API genai_result genai_model_step(genai_model *m, int n, const float *imag
     m->mark = genai_tape_mark(ctx);
     genai_random_at(ctx, GENAI__STREAM_STEP, (uint64_t)m->steps); /* the step's draws depend on its number alone: resume is exact */
     genai__keep_statistics(m, 0);
-    for (; m->family->losses[losses->count]; losses->count++) losses->name[losses->count] = m->family->losses[losses->count];
-    x = genai__model_input(m, n, images);
+    for (; m->family->losses[losses->count]; losses->count++) losses->name[losses->count] = genai__loss_name(m, losses->count);
+    x = genai__binarised(m, genai__model_input(m, n, images), 1);
     result = x ? m->family->step(m, x, losses->value) : genai__result_of(ctx);
     genai_tape_release(ctx, m->mark);
     genai_recording(ctx, recording);
@@ -11047,6 +11332,197 @@ GENAI_API genai_result genai_model_step(genai_model *m, int n, const float *imag
     return result;
 }
 
+/* --- samplers: a mixture of normal distributions with full covariances, fitted to latents by EM in double --- */
+#define GENAI__MIXTURE_IMAGES 10000
+#define GENAI__MIXTURE_HARD 5   /* first iterations: each point belongs to the nearest mean                              */
+#define GENAI__MIXTURE_MOST 50  /* iterations at most; ends when a point's log-likelihood grows by less than 0.0001      */
+
+typedef struct genai__mixture {
+    size_t  n;
+    int     z, k, hard;
+    double  spread, floor;  /* mean variance of a latent; what is added to each variance, so that none is 0              */
+    double *x, *share;      /* [n,z] points; [n,k] how much of each point belongs to each component                       */
+    double *likelihood;     /* [n] log of each point; less its squared distance while hard                                */
+    double *weight, *mean, *factor, *inverse, *base, *log_scale, *spare; /* [k], [k,z], Cholesky [k,z,z], its inverse, inverse times mean, ... */
+} genai__mixture;
+
+static double genai__mixture_apart(const double *a, const double *b, int n) { /* squared */
+    double sum = 0;
+    int    i;
+    for (i = 0; i < n; i++) sum += (a[i] - b[i]) * (a[i] - b[i]);
+    return sum;
+}
+
+/* Shares and likelihood of one point: log of weight_k N(x; mean_k, L_k L_k'), through y = L^-1 (x - mean). */
+static void genai__mixture_point(void *arg, size_t row) {
+    const genai__mixture *q = (const genai__mixture *)arg;
+    const double         *x = q->x + row * (size_t)q->z;
+    double               *share = q->share + row * (size_t)q->k, most = 0, sum = 0;
+    int                   k, i, j, best = 0;
+    for (k = 0; k < q->k; k++) {
+        const double *l = q->inverse + (size_t)k * (size_t)q->z * (size_t)q->z, *base = q->base + (size_t)k * (size_t)q->z;
+        double        square = 0;
+        if (q->hard) square = 2 * genai__mixture_apart(x, q->mean + (size_t)k * (size_t)q->z, q->z);
+        else for (i = 0; i < q->z; i++, l += q->z) {
+            double y = -base[i];
+            for (j = 0; j <= i; j++) y += l[j] * x[j];
+            square += y * y;
+        }
+        share[k] = (q->hard ? 0 : q->log_scale[k]) - 0.5 * square;
+        if (!k || share[k] > most) { most = share[k]; best = k; }
+    }
+    for (k = 0; k < q->k; k++) sum += share[k] = q->hard ? k == best : genai__exp(share[k] - most);
+    for (k = 0; k < q->k; k++) share[k] /= sum;
+    q->likelihood[row] = q->hard ? most : most + genai__log(sum);
+}
+
+/* Cholesky factor of the covariance in `factor`, in place, its inverse, and what follows from them. */
+static void genai__mixture_factor(const genai__mixture *q, int k) {
+    size_t  n = (size_t)q->z, i, j, l;
+    double *a = q->factor + (size_t)k * n * n, *inverse = q->inverse + (size_t)k * n * n, *base = q->base + (size_t)k * n;
+    q->log_scale[k] = genai__log(q->weight[k]) - (double)q->z * GENAI__HALF_LOG_2PI;
+    for (i = 0; i < n; i++)
+        for (j = 0; j <= i; j++) {
+            double sum = a[i * n + j];
+            for (l = 0; l < j; l++) sum -= a[i * n + l] * a[j * n + l];
+            if (i > j) a[i * n + j] = sum / a[j * n + j];
+            else a[i * n + i] = sqrt(sum > q->floor ? sum : q->floor);
+        }
+    for (i = 0; i < n; i++) {
+        q->log_scale[k] -= genai__log(a[i * n + i]);
+        base[i] = 0;
+        for (j = 0; j <= i; j++) {
+            double sum = i == j;
+            for (l = j; l < i; l++) sum -= a[i * n + l] * inverse[l * n + j];
+            inverse[i * n + j] = sum / a[i * n + i];
+            base[i] += inverse[i * n + j] * q->mean[(size_t)k * n + j];
+        }
+    }
+}
+
+/* Weight, mean and covariance of a component, from the shares; weight 0 if it is empty. */
+static void genai__mixture_component(void *arg, int k) {
+    const genai__mixture *q = (const genai__mixture *)arg;
+    size_t  n = (size_t)q->z, row, i, j;
+    double *mean = q->mean + (size_t)k * n, *a = q->factor + (size_t)k * n * n, *d = q->spare + (size_t)k * n, sum = 0;
+    for (row = 0; row < q->n; row++) sum += q->share[row * (size_t)q->k + (size_t)k];
+    q->weight[k] = sum < 1e-3 ? 0 : sum / (double)q->n;
+    if (sum < 1e-3) return;
+    for (i = 0; i < n; i++) mean[i] = 0;
+    memset(a, 0, n * n * sizeof *a);
+    for (row = 0; row < q->n; row++)
+        for (i = 0; i < n; i++) mean[i] += q->share[row * (size_t)q->k + (size_t)k] / sum * q->x[row * n + i];
+    for (row = 0; row < q->n; row++) {
+        double share = q->share[row * (size_t)q->k + (size_t)k] / sum;
+        if (share < 1e-12) continue;
+        for (i = 0; i < n; i++) d[i] = q->x[row * n + i] - mean[i];
+        for (i = 0; i < n; i++)
+            for (j = 0; j <= i; j++) a[i * n + j] += share * d[i] * d[j];
+    }
+    for (i = 0; i < n; i++) a[i * n + i] += q->floor;
+    genai__mixture_factor(q, k);
+}
+
+/* An empty component begins anew at the point that is explained worst. */
+static void genai__mixture_revive(const genai__mixture *q, int k) {
+    size_t n = (size_t)q->z, worst = 0, row, i;
+    for (row = 1; row < q->n; row++)
+        if (q->likelihood[row] < q->likelihood[worst]) worst = row;
+    q->likelihood[worst] = 1e300;
+    q->weight[k] = 1 / (double)q->n;
+    memcpy(q->mean + (size_t)k * n, q->x + worst * n, n * sizeof *q->mean);
+    memset(q->factor + (size_t)k * n * n, 0, n * n * sizeof *q->factor);
+    for (i = 0; i < n; i++) q->factor[((size_t)k * n + i) * n + i] = q->spread + q->floor;
+    genai__mixture_factor(q, k);
+}
+
+/* First means: points, each drawn with a probability that grows with the squared distance to those before (Arthur and
+ * Vassilvitskii 2007). */
+static void genai__mixture_begin(const genai_ctx *ctx, genai__mixture *q) {
+    size_t n = (size_t)q->z, row, i;
+    int    k;
+    q->spread = 0;
+    for (i = 0; i < n; i++) {
+        double mean = 0, square = 0;
+        for (row = 0; row < q->n; row++) mean += q->x[row * n + i] / (double)q->n;
+        for (row = 0; row < q->n; row++) square += (q->x[row * n + i] - mean) * (q->x[row * n + i] - mean);
+        q->spread += square / (double)q->n / (double)n;
+    }
+    q->floor = 1e-4 * q->spread + 1e-10;
+    for (row = 0; row < q->n; row++) q->likelihood[row] = 1;
+    for (k = 0; k < q->k; k++) {
+        double total = 0, at;
+        for (row = 0; row < q->n; row++) total += q->likelihood[row];
+        if (!(total > 0)) total = (double)q->n; /* all points are means already */
+        at = total * genai__draw(ctx, GENAI__STREAM_MIXTURE, 0, 0, (uint32_t)k).w[0] / 4294967296.0;
+        for (row = 0; row + 1 < q->n && at >= q->likelihood[row]; row++) at -= q->likelihood[row];
+        memcpy(q->mean + (size_t)k * n, q->x + row * n, n * sizeof *q->mean);
+        for (row = 0; row < q->n; row++) {
+            double d = genai__mixture_apart(q->x + row * n, q->mean + (size_t)k * n, q->z);
+            if (!k || d < q->likelihood[row]) q->likelihood[row] = d;
+        }
+    }
+}
+
+/* Expectation and maximisation in turn (Dempster et al. 1977). Each sum runs in one order, so any threads give the same bits. */
+static void genai__mixture_run(genai_ctx *ctx, genai__mixture *q) {
+    double   before = 0, now;
+    uint64_t mode = genai__fp_enter();
+    size_t   row;
+    int      i, k;
+    genai__mixture_begin(ctx, q);
+    for (i = 0; i < GENAI__MIXTURE_MOST; i++, before = now) {
+        q->hard = i < GENAI__MIXTURE_HARD;
+        genai__for_rows(ctx, q->n, (size_t)(q->k * q->z) * (size_t)q->z, genai__mixture_point, q);
+        for (now = 0, row = 0; row < q->n; row++) now += q->likelihood[row] / (double)q->n;
+        genai__parallel(ctx, q->k, genai__mixture_component, q);
+        if (i > GENAI__MIXTURE_HARD && now - before < 1e-4) break;
+        for (k = 0; k < q->k && i + 1 < GENAI__MIXTURE_MOST; k++)
+            if (!(q->weight[k] > 0)) genai__mixture_revive(q, k);
+    }
+    genai__fp_leave(mode);
+}
+
+/* Room for `components` of a sampler in the model; none for 0. */
+static genai_result genai__sampler_make(genai_model *m, int components) {
+    int dim[3], i;
+    dim[0] = components;
+    dim[1] = dim[2] = m->desc.latent;
+    for (i = 0; i < 3; i++) {
+        genai_tensor_destroy(m->extra[i]);
+        m->extra[i] = NULL;
+    }
+    for (i = 0; i < 3 && components; i++) {
+        m->extra[i] = genai_tensor_create(m->ctx, i + 1, dim);
+        if (!m->extra[i]) {
+            genai__sampler_make(m, 0);
+            return genai__result_of(m->ctx);
+        }
+        m->extra[i]->name = genai__extra_names[i];
+    }
+    return GENAI_OK;
+}
+
+/* z, standard normals, becomes mean + factor z of a component drawn by (seed, number). */
+static void genai__sampler_apply(const genai_model *m, uint64_t seed, uint32_t number, float *z) {
+    const genai_tensor *weight = m->extra[GENAI__SAMPLER_WEIGHT];
+    double              at = genai__draw(m->ctx, GENAI__STREAM_COMPONENT, seed, 0, number).w[0] / 4294967296.0;
+    size_t              n = (size_t)m->desc.latent, k, i, j, last = 0;
+    const float        *row;
+    for (k = 0; k < weight->count; k++) {
+        if (!(weight->data[k] > 0)) continue;
+        last = k;
+        at -= (double)weight->data[k];
+        if (at < 0) break;
+    }
+    for (i = n; i-- > 0;) {
+        double sum = (double)m->extra[GENAI__SAMPLER_MEAN]->data[last * n + i];
+        row = m->extra[GENAI__SAMPLER_FACTOR]->data + (last * n + i) * n;
+        for (j = 0; j <= i; j++) sum += (double)row[j] * (double)z[j];
+        z[i] = (float)sum;
+    }
+}
+
 /* --- sampling and encoding --- */
 
 /* What one portion of a whole is done with; recording is off and the tape released after each. */
@@ -11062,10 +11538,9 @@ static void genai__quiet_end(genai_ctx *ctx, genai__quiet q) {
     genai_tape_release(ctx, q.mark);
 }
 
-/* Images in [0,1] from latents, with running statistics, so that an image doesn't depend on those beside it. */
-static genai_tensor *genai__painted(genai_model *m, genai_tensor *z) {
-    genai_tensor *y = genai__forward(m, genai__best(m, m->family->painter), z, GENAI_EVAL);
-    if (m->likelihood && m->likelihood->logits) y = genai_sigmoid(y);
+/* Images from latents, in [0,1] or near it, with running statistics, so that an image doesn't depend on those beside it. */
+static genai_tensor *genai__decoded(genai_model *m, genai_tensor *z) {
+    genai_tensor *y = genai__painted(m, genai__forward(m, genai__best(m, m->family->painter), z, GENAI_EVAL));
     return m->signed_range ? genai_scale(y, 0.5f, 0.5f) : y;
 }
 
@@ -11077,7 +11552,7 @@ static genai_result genai__model_paint(genai_model *m, int n, const float *z, co
     m->labels = labels;
     dim[0] = n;
     dim[1] = m->desc.latent;
-    y = genai_clamp(genai__painted(m, genai_tensor_of(m->ctx, 2, dim, z)), 0, 1);
+    y = genai_clamp(genai__decoded(m, genai_tensor_of(m->ctx, 2, dim, z)), 0, 1);
     if (y) memcpy(images, y->data, y->count * sizeof(float));
     else result = genai__result_of(m->ctx);
     genai__quiet_end(m->ctx, q);
@@ -11092,11 +11567,22 @@ static genai_result genai__model_check(genai_model *m, const char *what, int n, 
     return n < 1 || !a || !b ? genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "%s: %s", what, n < 1 ? "n must be at least 1" : "a pointer is NULL") : GENAI_OK;
 }
 
+/* Latents number first, first + 1, ... to sample from: of the prior, or of what was fitted. */
+static genai_result genai__model_latents(genai_model *m, uint64_t seed, size_t first, int n, float *z) {
+    size_t size = (size_t)m->desc.latent;
+    int    i;
+    for (i = 0; i < n; i++) {
+        genai__normal(m->ctx, GENAI__STREAM_SAMPLE, seed, (uint32_t)(first + (size_t)i), size, z + (size_t)i * size);
+        if (m->extra[GENAI__SAMPLER_MEAN]) genai__sampler_apply(m, seed, (uint32_t)(first + (size_t)i), z + (size_t)i * size);
+    }
+    return GENAI_OK;
+}
+
 GENAI_API genai_result genai_model_latents(genai_model *m, uint64_t seed, int n, float *z) {
     genai_result result = genai__model_check(m, "genai_model_latents", n, z, z);
     int          i;
-    for (i = 0; i < n && !result; i++)
-        genai__normal(m->ctx, GENAI__STREAM_SAMPLE, seed, (uint32_t)i, (size_t)m->desc.latent, z + (size_t)i * (size_t)m->desc.latent);
+    for (i = 0; i < n && !result; i += GENAI__PORTION)
+        result = genai__model_latents(m, seed, (size_t)i, genai__portion(i, n), z + (size_t)i * (size_t)m->desc.latent);
     return result;
 }
 
@@ -11107,10 +11593,10 @@ GENAI_API genai_result genai_model_sample(genai_model *m, uint64_t seed, int n, 
     int          in_turn[GENAI__PORTION], i, j;
     if (!result && labels) result = genai__model_labels(m, "genai_model_sample", n, labels);
     for (i = 0; i < n && !result; i += GENAI__PORTION) {
-        float *z = genai__fixed_latents(m, GENAI__STREAM_SAMPLE, seed, (size_t)i, genai__portion(i, n));
+        float *z = genai__model_scratch(m, (size_t)GENAI__PORTION * (size_t)m->desc.latent);
+        result = z ? genai__model_latents(m, seed, (size_t)i, genai__portion(i, n), z) : GENAI_ERROR_MEMORY;
         for (j = 0; j < GENAI__PORTION && m->desc.classes; j++) in_turn[j] = (i + j) % m->desc.classes;
-        result = z ? genai__model_paint(m, genai__portion(i, n), z, !m->desc.classes ? NULL : labels ? labels + i : in_turn, out + (size_t)i * genai__pixels(m))
-                   : genai__result_of(m->ctx);
+        if (!result) result = genai__model_paint(m, genai__portion(i, n), z, !m->desc.classes ? NULL : labels ? labels + i : in_turn, out + (size_t)i * genai__pixels(m));
     }
     return result;
 }
@@ -11145,6 +11631,86 @@ GENAI_API genai_result genai_model_encode(genai_model *m, int n, const float *im
     if (!result) result = genai__model_labels(m, "genai_model_encode", n, labels);
     for (i = 0; i < n && !result; i += GENAI__PORTION)
         result = genai__encode(m, genai__portion(i, n), images + (size_t)i * genai__pixels(m), genai__labels_at(labels, i), z + (size_t)i * (size_t)m->desc.latent);
+    return result;
+}
+
+/* Fills q->x with latents of the data, in the order of its first epoch. */
+static genai_result genai__sampler_encode(genai_model *m, genai_dataset *data, genai__mixture *q) {
+    size_t       size = (size_t)m->desc.latent, pixels = genai__pixels(m), i, k;
+    float       *images = (float *)genai__alloc(m->ctx, GENAI__PORTION * (pixels + size), sizeof *images), *z;
+    int          labels[GENAI__PORTION];
+    genai_result result = images ? GENAI_OK : GENAI_ERROR_MEMORY;
+    z = images ? images + GENAI__PORTION * pixels : NULL;
+    for (i = 0; i < q->n && !result; i += GENAI__PORTION) {
+        int n = q->n - i < GENAI__PORTION ? (int)(q->n - i) : GENAI__PORTION;
+        result = genai_dataset_batch(data, 0, i, n, images, labels);
+        if (!result) result = genai__model_labels(m, "genai_model_fit_sampler", n, m->desc.classes && genai_dataset_describe(data).classes ? labels : NULL);
+        if (!result) result = genai__encode(m, n, images, m->labels, z);
+        for (k = 0; k < (size_t)n * size && !result; k++) {
+            q->x[i * size + k] = (double)z[k];
+            if (!genai__finite(z[k])) result = genai__fail(m->ctx, GENAI_ERROR_NONFINITE, "genai_model_fit_sampler: a latent of image %zu isn't finite", i + k / size);
+        }
+    }
+    genai__free(m->ctx, images);
+    return result;
+}
+
+GENAI_API genai_result genai_model_fit_sampler(genai_model *m, genai_dataset *data, const char *kind, int components) {
+    genai__mixture     q;
+    genai_dataset_info info;
+    genai_result       result = GENAI_OK;
+    size_t             z, k, i;
+    char              *copy;
+    int                prior;
+    if (!m) return GENAI_ERROR_ARGUMENT;
+    prior = kind && !strcmp(kind, "prior");
+    if (!kind || (!prior && strcmp(kind, "gaussian") && strcmp(kind, "mixture")) || components < 0 || components > 1024)
+        return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "genai_model_fit_sampler: kind '%.40s' must be prior, gaussian or mixture, components %d from 0 to 1024",
+                           kind ? kind : "NULL", components);
+    if (!m->desc.sampler) return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "a %s has its own prior, and no other sampler", m->family->name);
+    memset(&q, 0, sizeof q);
+    q.z = m->desc.latent;
+    if (!prior) {
+        if (!data) return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "genai_model_fit_sampler: data is NULL");
+        info = genai_dataset_describe(data);
+        if (!info.count || info.width != m->dim[2] || info.height != m->dim[1] || info.channels != m->dim[3])
+            return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "genai_model_fit_sampler: the data has %zu images of %dx%dx%d, the model is for %dx%dx%d (WxHxC)", info.count,
+                               info.width, info.height, info.channels, m->dim[2], m->dim[1], m->dim[3]);
+        if (q.z > 1024) return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "genai_model_fit_sampler: covariances of %d latents are too large, 1024 is the most", q.z);
+        q.n = info.count < GENAI__MIXTURE_IMAGES ? info.count : GENAI__MIXTURE_IMAGES;
+        q.k = !strcmp(kind, "gaussian") ? 1 : components ? components : 10;
+        if ((size_t)q.k > q.n) q.k = (int)q.n;
+    }
+    copy = genai__copy_text(m->ctx, kind, strlen(kind));
+    if (!copy) return GENAI_ERROR_MEMORY;
+    z = (size_t)q.z;
+    k = (size_t)q.k;
+    if (!prior) {
+        q.x = (double *)genai__alloc(m->ctx, q.n * (z + k + 1) + k * (3 * z + 2 * z * z + 2), sizeof *q.x);
+        if (q.x) {
+            q.share = q.x + q.n * z;
+            q.likelihood = q.share + q.n * k;
+            q.weight = q.likelihood + q.n;
+            q.log_scale = q.weight + k;
+            q.mean = q.log_scale + k;
+            q.base = q.mean + k * z;
+            q.spare = q.base + k * z;
+            q.factor = q.spare + k * z;
+            q.inverse = q.factor + k * z * z;
+        } else result = GENAI_ERROR_MEMORY;
+        if (!result) result = genai__sampler_encode(m, data, &q);
+        if (!result) genai__mixture_run(m->ctx, &q);
+    }
+    if (!result) result = genai__sampler_make(m, q.k);
+    if (!result) {
+        for (i = 0; i < k; i++) m->extra[GENAI__SAMPLER_WEIGHT]->data[i] = (float)q.weight[i];
+        for (i = 0; i < k * z; i++) m->extra[GENAI__SAMPLER_MEAN]->data[i] = (float)q.mean[i];
+        for (i = 0; i < k * z * z; i++) m->extra[GENAI__SAMPLER_FACTOR]->data[i] = i % z > i / z % z ? 0 : (float)q.factor[i];
+        genai__free(m->ctx, m->desc.sampler); /* may be what `kind` points to */
+        m->desc.sampler = copy;
+        if (components) m->desc.components = components;
+    } else genai__free(m->ctx, copy);
+    genai__free(m->ctx, q.x);
     return result;
 }
 
@@ -11263,6 +11829,14 @@ GENAI_API genai_result genai_model_sample_grid(genai_model *m, const char *path,
 
 /* --- save and load --- */
 
+static void genai__model_entry(genai__entry *entry, const genai_tensor *t) {
+    entry->name = t->name;
+    entry->ndim = t->ndim;
+    memcpy(entry->dim, t->dim, sizeof entry->dim);
+    entry->data = t->data;
+    entry->count = t->count;
+}
+
 /* What a file holds: every tensor under its name. With `entry` NULL only counts. names takes the names of optimiser states. */
 static size_t genai__model_entries(const genai_model *m, int checkpoint, genai__entry *entry, genai__text *names) {
     size_t n = 0;
@@ -11271,15 +11845,13 @@ static size_t genai__model_entries(const genai_model *m, int checkpoint, genai__
         for (average = 0; average < 2; average++) {
             genai_net *net = average ? m->average[role] : m->net[role];
             for (i = 0; net && i < genai__net_tensor_count(net); i++, n++)
-                if (entry) {
-                    const genai_tensor *t = genai__net_tensor(net, i);
-                    entry[n].name = t->name;
-                    entry[n].ndim = t->ndim;
-                    memcpy(entry[n].dim, t->dim, sizeof entry[n].dim);
-                    entry[n].data = t->data;
-                    entry[n].count = t->count;
-                }
+                if (entry) genai__model_entry(&entry[n], genai__net_tensor(net, i));
         }
+    for (i = 0; i < GENAI__EXTRAS; i++) {
+        if (!m->extra[i]) continue;
+        if (entry) genai__model_entry(&entry[n], m->extra[i]);
+        n++;
+    }
     for (role = 0; role < GENAI__ROLES && checkpoint; role++) {
         genai_optimizer *o = m->optimizer[role];
         int              group, second;
@@ -11546,6 +12118,16 @@ static genai_result genai__model_read_state(genai_model *m, const char *path, co
     return GENAI_OK;
 }
 
+/* Makes room for a sampler, if the file has one. */
+static genai_result genai__sampler_read(genai_model *m, const char *path, const genai__safetensors *file) {
+    const genai__entry *mean = genai__safetensors_find(file, genai__extra_names[GENAI__SAMPLER_MEAN]);
+    const genai__entry *factor = genai__safetensors_find(file, genai__extra_names[GENAI__SAMPLER_FACTOR]);
+    if (!mean || !m->desc.sampler) return GENAI_OK;
+    if (!factor || mean->ndim != 2 || factor->count / mean->count != (size_t)m->desc.latent)
+        return genai__fail(m->ctx, GENAI_ERROR_FORMAT, "%s: the tensors of its sampler don't belong together", path);
+    return genai__sampler_make(m, mean->dim[0]);
+}
+
 GENAI_API genai_model *genai_model_load(genai_ctx *ctx, const char *path) {
     genai__safetensors   file;
     genai_model_desc     d;
@@ -11561,6 +12143,7 @@ GENAI_API genai_model *genai_model_load(genai_ctx *ctx, const char *path) {
         result = m ? genai__model_measure(m, path, &file) : genai__result_of(ctx);
         if (!result) result = genai__model_make(m);
         if (!result) result = genai__model_read_state(m, path, &file, checkpoint);
+        if (!result) result = genai__sampler_read(m, path, &file);
         if (!result) result = genai__model_fill(m, path, &file, checkpoint);
     }
     genai__safetensors_free(ctx, &file);
@@ -11693,7 +12276,7 @@ static genai_tensor *genai__refine_loss(genai__refine *r, genai_tensor *z, int n
     weight = genai_tensor_of(ctx, 4, dim, r->weight);
     dim[0] = n;
     x = genai_tensor_of(ctx, 4, dim, images);
-    error = genai_mul(genai_square(genai_sub(genai__images(m, genai__painted(m, z)), x)), weight);
+    error = genai_mul(genai_square(genai_sub(genai__images(m, genai__decoded(m, z)), x)), weight);
     return genai_add(genai_scale(genai_sum(error, 0), 0.5f / (r->desc.noise * r->desc.noise), 0), genai_scale(genai_sum(genai_square(z), 0), 0.5f, 0));
 }
 
@@ -11883,7 +12466,7 @@ static const char *genai__fit_path(genai__fit *f, const char *name) {
 static void genai__fit_header(genai__fit *f, genai__text *t) {
     int i;
     genai__text_add(t, "step,epoch,seconds");
-    for (i = 0; f->model->family->losses[i]; i++) genai__text_format(t, ",%s", f->model->family->losses[i]);
+    for (i = 0; f->model->family->losses[i]; i++) genai__text_format(t, ",%s", genai__loss_name(f->model, i));
     genai__text_add(t, ",images_per_s,skipped,measure\n");
 }
 
@@ -12170,7 +12753,8 @@ GENAI_API genai_result genai_model_fit(genai_model *m, genai_dataset *data, cons
     if (!result) result = genai__fit_begin(&f);
     if (!result) result = genai__fit_loop(&f);
     if ((!result || result == GENAI_STOPPED) && m->steps > first) {
-        last = genai__fit_save(&f);
+        last = m->desc.sampler && strcmp(m->desc.sampler, "prior") ? genai_model_fit_sampler(m, data, m->desc.sampler, m->desc.components) : GENAI_OK;
+        if (!last) last = genai__fit_save(&f);
         if (!last) last = genai__fit_pictures(&f);
         if (last) result = last;
     } else genai__fit_flush(&f);
@@ -12233,7 +12817,7 @@ GENAI_API int genai_progress_bar(void *user, const genai_progress *p) {
  * fixed order; of libm they use sqrt only. What compares all with all takes a few rows at a time and keeps a few numbers
  * for each row, so 10,000 vectors need no more memory than their own.
  * ================================================================================================================= */
-GENAI_API genai_result genai_model_evaluate(genai_model *m, genai_dataset *data, const char **name, double *value) {
+static genai_result genai__evaluate(genai_model *m, const char *what, genai_dataset *data, int samples, double *value) { /* samples: 0, or those of nll */
     genai_dataset_info info;
     genai_result       result = GENAI_OK;
     float             *images;
@@ -12241,12 +12825,10 @@ GENAI_API genai_result genai_model_evaluate(genai_model *m, genai_dataset *data,
     size_t             i;
     int                labels[GENAI__PORTION];
     uint64_t           mode;
-    if (!m) return GENAI_ERROR_ARGUMENT;
-    if (!data || !value) return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "genai_model_evaluate: %s is NULL", data ? "value" : "data");
-    if (!m->family->evaluate) return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "a %s has no measure of its own on a data set", m->family->name);
+    if (!data || !value) return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "%s: %s is NULL", what, data ? "value" : "data");
     info = genai_dataset_describe(data);
     if (!info.count || info.width != m->dim[2] || info.height != m->dim[1] || info.channels != m->dim[3])
-        return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "genai_model_evaluate: the data has %zu images of %dx%dx%d, the model is for %dx%dx%d (WxHxC)", info.count,
+        return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "%s: the data has %zu images of %dx%dx%d, the model is for %dx%dx%d (WxHxC)", what, info.count,
                            info.width, info.height, info.channels, m->dim[2], m->dim[1], m->dim[3]);
     images = (float *)genai__alloc(m->ctx, GENAI__PORTION * genai__pixels(m), sizeof *images);
     if (!images) return GENAI_ERROR_MEMORY;
@@ -12254,19 +12836,36 @@ GENAI_API genai_result genai_model_evaluate(genai_model *m, genai_dataset *data,
     for (i = 0; i < info.count && !result; i += GENAI__PORTION) {
         int n = info.count - i < GENAI__PORTION ? (int)(info.count - i) : GENAI__PORTION;
         result = genai_dataset_batch(data, -1, i, n, images, labels);
-        if (!result) result = genai__model_labels(m, "genai_model_evaluate", n, info.classes ? labels : NULL);
+        if (!result) result = genai__model_labels(m, what, n, info.classes ? labels : NULL);
         if (!result) {
             genai__quiet  q = genai__quiet_begin(m->ctx);
             genai_tensor *x = genai__model_input(m, n, images);
-            result = x ? m->family->evaluate(m, x, i, &sum) : genai__result_of(m->ctx);
+            result = !x ? genai__result_of(m->ctx) : samples ? genai__vae_nll(m, x, i, samples, &sum) : m->family->evaluate(m, x, i, &sum);
             genai__quiet_end(m->ctx, q);
         }
     }
     genai__fp_leave(mode);
     genai__free(m->ctx, images);
-    if (name) *name = m->family->measure(m);
     *value = sum / (double)info.count;
     return result;
+}
+
+GENAI_API genai_result genai_model_evaluate(genai_model *m, genai_dataset *data, const char **name, double *value) {
+    if (!m) return GENAI_ERROR_ARGUMENT;
+    if (!m->family->evaluate) return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "a %s has no measure of its own on a data set", m->family->name);
+    if (name) *name = m->family->measure(m);
+    return genai__evaluate(m, "genai_model_evaluate", data, 0, value);
+}
+
+GENAI_API genai_result genai_model_nll(genai_model *m, genai_dataset *data, int k, double *value) {
+    if (!m) return GENAI_ERROR_ARGUMENT;
+    if (k < 1) return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "genai_model_nll: k is %d, but must be at least 1", k);
+    if (!m->likelihood || genai__pointwise(m))
+        return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "log-likelihoods are estimated through a posterior, which this %s hasn't got", m->family->name);
+    if (!m->likelihood->nats)
+        return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "likelihood '%s' is no density, so images have no log-likelihood under it: train with bernoulli or gaussian",
+                           m->likelihood->name);
+    return genai__evaluate(m, "genai_model_nll", data, k, value);
 }
 
 /* --- the judge: a body that makes features of images, and a head that makes classes of features --- */
@@ -12807,15 +13406,15 @@ static genai_result genai__neighbours(genai_ctx *ctx, const genai_measure_desc *
 }
 
 /* --- kernel distance --- */
-typedef struct genai__kernel_sum {
+typedef struct genai__kernel_job {
     size_t       m, dim;
     const float *a, *b;
     int          self; /* 1: b is a; unbiased means that nobody is compared with himself */
     double      *sum;  /* for each row of a */
-} genai__kernel_sum;
+} genai__kernel_job;
 
 static void genai__kernel_row(void *arg, size_t i) {
-    const genai__kernel_sum *s = (const genai__kernel_sum *)arg;
+    const genai__kernel_job *s = (const genai__kernel_job *)arg;
     const float             *a = s->a + i * s->dim;
     double                   total = 0;
     size_t                   j, k;
@@ -12839,7 +13438,7 @@ static void genai__kernel_row(void *arg, size_t i) {
 static genai_result genai__kernel_distance(genai_ctx *ctx, const genai_measure_desc *d, double *distance) {
     size_t            n = (size_t)d->real_count, m = (size_t)d->made_count, rows, i;
     double            mean[3];
-    genai__kernel_sum s;
+    genai__kernel_job s;
     int               k;
     s.dim = (size_t)d->dim;
     s.sum = (double *)genai__alloc(ctx, n > m ? n : m, sizeof(double));

@@ -968,7 +968,7 @@ static void test_evaluate(void) {
     data = genai_dataset_sprites(g, 70, &dd);
     part = genai_dataset_sprites(g, 64, &dd);
     m = make(g, "ae_32", 4, 4, 1);
-    CHECK(!genai_model_evaluate(m, data, &name, &value) && !strcmp(name, "test error"), "%s", genai_ctx_error(g));
+    CHECK(!genai_model_evaluate(m, data, &name, &value) && !strcmp(name, "test squared error"), "%s", genai_ctx_error(g));
     genai_dataset_batch(data, -1, 0, 70, x, NULL);
     genai_model_reconstruct(m, 70, x, NULL, y);
     for (i = 0; i < 70 * 16; i++) sum += ((double)x[i] - (double)y[i]) * ((double)x[i] - (double)y[i]);

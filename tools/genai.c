@@ -1,7 +1,8 @@
 /* genai: the command line of genai.h. Trains models on a folder of images, samples from them, and measures speed.
  *   cc -O2 tools/genai.c tools/use.c tools/measure.c tools/bench.c -o build/genai -lm
  * In order: failing, options (one table), training, commands (one table), main; what is done with a trained model is in
- * use.c, how good its images are in measure.c, the benchmark in bench.c. It uses the public interface of genai.h only. Exit status: 0 done, 1 failed (one sentence on stderr), 2 wrong usage, 130 stopped by a signal with
+ * use.c, how good its images are in measure.c, the benchmark in bench.c. It uses the public interface of genai.h only. Exit
+ * status: 0 done, 1 failed (one sentence on stderr), 2 wrong usage, 130 stopped by a signal with
  * everything saved. */
 #if defined(__GNUC__)
 #pragma GCC diagnostic push
