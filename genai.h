@@ -13409,7 +13409,7 @@ static genai_result genai__neighbours(genai_ctx *ctx, const genai_measure_desc *
 typedef struct genai__kernel_job {
     size_t       m, dim;
     const float *a, *b;
-    int          self; /* 1: b is a; unbiased means that nobody is compared with himself */
+    int          self; /* 1: b is a: each pair counts once, and nobody is compared with himself, which would be a bias */
     double      *sum;  /* for each row of a */
 } genai__kernel_job;
 
@@ -13417,11 +13417,10 @@ static void genai__kernel_row(void *arg, size_t i) {
     const genai__kernel_job *s = (const genai__kernel_job *)arg;
     const float             *a = s->a + i * s->dim;
     double                   total = 0;
-    size_t                   j, k;
-    for (j = 0; j < s->m; j++) {
+    size_t                   m = s->self ? i : s->m, j, k;
+    for (j = 0; j < m; j++) {
         const float *b = s->b + j * s->dim;
         double       dot[4] = {0, 0, 0, 0}, x;
-        if (s->self && i == j) continue;
         for (k = 0; k + 4 <= s->dim; k += 4) {
             dot[0] += (double)a[k] * (double)b[k];
             dot[1] += (double)a[k + 1] * (double)b[k + 1];
@@ -13451,7 +13450,7 @@ static genai_result genai__kernel_distance(genai_ctx *ctx, const genai_measure_d
         s.self = k < 2;
         genai__for_rows(ctx, rows, s.m * s.dim, genai__kernel_row, &s);
         for (mean[k] = 0, i = 0; i < rows; i++) mean[k] += s.sum[i];
-        mean[k] /= (double)rows * (double)(k == 2 ? s.m : s.m - 1);
+        mean[k] /= k == 2 ? (double)rows * (double)s.m : 0.5 * (double)rows * (double)(rows - 1);
     }
     *distance = mean[0] + mean[1] - 2 * mean[2];
     genai__free(ctx, s.sum);
