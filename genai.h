@@ -6561,7 +6561,10 @@ static genai_result genai__net_prepare(genai_net *net) {
             genai_tensor *sigma = genai__sigma(l, 0, GENAI_EVAL);
             if (sigma) inverse = genai__inverse(genai_value(sigma));
             genai_tape_release(net->ctx, mark);
-            if (!sigma) return GENAI_ERROR_MEMORY;
+            if (!sigma) {
+                net->ready_at = net->ctx->changes - 1; /* the next call begins anew */
+                return GENAI_ERROR_MEMORY;
+            }
         }
         for (k = 0; k < (size_t)l->n; k++) {
             size_t c = k % r->kept.channels;
