@@ -190,9 +190,9 @@
  *   Layers from input to output, joined by |. The text of a model may say $H $W $C $D $Z $K for the image's height, width,
  *   channels, their product, the latent size, and the number of classes. Generators and decoders take Z values and give an image (or $D values),
  *   discriminators take an image and give one logit, encoders give $Z values for a plain autoencoder, else 2*$Z.
- *     dense N [nobias] [init I]                        flattens what it gets
- *     conv  N [kK] [sS] [same|valid|pP] [nobias] [init I]         k3 s1 same; N channels out
- *     convt N [kK] [sS] [same|valid|pP] [oO] [nobias] [init I]    transposed: same gives S times the size, else
+ *     dense N [nobias] [sn] [init I]                   flattens what it gets
+ *     conv  N [kK] [sS] [same|valid|pP] [nobias] [sn] [init I]         k3 s1 same; N channels out
+ *     convt N [kK] [sS] [same|valid|pP] [oO] [nobias] [sn] [init I]    transposed: same gives S times the size, else
  *                                                      (size-1)*S - 2*P + K + O
  *     batchnorm [momentum M] [eps E]                   momentum 0.9, what stays of the running statistics; eps 1e-5
  *     layernorm [eps E]   instancenorm [eps E]   groupnorm GROUPS [eps E]
@@ -204,7 +204,20 @@
  *     globalavgpool   globalmaxpool                    [H,W,C] to [C]
  *     crop HxW                                         the middle
  *     pad P                                            zeros around
+ *     keep NAME                                        remembers what is here under a name (letters and digits)
+ *     add NAME   concat NAME   swap NAME               adds it; puts its channels behind; goes on with it and keeps what was here
+ *     attention [sn]                                   looks from each place at all others (Zhang et al. 2019); H*W*H*W values an image
+ *     stddev [momentum M]                              one channel more: how much the images of a group differ (Karras et al. 2018)
+ *     label [N] [sn]                                   the class as more channels: a 1 among zeros, or N learned values
+ *     cbatchnorm [momentum M] [eps E]                  batch norm with each class's own gamma and beta (Dumoulin et al. 2017)
+ *     project [nobias] [sn] [init I]                   to one logit, w h + b + e h with e of the class (Miyato and Koyama 2018)
  *   init: he, glorot, normal (0.02) or orthogonal; by itself he before relu, lrelu, elu, gelu and silu, glorot elsewhere.
+ *   sn: spectral norm (Miyato et al. 2018), weights divided by their largest singular value; one step of its power iteration a
+ *   GENAI_TRAIN pass. stddev: a group is 4 images, or the next larger number that divides N, or all where there are fewer; in
+ *   GENAI_EVAL the channel holds the running mean, so that images don't depend on each other. What is kept may be taken several
+ *   times; the same name may be kept again after that. A residual block, and the middle of a U-Net:
+ *     "keep a | batchnorm | relu | upsample 2 | conv 64 | batchnorm | relu | conv 64 | swap a | upsample 2 | conv 64 k1 | add a"
+ *     "conv 64 k4 s2 | keep a | lrelu 0.2 | conv 128 k4 s2 | batchnorm | relu | convt 64 k4 s2 | batchnorm | concat a"
  *   K, S, P and O may differ by direction, height first: k3x5. A number may be several, joined by * and / (without rest):
  *     "dense $H/4*$W/4*64 | reshape $H/4x$W/4x64 | convt 32 k4 s2 | relu | convt $C k4 s2 | tanh"
  *   A wrong text is refused before anything is allocated, with the column and the nearest valid word. `genai info MODEL`
@@ -212,7 +225,7 @@
  *
  * FILES
  *   Models are safetensors files: F32 tensors named NET.LAYER.KIND.WHICH as in "generator.0.dense.weight" (weight, bias;
- *   gamma, beta, mean, var), those of averaged nets with "average." before. Metadata, all text:
+ *   gamma, beta, mean, var; embed; f, g, h, v, gate; level; weight_u and the like: sn's vector), those of averaged nets with "average." before. Metadata, all text:
  *     genai.format, genai.version   of the file's form; of the library that wrote it
  *     genai.digest                  CRC-64 of the whole file with 0 for its own digits
  *     genai.family, genai.preset, genai.width, genai.generator, ...   every field of genai_model_desc, resolved
@@ -605,7 +618,7 @@ GENAI_API int           genai_recording(genai_ctx *ctx, int on);
 GENAI_API genai_result  genai_backward(genai_tensor *loss);
 /* dx[i] = d (sum of y) / d x[i], as tensors on the tape; zeros where y doesn't depend on x[i]. x[i] are leaves or results
  * of ops that required gradients when y was made (else: ARGUMENT). With create_graph the gradients can be differentiated again (critics: dense, conv, activations, layer and
- * instance norm, reshape, sum, mean). Leaves' grad is not touched. */
+ * instance norm, reshape, sum, mean, sn, attention, stddev, label, project). Leaves' grad is not touched. */
 GENAI_API genai_result  genai_grad(genai_tensor *y, int n, genai_tensor **x, genai_tensor **dx, int create_graph);
 /* The same from a gradient dy of y's shape that came from elsewhere: dx[i] = d (sum of dy*y) / d x[i]. SHAPE: it has another. */
 GENAI_API genai_result  genai_grad_from(genai_tensor *y, genai_tensor *dy, int n, genai_tensor **x, genai_tensor **dx, int create_graph);
@@ -6576,14 +6589,15 @@ static genai_result genai__net_check(genai_ctx *ctx, const genai_net_desc *desc,
     return GENAI_OK;
 }
 
-GENAI_API genai_net *genai_net_create(genai_ctx *ctx, const genai_net_desc *desc) {
+/* A net without parameters as yet, whose layers are known; to be destroyed also if it fails. */
+static genai_result genai__net_read(genai_ctx *ctx, const genai_net_desc *desc, genai_net **to) {
     genai_net   *net;
     const char  *name = desc && desc->name ? desc->name : "net";
-    genai_result result;
     int          layers = 0;
-    if (!ctx || genai__net_check(ctx, desc, name, &layers)) return NULL;
-    net = (genai_net *)genai__alloc(ctx, 1, sizeof *net);
-    if (!net) return NULL;
+    genai_result result = genai__net_check(ctx, desc, name, &layers);
+    if (result) return result;
+    net = *to = (genai_net *)genai__alloc(ctx, 1, sizeof *net);
+    if (!net) return GENAI_ERROR_MEMORY;
     net->ctx = ctx;
     net->ndim = desc->ndim;
     memcpy(net->dim, desc->dim, sizeof net->dim);
@@ -6596,7 +6610,14 @@ GENAI_API genai_net *genai_net_create(genai_ctx *ctx, const genai_net_desc *desc
     net->text = genai__copy_text(ctx, desc->text, strlen(desc->text));
     net->name = genai__copy_text(ctx, name, strlen(name));
     net->layer = (genai__layer *)genai__alloc(ctx, (size_t)layers, sizeof *net->layer);
-    result = net->text && net->name && net->layer ? genai__net_parse(net) : GENAI_ERROR_MEMORY;
+    return net->text && net->name && net->layer ? genai__net_parse(net) : GENAI_ERROR_MEMORY;
+}
+
+GENAI_API genai_net *genai_net_create(genai_ctx *ctx, const genai_net_desc *desc) {
+    genai_net   *net = NULL;
+    genai_result result;
+    if (!ctx) return NULL;
+    result = genai__net_read(ctx, desc, &net);
     if (!result) result = genai__net_allocate(net);
     if (!result) {
         uint64_t mode = genai__fp_enter();
@@ -6644,7 +6665,10 @@ static genai_result genai__net_prepare(genai_net *net) {
             genai_tensor *sigma = genai__sigma(l, 0, GENAI_EVAL);
             if (sigma) inverse = genai__inverse(genai_value(sigma));
             genai_tape_release(net->ctx, mark);
-            if (!sigma) return GENAI_ERROR_MEMORY;
+            if (!sigma) {
+                net->ready_at = net->ctx->changes - 1; /* the next call begins anew */
+                return GENAI_ERROR_MEMORY;
+            }
         }
         for (k = 0; k < (size_t)l->n; k++) {
             size_t c = k % r->kept.channels;
@@ -11289,34 +11313,23 @@ static genai_result genai__model_measure(const genai_model *m, const char *path,
     for (role = 0; role < GENAI__ROLES && !result; role++) {
         genai__net_layout at;
         genai_net_desc    d;
-        genai_net         net;
-        char              name[32];
+        genai_net        *net = NULL;
         if (!(m->family->roles >> role & 1)) continue;
-        memset(&net, 0, sizeof net);
         memset(&d, 0, sizeof d);
-        strcpy(name, genai__role_names[role]);
+        d.name = genai__role_names[role];
         d.text = genai__field_words(genai__role_field(role), &m->desc);
         d.ndim = role == m->family->painter ? 1 : 3;
         memcpy(d.dim, m->dim + 1, sizeof d.dim);
         if (role == m->family->painter) d.dim[0] = m->desc.latent;
-        result = genai__net_check(ctx, &d, name, &net.layers);
-        if (result) return result;
-        net.ctx = ctx;
-        net.name = name;
-        net.text = genai__copy_text(ctx, d.text, strlen(d.text));
-        net.ndim = d.ndim;
-        net.classes = m->desc.classes;
-        net.spectral = role == GENAI__DISCRIMINATOR && m->desc.spectral_norm;
-        memcpy(net.dim, d.dim, sizeof net.dim);
-        net.layer = (genai__layer *)genai__alloc(ctx, (size_t)net.layers, sizeof *net.layer);
-        result = net.text && net.layer ? genai__net_parse(&net) : GENAI_ERROR_MEMORY;
+        d.classes = m->desc.classes;
+        d.spectral_norm = role == GENAI__DISCRIMINATOR && m->desc.spectral_norm;
+        result = genai__net_read(ctx, &d, &net);
         if (!result) {
-            at = genai__net_layout_of(&net);
+            at = genai__net_layout_of(net);
             if (!at.fits || at.count > have)
-                result = genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: the text of its %s wants %zu weights, but the file has %zu values in all", path, name, at.count, have);
+                result = genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: the text of its %s wants %zu weights, but the file has %zu values in all", path, d.name, at.count, have);
         }
-        genai__free(ctx, net.layer);
-        genai__free(ctx, net.text);
+        genai_net_destroy(net);
     }
     return result;
 }

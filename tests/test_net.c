@@ -425,11 +425,14 @@ static genai_tensor *owned(genai_net *net, const char *name) { /* by the end of 
     exit(1);
 }
 
-static void vary(genai_net *net) { /* so that what begins as 0 or 1 counts */
+static void vary(genai_net *net) { /* what begins as all 0 or 1, so that it counts */
     int    i;
-    size_t k;
-    for (i = 0; i < genai__net_tensor_count(net); i++)
-        for (k = 0; k < genai__net_tensor(net, i)->count; k++) genai__net_tensor(net, i)->data[k] += 0.25f * (float)(k * 7 % 5);
+    size_t k, same;
+    for (i = 0; i < genai__net_tensor_count(net); i++) {
+        genai_tensor *t = genai__net_tensor(net, i);
+        for (same = 1; same < t->count && t->data[same] == t->data[0]; same++) {}
+        for (k = 0; k < t->count && same == t->count; k++) t->data[k] += 0.25f * (float)((k * 7 + 3) % 5);
+    }
     net->ctx->changes++;
 }
 
@@ -1113,13 +1116,119 @@ static void test_learning(void) {
     genai_ctx_destroy(other);
 }
 
+/* --- all newer layers together: the same bits everywhere; and without memory --- */
+static const char *const whole = "keep in | label 3 sn | conv 16 k3 sn | keep a | cbatchnorm | lrelu 0.2 | attention sn | conv 16 k3 sn | add a | conv 2 k1 | add in | conv 16 | keep a | silu | convt 8 k4 s2 sn | "
+                                 "conv 8 k4 s2 sn | concat a | stddev | keep a | conv 25 k3 | swap a | gelu | add a | dense 20 sn | silu | project sn | batchnorm";
+
+/* Steps of a critic with a gradient penalty on what needs no batch norm, and one of each in use; into to: parameters, statistics,
+ * results. */
+static void learn_whole(genai_ctx *ctx, float *to, size_t *size) {
+    static const int labels[5] = {2, 0, 1, 1, 2};
+    genai_net       *net, *critic;
+    genai_optimizer *o = genai_optimizer_create(ctx, NULL);
+    genai_tensor    *x, *y, *dx;
+    size_t           n = 0;
+    int              step;
+    net_classes = 3;
+    net = net_named(ctx, "whole", whole, 6, 4, 2, GENAI_INIT_DEFAULT);
+    critic = net_named(ctx, "critic", "conv 16 k3 sn | lrelu 0.2 | attention sn | stddev | conv 24 k4 s2 sn | lrelu 0.2 | project sn", 6, 4, 2, GENAI_INIT_DEFAULT);
+    net_classes = 0;
+    genai_optimizer_add(o, net, 0);
+    genai_optimizer_add(o, critic, 0);
+    for (step = 0; step < 3; step++) {
+        genai_random_at(ctx, 0, (uint64_t)step);
+        x = input_of(ctx, net, 5);
+        x->requires_grad = 1;
+        genai_optimizer_zero(o);
+        y = genai_net_forward_labels(critic, x, labels, GENAI_TRAIN);
+        CHECK(!genai_grad(genai_sum(y, 0), 1, &x, &dx, 1), "%s", genai_ctx_error(ctx));
+        y = genai_add(genai_sum(genai_square(dx), 0), genai_mean(y, 0));
+        y = genai_add(y, genai_sum(genai_square(genai_net_forward_labels(net, x, labels, GENAI_TRAIN)), 0));
+        CHECK(!genai_backward(y) && !genai_optimizer_step(o), "%s", genai_ctx_error(ctx));
+        to[n++] = genai_value(y);
+        genai_tape_release(ctx, 0);
+    }
+    for (step = 0; step < 2; step++) {
+        genai_net *of = step ? critic : net;
+        genai_recording(ctx, 0);
+        y = genai_net_forward_labels(of, input_of(ctx, net, 5), labels, GENAI_EVAL);
+        genai_recording(ctx, 1);
+        memcpy(to + n, y->data, 5 * sizeof(float));
+        n += 5;
+        memcpy(to + n, of->values, of->size * sizeof(float));
+        memcpy(to + n + of->size, of->running, of->running_size * sizeof(float));
+        n += of->size + of->running_size;
+    }
+    genai_tape_release(ctx, 0);
+    *size = n;
+    genai_optimizer_destroy(o);
+    genai_net_destroy(net);
+    genai_net_destroy(critic);
+}
+
+static void test_whole_bits(void) {
+    static float a[40000], b[40000];
+    size_t       n = 0, m = 0, i, moved = 0;
+    int          isa, threads;
+    genai_ctx   *ctx = context(1, GENAI_ISA_SCALAR);
+    learn_whole(ctx, a, &n);
+    genai_ctx_destroy(ctx);
+    for (i = 0; i < n; i++) moved += genai__finite(a[i]) && a[i] != 0;
+    CHECK(n < 40000 && moved > n / 2, "%lu of %lu values are numbers", (unsigned long)moved, (unsigned long)n);
+    for (isa = GENAI_ISA_SCALAR; isa <= GENAI_ISA_NEON; isa++)
+        for (threads = isa == GENAI_ISA_SCALAR ? 2 : 1; threads < 8; threads += threads == 3 ? 4 : 1) {
+            ctx = context(threads, (genai_isa)isa);
+            if (!ctx) continue; /* this machine has not */
+            learn_whole(ctx, b, &m);
+            CHECK(m == n && !memcmp(a, b, n * sizeof(float)), "%s with %d threads learns other bits", genai_isa_name((genai_isa)isa), threads);
+            genai_ctx_destroy(ctx);
+        }
+}
+
+/* Whatever allocation fails, in training and in use: a sentence, nothing left behind, and the next call works. */
+static void test_whole_memory(void) {
+    static const int labels[3] = {2, 0, 1};
+    int              use, done;
+    long             at;
+    for (use = 0; use < 2; use++)
+        for (at = 1, done = 0; !done && at < 200; at++) {
+            genai_ctx    *ctx = context(1, GENAI_ISA_BEST);
+            genai_net    *net;
+            genai_tensor *x, *y;
+            long          before;
+            net_classes = 3;
+            net = net_of(ctx, whole, 12, 8, 2);
+            net_classes = 0;
+            x = genai_tensor_create(ctx, 4, (int[4]){3, 12, 8, 2});
+            x->requires_grad = 1;
+            before = live;
+            genai_recording(ctx, !use);
+            calls = 0;
+            fail_at = at;
+            y = genai_net_forward_labels(net, x, labels, use ? GENAI_EVAL : GENAI_TRAIN);
+            done = y && (use || !genai_backward(genai_sum(y, 0)));
+            fail_at = 0;
+            CHECK(done || genai_ctx_result(ctx) == GENAI_ERROR_MEMORY, "allocation %ld: %s", at, genai_ctx_error(ctx));
+            CHECK(x->held == 0 && live >= before, "allocation %ld: the input is held %d times", at, x->held);
+            genai_ctx_clear(ctx);
+            genai_tape_release(ctx, 0);
+            CHECK(genai_net_forward_labels(net, x, labels, use ? GENAI_EVAL : GENAI_TRAIN) != NULL, "after allocation %ld: %s", at, genai_ctx_error(ctx));
+            genai_tensor_destroy(x);
+            genai_ctx_destroy(ctx);
+            CHECK(live == 0, "allocation %ld: %ld blocks are left", at, live);
+            live = 0;
+        }
+    CHECK(done && at > 5, "%ld allocations", at);
+}
+
 /* --- a net in use: packed weights, batch norm folded in; never those of before a change --- */
 static int use_differs(genai_net *net, genai_tensor *x, float *out) { /* from the plain forward pass; out: what it makes */
-    genai_tensor *plain = genai_net_forward(net, x, GENAI_EVAL), *used;
-    double        worst = 0, most = 0;
-    size_t        i;
+    static const int labels[4] = {2, 0, 1, 2};
+    genai_tensor    *plain = genai_net_forward_labels(net, x, labels, GENAI_EVAL), *used;
+    double           worst = 0, most = 0;
+    size_t           i;
     genai_recording(net->ctx, 0);
-    used = genai_net_forward(net, x, GENAI_EVAL);
+    used = genai_net_forward_labels(net, x, labels, GENAI_EVAL);
     genai_recording(net->ctx, 1);
     if (!plain || !used) return 1;
     for (i = 0; i < plain->count; i++) {
@@ -1129,6 +1238,29 @@ static int use_differs(genai_net *net, genai_tensor *x, float *out) { /* from th
         out[i] = used->data[i];
     }
     return !(worst <= 1e-5 * most);
+}
+
+/* What isn't packed or folded beside what is. */
+static void test_use_of_whole(genai_ctx *ctx) {
+    static const int labels[4] = {2, 0, 1, 2};
+    genai_net       *net;
+    genai_tensor    *x, *y;
+    float            out[4];
+    int              i;
+    net_classes = 3;
+    net = net_of(ctx, whole, 6, 4, 2);
+    net_classes = 0;
+    vary(net);
+    x = input_of(ctx, net, 4);
+    CHECK(!use_differs(net, x, out) && out[0] != out[1], "%g %g", (double)out[0], (double)out[1]);
+    genai_recording(ctx, 0);
+    for (i = 0; i < 4; i++) {
+        y = genai_net_forward_labels(net, genai_slice(x, 0, i, 1), labels + i, GENAI_EVAL);
+        CHECK(y && y->data[0] == out[i], "image %d alone gives other bits", i);
+    }
+    genai_recording(ctx, 1);
+    genai_tape_release(ctx, 0);
+    genai_net_destroy(net);
 }
 
 static void test_use(genai_ctx *ctx) {
@@ -1244,10 +1376,14 @@ int main(void) {
     test_values_hold(ctx);
     test_describe(ctx);
     test_use(ctx);
+    test_use_of_whole(ctx);
     test_memory(ctx);
     test_fuzz(ctx);
     genai_ctx_destroy(ctx);
     test_learning();
+    test_whole_bits();
+    CHECK(live == 0, "%ld blocks are left before the failures", live);
+    test_whole_memory();
     CHECK(live == 0, "%ld blocks are left at the end", live);
     return CHECK_DONE("test_net");
 }
