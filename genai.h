@@ -165,6 +165,11 @@
  *   and the generator learns little: lower lr_discriminator, or give more data. All samples alike: the generator has
  *   collapsed; begin again with another seed or a lower lr. Samples come from an average of the weights over some 1000
  *   steps (ema 0.999), which lags behind them. A GAN can't encode.
+ *   Other losses: "wasserstein" with penalty 10, critic_steps 5, beta1 GENAI_ZERO is WGAN-GP; "hinge" with spectral_norm is
+ *   SN-GAN; "relativistic" with r1 keeps both sides in play for long. What they report is the adversarial part alone: for
+ *   "wasserstein" minus "discriminator" estimates the distance, which does say how good the images are. Against a
+ *   discriminator that wins: r1 or penalty, which keep its slope small, smoothing, noise, dropout; against one that learns
+ *   few images by heart: augment; against samples all alike: minibatch_stddev, feature_matching. All go together.
  *
  * VAE (Kingma and Welling 2014)
  *   An encoder gives for each image a normal distribution over Z latents, a decoder the image back. Losses:
@@ -12044,6 +12049,8 @@ static genai_result genai__model_measure(const genai_model *m, const char *path,
         d.ndim = role == m->family->painter ? 1 : 3;
         memcpy(d.dim, m->dim + 1, sizeof d.dim);
         if (role == m->family->painter) d.dim[0] = m->desc.latent;
+        d.classes = m->desc.classes;
+        d.spectral_norm = role == GENAI__DISCRIMINATOR && m->desc.spectral_norm;
         result = genai__net_read(ctx, &d, &net);
         if (!result) {
             at = genai__net_layout_of(net);

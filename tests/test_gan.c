@@ -61,7 +61,11 @@ static float images[8 * 64 * 64 * 4];
 static const int labels[8] = {2, 0, 1, 1, 0, 2, 2, 0};
 static void fill(float *to, size_t n, uint32_t seed, float low, float high) {
     size_t i;
-    for (i = 0; i < n; i++) to[i] = low + (high - low) * (float)(((uint32_t)i * 2654435761u + seed * 40503u) >> 8 & 0xffff) / 65535.0f;
+    for (i = 0; i < n; i++) {
+        uint32_t k = ((uint32_t)i + seed * 7919u) * 2654435761u;
+        k = (k ^ k >> 15) * 2246822519u;
+        to[i] = low + (high - low) * (float)(k >> 16) / 65535.0f;
+    }
 }
 static genai_tensor *tensor_of(genai_ctx *g, int n, int h, int w, int c, uint32_t seed) {
     int           dim[4];
@@ -403,7 +407,7 @@ static void test_linear_critic(void) { /* T08, T10 */
 static void test_penalty_differences(void) { /* T09: finite differences for every weight of D */
     static const char *const text[] = {
         "conv 3 k3 s2 | elu | conv 4 k3 nobias | softplus | flatten | dense 5 | tanh | dense 1",
-        "conv 3 k3 | lrelu 0.2 | layernorm | conv 3 k2 s2 | silu | avgpool 2 | flatten | dense 4 | gelu | dense 1",
+        "conv 3 k3 | silu | layernorm | conv 3 k2 s2 | gelu | avgpool 2 | flatten | dense 4 | relu | dense 1",
         "conv 4 k3 | sigmoid | groupnorm 2 | conv 3 k3 s2 | instancenorm | tanh | flatten | dense 4 | lrelu 0.1 | dense 1"};
     genai_ctx *g = make_ctx(2, GENAI_ISA_BEST, NULL);
     int        t, which;
@@ -942,7 +946,7 @@ static genai_model_desc everything(int which) {
     d.penalty = 3;
     d.clip = 0.3f;
     d.spectral_norm = 1;
-    d.minibatch_stddev = 0;
+    d.minibatch_stddev = 1;
     d.dropout = 0.2f;
     d.augment = "color translation cutout";
     d.noise = 0.3f;
