@@ -10187,8 +10187,10 @@ static genai_result genai__resolve(genai_model *m, const genai__preset *row, con
                                m->family->name, f->key, f->families);
         if (f->kind != GENAI__FIELD_TEXT || genai__field_is_net(f)) continue;
         text = genai__field_words(f, given);
-        if (!text) text = !strcmp(f->key, "preset") ? row->info.name : !strcmp(f->key, "loss") ? row->loss : !strcmp(f->key, "likelihood") ? row->likelihood
-                    : !strcmp(f->key, "divergence") && genai__field_fits(f, m->family->name) ? "kl" : !strcmp(f->key, "sampler") && genai__field_fits(f, m->family->name) ? "prior" : !strcmp(f->key, "condition") ? (given->classes ? "concat" : "none") : NULL;
+        if (!text && genai__field_fits(f, m->family->name))
+            text = !strcmp(f->key, "preset") ? row->info.name : !strcmp(f->key, "loss") ? row->loss : !strcmp(f->key, "likelihood") ? row->likelihood
+                 : !strcmp(f->key, "condition") ? (given->classes ? "concat" : "none") : !strcmp(f->key, "divergence") ? "kl"
+                 : !strcmp(f->key, "sampler") ? "prior" : NULL;
         if (!text) continue;
         text = genai__copy_text(m->ctx, text, strlen(text));
         if (!text) return GENAI_ERROR_MEMORY;
@@ -10519,8 +10521,7 @@ static void genai__mixture_factor(const genai__mixture *q, int k) {
         for (j = 0; j <= i; j++) {
             double sum = a[i * n + j];
             for (l = 0; l < j; l++) sum -= a[i * n + l] * a[j * n + l];
-            if (i > j) a[i * n + j] = sum / a[j * n + j];
-            else a[i * n + i] = sqrt(sum > q->floor ? sum : q->floor);
+            a[i * n + j] = i > j ? sum / a[j * n + j] : sqrt(sum); /* of at least the floor */
         }
     for (i = 0; i < n; i++) {
         q->log_scale[k] -= genai__log(a[i * n + i]);

@@ -666,6 +666,30 @@ static void test_samplers(void) {
             loaded = genai_model_load(g, "sampler");
             CHECK(loaded && !genai_model_latents(loaded, 4, 64, w) && !memcmp(z, w, sizeof z), "%s: a loaded model has other latents: %s", kinds[kind], genai_ctx_error(g));
             genai_model_destroy(loaded);
+            if (kind) { /* many latents have the mixture's mean and covariance */
+                enum { MANY = 20000 };
+                float       *many = (float *)malloc(3 * MANY * sizeof *many);
+                const float *weight = m->extra[GENAI__SAMPLER_WEIGHT]->data, *mean = m->extra[GENAI__SAMPLER_MEAN]->data, *l = m->extra[GENAI__SAMPLER_FACTOR]->data;
+                double       first_moment[3], second[3], spread[3];
+                int          c, r;
+                genai_model_latents(m, 11, MANY, many);
+                for (i = 0; i < 3; i++) {
+                    first_moment[i] = second[i] = spread[i] = 0;
+                    for (c = 0; c < (int)m->extra[GENAI__SAMPLER_WEIGHT]->count; c++) {
+                        double square = (double)mean[3 * c + i] * (double)mean[3 * c + i];
+                        for (r = 0; r < 3; r++) square += (double)l[9 * c + 3 * i + r] * (double)l[9 * c + 3 * i + r];
+                        first_moment[i] -= (double)weight[c] * (double)mean[3 * c + i];
+                        second[i] -= (double)weight[c] * square;
+                    }
+                    for (spread[i] = -second[i] - first_moment[i] * first_moment[i], k = 0; k < MANY; k++) {
+                        first_moment[i] += (double)many[3 * k + i] / MANY;
+                        second[i] += (double)many[3 * k + i] * (double)many[3 * k + i] / MANY;
+                    }
+                    CHECK(fabs(first_moment[i]) < 0.03 * sqrt(spread[i]) && fabs(second[i]) < 0.06 * spread[i], "%s: moments of latent %d off by %g and %g, variance %g", kinds[kind], i,
+                          first_moment[i], second[i], spread[i]);
+                }
+                free(many);
+            }
             if (kind == 1) { /* mean and covariance by hand */
                 float  codes[70 * 3], *l = m->extra[GENAI__SAMPLER_FACTOR]->data, *x = (float *)malloc(70 * 16 * sizeof *x);
                 double worst = 0, mean[3] = {0, 0, 0}, c;
