@@ -70,6 +70,8 @@
       >>gan            generative adversarial networks
       >>vae            variational autoencoders
       >>vaegan         both in one
+      >>aae            adversarial autoencoders
+      >>vqvae          vector quantisation
       >>models         presets; create, step, sample, encode, save, load
       >>edit           walks through latents, inpainting, denoising, anomalies
       >>fit            the training loop
@@ -498,7 +500,7 @@ typedef struct genai_model_desc {
     genai_dataset *data;          /* gives width, height, channels; not kept                                           */
     int            width, height, channels; /* 0: those of data; else of the preset; else 32x32x3                      */
     int            latent;        /* Z                                                                                 */
-    const char    *generator, *discriminator, *encoder, *decoder; /* network texts; $H $W $C $D $Z stand for the image's height,
+    const char    *generator, *discriminator, *encoder, *decoder, *prior; /* network texts; $H $W $C $D $Z stand for the image's height,
                                      width, channels, their product, and the latent size                               */
     const char    *condition;     /* how labels are used: "none"; "concat" (Mirza and Osindero 2014): each net gets the class beside
                                      its input; "projection" (Miyato and Koyama 2018) and "auxiliary" (Odena et al. 2017): gan only;
@@ -533,7 +535,8 @@ typedef struct genai_model_desc {
     float          sigma;         /* of "gaussian"; 0: 0.1                                                             */
     int            binarise;      /* 1: black and white images: a training pixel is 1 with the probability that its grey says, drawn anew each
                                      time; in all other use, 1 above 0.5 (Salakhutdinov and Murray 2008); 0: no        */
-    float          beta;          /* weight of the KL term (Higgins et al. 2017), or of what stands for it; GENAI_ZERO: a plain autoencoder */
+    float          beta;          /* weight of the KL term (Higgins et al. 2017), or of what stands for it (vqvae: the commitment, 0.25 there);
+                                     GENAI_ZERO: a plain autoencoder                                                   */
     int            beta_warmup;   /* steps over which beta rises linearly from 0                                       */
     const char    *divergence;    /* vae: "kl"; "mmd": a Wasserstein autoencoder (Tolstikhin et al. 2018), whose encoder gives $Z values; 0: kl */
     float          free_bits;     /* each latent's KL, in the mean of the batch, costs at least so many nats (Kingma et al. 2016); 0: none */
@@ -542,6 +545,8 @@ typedef struct genai_model_desc {
     int            vae_steps;     /* vaegan: so many steps of plain VAE training first                                 */
     float          margin;        /* vaegan: the discriminator rests while one of its losses is below 0.68 - margin, the decoder while one is
                                      above 0.68 + margin, none when both should (Larsen's code; 0.35 there); 0: never  */
+    int            codes, code_size; /* vqvae: vectors in the codebook, 0: 256; values of each, 0: 32. latent is code_size times the cells of
+                                     the grid that the encoder gives, [h,w,code_size]                                  */
     const char    *sampler;       /* what genai_model_fit fits at its end for sampling, see genai_model_fit_sampler: "prior", "gaussian", "mixture";
                                      vae, vaegan, aae; 0: prior                                                        */
     int            components;    /* of the mixture; 0: 10                                                             */
@@ -1554,8 +1559,8 @@ static const char *genai__nearest(const char *s, size_t length, const void *word
  * and the step's upper half}; streams are numbered here so that no two uses meet.
  * ================================================================================================================= */
 enum { GENAI__STREAM_USER = 0, GENAI__STREAM_STEP = 1, GENAI__STREAM_SAMPLE = 2, GENAI__STREAM_SHUFFLE = 3, GENAI__STREAM_FLIP = 4,
-       GENAI__STREAM_SPRITE = 5, GENAI__STREAM_HOLDOUT = 6, GENAI__STREAM_EVALUATE = 7, GENAI__STREAM_JUDGE = 8, GENAI__STREAM_COMPONENT = 9, GENAI__STREAM_MIXTURE = 10,
-       GENAI__STREAM_INIT = 16 /* and up */ };
+       GENAI__STREAM_SPRITE = 5, GENAI__STREAM_HOLDOUT = 6, GENAI__STREAM_EVALUATE = 7, GENAI__STREAM_JUDGE = 8,
+       GENAI__STREAM_COMPONENT = 9, GENAI__STREAM_MIXTURE = 10, GENAI__STREAM_CODES = 11, GENAI__STREAM_INIT = 16 /* and up */ };
 
 typedef struct genai__counter { uint32_t w[4]; } genai__counter;
 
@@ -9684,8 +9689,8 @@ GENAI_API genai_result genai_dataset_batch(genai_dataset *data, long epoch, size
  * is one genai__family; the rooms below it have the same shelves in the same order, so that reading one beside another
  * shows the science only. Everything after them (files, fit, the command line) knows families through that struct.
  * ================================================================================================================= */
-enum { GENAI__GENERATOR, GENAI__DISCRIMINATOR, GENAI__ENCODER, GENAI__DECODER, GENAI__ROLES };
-static const char *const genai__role_names[] = {"generator", "discriminator", "encoder", "decoder"};
+enum { GENAI__GENERATOR, GENAI__DISCRIMINATOR, GENAI__ENCODER, GENAI__DECODER, GENAI__PRIOR, GENAI__ROLES };
+static const char *const genai__role_names[] = {"generator", "discriminator", "encoder", "decoder", "prior"};
 #define GENAI__ROLE(name) (1u << GENAI__##name)
 
 #define GENAI__STEP_LOSSES 4
@@ -9706,6 +9711,8 @@ typedef struct genai__family {
     const char *(*measure)(const genai_model *m);              /* the name of what evaluate adds up; NULL: it has none */
     /* The sum over n images, number `first` and up of the data set, of the measure. */
     genai_result (*evaluate)(genai_model *m, genai_tensor *x, size_t first, double *sum);
+    int (*takes)(const genai_model *m, int role);              /* values that a net takes; 0, or NULL: the painter takes latents, all others images */
+    genai_result (*latents)(genai_model *m, uint64_t seed, size_t first, int n, float *z); /* number first and up to sample from; NULL: normals */
 } genai__family;
 
 /* A preset: what differs from the family's standard. Texts are NULL where the family writes them for the image's size. */
@@ -9738,8 +9745,8 @@ typedef struct genai__likelihood {
 } genai__likelihood;
 
 /* What a model has besides nets: tensors, NULL where there are none. Files hold them under these names. */
-enum { GENAI__SAMPLER_WEIGHT, GENAI__SAMPLER_MEAN, GENAI__SAMPLER_FACTOR, GENAI__EXTRAS };
-static const char *const genai__extra_names[] = {"sampler.weight", "sampler.mean", "sampler.factor"};
+enum { GENAI__SAMPLER_WEIGHT, GENAI__SAMPLER_MEAN, GENAI__SAMPLER_FACTOR, GENAI__CODES, GENAI__CODE_COUNTS, GENAI__CODE_SUMS, GENAI__EXTRAS };
+static const char *const genai__extra_names[] = {"sampler.weight", "sampler.mean", "sampler.factor", "codes.vector", "codes.count", "codes.sum"};
 
 struct genai_model {
     genai_ctx               *ctx;
@@ -9790,14 +9797,15 @@ static const genai__field genai__fields[] = {
     {"width", GENAI__FIELD_INT, GENAI__AT(width), 1, 4096, NULL, NULL},
     {"height", GENAI__FIELD_INT, GENAI__AT(height), 1, 4096, NULL, NULL},
     {"channels", GENAI__FIELD_INT, GENAI__AT(channels), 1, 4, NULL, NULL},
-    {"latent", GENAI__FIELD_INT, GENAI__AT(latent), 1, 65536, NULL, NULL},
+    {"latent", GENAI__FIELD_INT, GENAI__AT(latent), 1, 16777216, NULL, NULL},
     {"generator", GENAI__FIELD_TEXT, GENAI__AT(generator), 0, 0, NULL, "gan"},
-    {"discriminator", GENAI__FIELD_TEXT, GENAI__AT(discriminator), 0, 0, NULL, "gan vaegan"},
-    {"encoder", GENAI__FIELD_TEXT, GENAI__AT(encoder), 0, 0, NULL, "vae vaegan"},
-    {"decoder", GENAI__FIELD_TEXT, GENAI__AT(decoder), 0, 0, NULL, "vae vaegan"},
+    {"discriminator", GENAI__FIELD_TEXT, GENAI__AT(discriminator), 0, 0, NULL, "gan vaegan aae"},
+    {"encoder", GENAI__FIELD_TEXT, GENAI__AT(encoder), 0, 0, NULL, "vae vaegan aae vqvae"},
+    {"decoder", GENAI__FIELD_TEXT, GENAI__AT(decoder), 0, 0, NULL, "vae vaegan aae vqvae"},
+    {"prior", GENAI__FIELD_TEXT, GENAI__AT(prior), 0, 0, NULL, "vqvae"},
     {"condition", GENAI__FIELD_TEXT, GENAI__AT(condition), 0, 0, NULL, NULL},
     {"classes", GENAI__FIELD_INT, GENAI__AT(classes), 0, 65536, NULL, NULL},
-    {"loss", GENAI__FIELD_TEXT, GENAI__AT(loss), 0, 0, NULL, "gan vaegan"},
+    {"loss", GENAI__FIELD_TEXT, GENAI__AT(loss), 0, 0, NULL, "gan vaegan aae"},
     {"smoothing", GENAI__FIELD_FLOAT, GENAI__AT(smoothing), 0, 0.5, NULL, "gan vaegan"},
     {"r1", GENAI__FIELD_FLOAT, GENAI__AT(r1), 0, 1e6, NULL, "gan vaegan"},
     {"r1_every", GENAI__FIELD_INT, GENAI__AT(r1_every), 0, 1e6, NULL, "gan vaegan"},
@@ -9811,10 +9819,10 @@ static const genai__field genai__fields[] = {
     {"noise_steps", GENAI__FIELD_INT, GENAI__AT(noise_steps), 0, 2e9, NULL, "gan"},
     {"critic_steps", GENAI__FIELD_INT, GENAI__AT(critic_steps), 0, 1000, NULL, "gan"},
     {"feature_matching", GENAI__FIELD_FLOAT, GENAI__AT(feature_matching), 0, 1e6, NULL, "gan"},
-    {"likelihood", GENAI__FIELD_TEXT, GENAI__AT(likelihood), 0, 0, NULL, "vae vaegan"},
-    {"sigma", GENAI__FIELD_FLOAT, GENAI__AT(sigma), 1e-4, 100, NULL, "vae vaegan aae"},
+    {"likelihood", GENAI__FIELD_TEXT, GENAI__AT(likelihood), 0, 0, NULL, "vae vaegan aae vqvae"},
+    {"sigma", GENAI__FIELD_FLOAT, GENAI__AT(sigma), 1e-4, 100, NULL, "vae vaegan aae vqvae"},
     {"binarise", GENAI__FIELD_INT, GENAI__AT(binarise), 0, 1, NULL, "vae"},
-    {"beta", GENAI__FIELD_ZERO, GENAI__AT(beta), 0, 1e6, NULL, "vae vaegan"},
+    {"beta", GENAI__FIELD_ZERO, GENAI__AT(beta), 0, 1e6, NULL, "vae vaegan vqvae"},
     {"beta_warmup", GENAI__FIELD_INT, GENAI__AT(beta_warmup), 0, 1e9, NULL, "vae vaegan"},
     {"divergence", GENAI__FIELD_TEXT, GENAI__AT(divergence), 0, 0, NULL, "vae"},
     {"free_bits", GENAI__FIELD_FLOAT, GENAI__AT(free_bits), 0, 1e6, NULL, "vae vaegan"},
@@ -9822,11 +9830,13 @@ static const genai__field genai__fields[] = {
     {"gamma", GENAI__FIELD_ZERO, GENAI__AT(gamma), 0, 1e6, NULL, "vaegan"},
     {"vae_steps", GENAI__FIELD_INT, GENAI__AT(vae_steps), 0, 1e9, NULL, "vaegan"},
     {"margin", GENAI__FIELD_FLOAT, GENAI__AT(margin), 0, 100, NULL, "vaegan"},
+    {"codes", GENAI__FIELD_INT, GENAI__AT(codes), 1, 8192, NULL, "vqvae"},
+    {"code_size", GENAI__FIELD_INT, GENAI__AT(code_size), 1, 1024, NULL, "vqvae"},
     {"sampler", GENAI__FIELD_TEXT, GENAI__AT(sampler), 0, 0, NULL, "vae vaegan aae"},
     {"components", GENAI__FIELD_INT, GENAI__AT(components), 1, 1024, NULL, "vae vaegan aae"},
     {"rule", GENAI__FIELD_WORD, GENAI__AT(rule), 0, 0, genai__rule_words, NULL},
     {"lr", GENAI__FIELD_FLOAT, GENAI__AT(lr), 1e-12, 100, NULL, NULL},
-    {"lr_discriminator", GENAI__FIELD_FLOAT, GENAI__AT(lr_discriminator), 1e-12, 100, NULL, "gan vaegan"},
+    {"lr_discriminator", GENAI__FIELD_FLOAT, GENAI__AT(lr_discriminator), 1e-12, 100, NULL, "gan vaegan aae"},
     {"beta1", GENAI__FIELD_ZERO, GENAI__AT(beta1), 0, 0.99999, NULL, NULL},
     {"beta2", GENAI__FIELD_ZERO, GENAI__AT(beta2), 0, 0.9999999, NULL, NULL},
     {"clip_norm", GENAI__FIELD_FLOAT, GENAI__AT(clip_norm), 0, 1e9, NULL, NULL},
@@ -9858,7 +9868,7 @@ static void genai__field_put(const genai__field *f, genai_model_desc *d, const v
 }
 
 static int genai__field_is_net(const genai__field *f) { /* the text of a net? */
-    return f->offset >= offsetof(genai_model_desc, generator) && f->offset <= offsetof(genai_model_desc, decoder);
+    return f->offset >= offsetof(genai_model_desc, generator) && f->offset <= offsetof(genai_model_desc, prior);
 }
 
 /* Does it apply to this family, by the table? */
@@ -10173,7 +10183,8 @@ static genai_tensor *genai__latents(genai_model *m, int n) {
     return genai_random_normal(m->ctx, 2, dim);
 }
 
-static genai_optimizer *genai__model_optimizer(genai_model *m, float lr, int a, int b) {
+/* Of the nets a and b (or -1), kept at `slot`. */
+static genai_optimizer *genai__optimizer_at(genai_model *m, int slot, float lr, int a, int b) {
     genai_optimizer_desc d;
     genai_optimizer     *o;
     memset(&d, 0, sizeof d);
@@ -10189,9 +10200,23 @@ static genai_optimizer *genai__model_optimizer(genai_model *m, float lr, int a, 
         d.steps = (d.steps + m->desc.critic_steps - 1) / m->desc.critic_steps;
         d.warmup /= m->desc.critic_steps;
     }
-    o = m->optimizer[a] = genai_optimizer_create(m->ctx, &d);
+    o = m->optimizer[slot] = genai_optimizer_create(m->ctx, &d);
     if (!o || genai_optimizer_add(o, m->net[a], 1) || (b >= 0 && genai_optimizer_add(o, m->net[b], 1))) return NULL;
     return o;
+}
+static genai_optimizer *genai__model_optimizer(genai_model *m, float lr, int a, int b) { return genai__optimizer_at(m, a, lr, a, b); }
+
+/* What one portion of a whole is done with; recording is off and the tape released after each. */
+typedef struct genai__quiet { size_t mark; int recording; } genai__quiet;
+static genai__quiet genai__quiet_begin(genai_ctx *ctx) {
+    genai__quiet q;
+    q.mark = genai_tape_mark(ctx);
+    q.recording = genai_recording(ctx, 0);
+    return q;
+}
+static void genai__quiet_end(genai_ctx *ctx, genai__quiet q) {
+    genai_recording(ctx, q.recording);
+    genai_tape_release(ctx, q.mark);
 }
 
 static genai_result genai__not_finite(genai_model *m, const char *what, const char *of) {
@@ -10427,7 +10452,9 @@ static genai_result genai__find_likelihood(genai_model *m) {
 }
 
 /* The encoder gives latents, not their distribution. */
-static int genai__pointwise(const genai_model *m) { return m->desc.beta < 0 || (m->desc.divergence && !strcmp(m->desc.divergence, "mmd")); }
+static int genai__pointwise(const genai_model *m) {
+    return m->desc.beta < 0 || m->family->roles & GENAI__ROLE(PRIOR) || (m->desc.divergence && !strcmp(m->desc.divergence, "mmd"));
+}
 
 /* The net to use, not to train: the averaged one if there is one. */
 static genai_net *genai__best(const genai_model *m, int role) { return m->average[role] ? m->average[role] : m->net[role]; }
@@ -10523,7 +10550,7 @@ static genai_result genai__gan_step(genai_model *m, genai_tensor *x, float *valu
 
 static const genai__family genai__gan = {
     "gan", {"discriminator", "generator", NULL, NULL, NULL}, GENAI__ROLE(GENERATOR) | GENAI__ROLE(DISCRIMINATOR), GENAI__ROLE(GENERATOR),
-    GENAI__GENERATOR, genai__gan_text, genai__gan_create, genai__gan_step, NULL, NULL, NULL,
+    GENAI__GENERATOR, genai__gan_text, genai__gan_create, genai__gan_step, NULL, NULL, NULL, NULL, NULL,
 };
 
 /* ====================================================================================================================
@@ -10709,6 +10736,20 @@ static genai_tensor *genai__importance_loss(genai_model *m, genai_tensor *x, gen
     return genai_scale(genai_mean(w, 0), -1, (float)genai__log(m->desc.importance));
 }
 
+/* The update of encoder and decoder; the latter rests where it has an optimiser of its own and `decoder` is 0. */
+static genai_result genai__learn_autoencoder(genai_model *m, genai_tensor *loss, int decoder) {
+    int          own = m->optimizer[GENAI__DECODER] != NULL;
+    genai_result result;
+    genai__learn_begin(m, GENAI__ENCODER);
+    if (own && decoder) genai__learn_begin(m, GENAI__DECODER);
+    if (!decoder) genai_net_trainable(m->net[GENAI__DECODER], 0);
+    result = genai__learn_from(m, GENAI__ENCODER, loss, m->mark);
+    if (!decoder) genai_net_trainable(m->net[GENAI__DECODER], 1);
+    if (!result) result = genai__learn_end(m, GENAI__ENCODER);
+    if (!result && own && decoder) result = genai__learn_end(m, GENAI__DECODER);
+    return result;
+}
+
 static genai_result genai__vae_step(genai_model *m, genai_tensor *x, float *value) {
     genai_tensor *mean, *log_var, *z, *y, *loss, *kl;
     if (!genai__posterior(m, m->net[GENAI__ENCODER], x, GENAI_TRAIN, &mean, &log_var)) return genai__result_of(m->ctx);
@@ -10716,7 +10757,7 @@ static genai_result genai__vae_step(genai_model *m, genai_tensor *x, float *valu
         value[1] = genai_value(genai_kl_loss(mean, log_var));
         loss = genai__importance_loss(m, x, mean, log_var);
         value[0] = genai_value(loss) - genai__beta(m) * value[1];
-        return genai__learn(m, GENAI__ENCODER, loss);
+        return genai__learn_autoencoder(m, loss, 1);
     }
     z = genai__reparameterise(mean, log_var, log_var ? genai__latents(m, x->dim[0]) : NULL);
     y = genai__forward(m, m->net[GENAI__DECODER], z, GENAI_TRAIN);
@@ -10726,7 +10767,7 @@ static genai_result genai__vae_step(genai_model *m, genai_tensor *x, float *valu
         kl = log_var ? genai__kl(m, mean, log_var, &value[1]) : genai__mmd(m, z, &value[1]);
         loss = genai_add(loss, genai_scale(kl, genai__beta(m), 0));
     }
-    return genai__learn(m, GENAI__ENCODER, loss);
+    return genai__learn_autoencoder(m, loss, 1);
 }
 
 /* --- encode: the posterior's mean, so that two calls agree --- */
@@ -10808,7 +10849,7 @@ static genai_result genai__vae_nll(genai_model *m, genai_tensor *x, size_t first
 
 static const genai__family genai__vae = {
     "vae", {"reconstruction", "kl", NULL, NULL, NULL}, GENAI__ROLE(ENCODER) | GENAI__ROLE(DECODER), GENAI__ROLE(ENCODER) | GENAI__ROLE(DECODER),
-    GENAI__DECODER, genai__vae_text, genai__vae_create, genai__vae_step, genai__vae_encode, genai__vae_measure, genai__vae_evaluate,
+    GENAI__DECODER, genai__vae_text, genai__vae_create, genai__vae_step, genai__vae_encode, genai__vae_measure, genai__vae_evaluate, NULL, NULL,
 };
 
 /* ====================================================================================================================
@@ -10842,19 +10883,28 @@ static genai_result genai__vaegan_create(genai_model *m) {
     m->feature_layer = genai__feature_layer(m->net[GENAI__DISCRIMINATOR]);
     if (m->likelihood->features && m->feature_layer < 0)
         return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "likelihood 'features' needs a discriminator of two layers or more");
-    if (!genai__model_optimizer(m, m->desc.lr, GENAI__ENCODER, GENAI__DECODER) ||
+    if (!genai__model_optimizer(m, m->desc.lr, GENAI__ENCODER, m->desc.margin > 0 ? -1 : GENAI__DECODER) ||
+        (m->desc.margin > 0 && !genai__model_optimizer(m, m->desc.lr, GENAI__DECODER, -1)) ||
         !genai__model_optimizer(m, m->desc.lr_discriminator, GENAI__DISCRIMINATOR, -1)) return genai__result_of(m->ctx);
     return GENAI_OK;
 }
 
 /* --- step --- */
+
+/* Who learns in this step, by the discriminator's losses on real and on made images (Larsen et al.'s code). */
+static void genai__balance(float real, float fake, float margin, int *discriminator, int *decoder) {
+    *discriminator = real >= 0.68f - margin && fake >= 0.68f - margin;
+    *decoder = real <= 0.68f + margin && fake <= 0.68f + margin;
+    if (!*discriminator && !*decoder) *discriminator = *decoder = 1;
+}
+
 static genai_result genai__vaegan_step(genai_model *m, genai_tensor *x, float *value) {
     genai_ctx    *ctx = m->ctx;
     genai_net    *d = m->net[GENAI__DISCRIMINATOR], *decoder = m->net[GENAI__DECODER];
     genai_tensor *mean, *log_var, *z, *code, *y, *other, *made, *dz, *kl, *reconstruction, *adversarial, *real = NULL, *features = NULL, *logits;
     genai_tensor *decoder_loss, *encoder_loss;
     genai_result  result;
-    int           features_too = m->likelihood->features, was;
+    int           features_too = m->likelihood->features, judge = 1, paint = 1, was;
     if (m->steps < m->desc.vae_steps) return genai__vae_step(m, x, value);
 
     if (!genai__posterior(m, m->net[GENAI__ENCODER], x, GENAI_TRAIN, &mean, &log_var)) return genai__result_of(ctx);
@@ -10864,16 +10914,26 @@ static genai_result genai__vaegan_step(genai_model *m, genai_tensor *x, float *v
     y = genai__forward(m, decoder, code, GENAI_TRAIN);
     other = genai__painted(m, genai__forward(m, decoder, genai__latents(m, x->dim[0]), GENAI_TRAIN_FROZEN));
     made = genai__painted(m, y);
-    result = genai__learn_discriminator(m, x, made, other, &value[2]);
+    if (m->desc.margin > 0) {
+        genai_tensor *loss[3];
+        was = genai_recording(ctx, 0);
+        loss[0] = m->loss->discriminator(genai__forward(m, d, x, GENAI_TRAIN_FROZEN), 1 - m->desc.smoothing);
+        loss[1] = m->loss->discriminator(genai__forward(m, d, made, GENAI_TRAIN_FROZEN), 0);
+        loss[2] = m->loss->discriminator(genai__forward(m, d, other, GENAI_TRAIN_FROZEN), 0);
+        genai_recording(ctx, was);
+        value[2] = genai_value(loss[0]) + genai_value(loss[1]) + genai_value(loss[2]);
+        genai__balance(genai_value(loss[0]), genai_value(loss[2]), m->desc.margin, &judge, &paint);
+    }
+    result = judge ? genai__learn_discriminator(m, x, made, other, &value[2]) : GENAI_OK;
     if (result) return result;
 
     genai_net_trainable(d, 0); /* from here on the updated discriminator, as a constant */
     if (features_too) {
         was = genai_recording(ctx, 0);
-        genai_net_forward_features(d, x, GENAI_TRAIN_FROZEN, m->feature_layer, &real);
+        genai__net_forward(d, x, m->labels, GENAI_TRAIN_FROZEN, m->feature_layer, &real);
         genai_recording(ctx, was);
     }
-    logits = genai_net_forward_features(d, made, GENAI_TRAIN_FROZEN, features_too ? m->feature_layer : 0, &features);
+    logits = genai__net_forward(d, made, m->labels, GENAI_TRAIN_FROZEN, features_too ? m->feature_layer : 0, &features);
     adversarial = m->loss->generator(logits);
     adversarial = genai_add(adversarial, m->loss->generator(genai__forward(m, d, other, GENAI_TRAIN_FROZEN)));
     reconstruction = genai__reconstruction(m, y, x);
@@ -10889,7 +10949,7 @@ static genai_result genai__vaegan_step(genai_model *m, genai_tensor *x, float *v
         if (result) return result;
         encoder_loss = genai_add(encoder_loss, genai_sum(genai_mul(z, dz), 0)); /* d/dz of the sum is dz */
     }
-    result = genai__learn(m, GENAI__ENCODER, genai_add(decoder_loss, encoder_loss));
+    result = genai__learn_autoencoder(m, genai_add(decoder_loss, encoder_loss), paint);
     genai_net_trainable(d, 1);
     return result;
 }
@@ -10897,7 +10957,331 @@ static genai_result genai__vaegan_step(genai_model *m, genai_tensor *x, float *v
 static const genai__family genai__vaegan = {
     "vaegan", {"reconstruction", "kl", "discriminator", "generator", NULL},
     GENAI__ROLE(ENCODER) | GENAI__ROLE(DECODER) | GENAI__ROLE(DISCRIMINATOR), GENAI__ROLE(ENCODER) | GENAI__ROLE(DECODER),
-    GENAI__DECODER, genai__vaegan_text, genai__vaegan_create, genai__vaegan_step, genai__vae_encode, genai__vae_measure, genai__vae_evaluate,
+    GENAI__DECODER, genai__vaegan_text, genai__vaegan_create, genai__vaegan_step, genai__vae_encode, genai__vae_measure, genai__vae_evaluate, NULL, NULL,
+};
+
+/* ====================================================================================================================
+ * >>aae (private)
+ * Adversarial autoencoders (Makhzani et al. 2016, section 2): a plain autoencoder whose latents a discriminator can't tell
+ * from the prior's. A step is the paper's two phases: encoder and decoder learn from the reconstruction; then the
+ * discriminator from latents of both kinds, and the encoder, with an optimiser of its own for that, to be taken for the
+ * prior. lr_discriminator is the rate of the second phase, for both.
+ * ================================================================================================================= */
+
+/* --- text --- */
+static void genai__aae_text(const genai_model *m, int role, genai__text *t) {
+    if (role == GENAI__DISCRIMINATOR) genai__text_add(t, "dense 256 | lrelu 0.2 | dense 256 | lrelu 0.2 | dense 1");
+    else genai__vae_text(m, role, t);
+}
+static int genai__aae_takes(const genai_model *m, int role) { return role == GENAI__DISCRIMINATOR ? m->desc.latent : 0; }
+
+/* --- create --- */
+static genai_result genai__aae_create(genai_model *m) {
+    genai_result result = genai__vae_check(m);
+    if (!result) result = genai__find_loss(m);
+    if (!result && m->likelihood->features) result = genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "likelihood 'features' needs a discriminator of images: take family vaegan");
+    if (result) return result;
+    if (!genai__model_optimizer(m, m->desc.lr, GENAI__ENCODER, GENAI__DECODER) ||
+        !genai__model_optimizer(m, m->desc.lr_discriminator, GENAI__DISCRIMINATOR, -1) ||
+        !genai__optimizer_at(m, GENAI__GENERATOR, m->desc.lr_discriminator, GENAI__ENCODER, -1)) return genai__result_of(m->ctx);
+    return GENAI_OK;
+}
+
+/* --- step --- */
+static genai_result genai__aae_step(genai_model *m, genai_tensor *x, float *value) {
+    genai_net    *d = m->net[GENAI__DISCRIMINATOR], *encoder = m->net[GENAI__ENCODER];
+    size_t        mark = genai_tape_mark(m->ctx);
+    genai_tensor *z = genai__rows(genai__forward(m, encoder, x, GENAI_TRAIN)), *prior;
+    genai_tensor *loss = genai__reconstruction(m, genai__forward(m, m->net[GENAI__DECODER], z, GENAI_TRAIN), x);
+    genai_result  result;
+    value[0] = genai_value(loss);
+    genai__learn_begin(m, GENAI__ENCODER);
+    result = genai__learn_from(m, GENAI__ENCODER, loss, mark); /* keeps x */
+    genai_tape_release(m->ctx, mark);
+    if (!result) result = genai__learn_end(m, GENAI__ENCODER);
+    if (result) return result;
+    prior = genai__latents(m, x->dim[0]);
+    z = genai__rows(genai__forward(m, encoder, x, GENAI_TRAIN_FROZEN)); /* of the updated encoder */
+    if (!z || !prior) return genai__result_of(m->ctx);
+    result = genai__learn_discriminator(m, prior, z, NULL, &value[1]);
+    if (result) return result;
+    genai_net_trainable(d, 0);
+    loss = m->loss->generator(genai__forward(m, d, z, GENAI_TRAIN_FROZEN));
+    value[2] = genai_value(loss);
+    result = genai__learn(m, GENAI__GENERATOR, loss);
+    genai_net_trainable(d, 1);
+    return result;
+}
+
+static const genai__family genai__aae = {
+    "aae", {"reconstruction", "discriminator", "generator", NULL, NULL},
+    GENAI__ROLE(ENCODER) | GENAI__ROLE(DECODER) | GENAI__ROLE(DISCRIMINATOR), GENAI__ROLE(ENCODER) | GENAI__ROLE(DECODER),
+    GENAI__DECODER, genai__aae_text, genai__aae_create, genai__aae_step, genai__vae_encode, genai__vae_measure, genai__vae_evaluate, genai__aae_takes, NULL,
+};
+
+/* ====================================================================================================================
+ * >>vqvae (private)
+ * Vector quantisation (van den Oord et al. 2017): the encoder gives a grid of vectors, each is replaced by the nearest of a
+ * codebook, and the decoder paints the grid. Encoder and decoder learn from
+ *   -log p(x|e) + beta |v - e|^2      v: what the encoder gave, e: the codes; |.|^2 summed over the grid
+ * where e = v - (v - e) passes its gradient on to v unchanged. The codes are running means of the vectors that they stand
+ * for (appendix A.1), and those that stand for hardly any begin anew at a vector of the batch. To sample, a small net learns
+ * beside them which code follows the codes above and to the left.
+ * ================================================================================================================= */
+#define GENAI__CODE_DECAY 0.99f /* of the running means                                                                */
+#define GENAI__CODE_DEAD 20     /* a code is dead when it is used so many times less than the mean                     */
+
+/* What the net of the prior sees of a cell: these cells (row, column; zeros outside), the mean of all cells before it, and
+ * where it is. */
+static const int genai__code_neighbours[][2] = {{0, -1}, {0, -2}, {-1, -2}, {-1, -1}, {-1, 0}, {-1, 1}, {-1, 2}, {-2, 0}};
+#define GENAI__NEIGHBOURS ((int)GENAI__COUNT(genai__code_neighbours))
+
+/* --- text: halved until the grid's smaller side is 10 or less, three times at most for sides up to 128 --- */
+static int genai__vqvae_levels(const genai_model *m) {
+    int side = m->dim[1] < m->dim[2] ? m->dim[1] : m->dim[2], levels = 0;
+    for (; side > 10 && (levels < 3 || side > 16); side = (side + 1) / 2) levels++;
+    return levels;
+}
+static int genai__vqvae_cells(const genai_model *m) {
+    return genai__halved(m->dim[1], genai__vqvae_levels(m)) * genai__halved(m->dim[2], genai__vqvae_levels(m));
+}
+static void genai__vqvae_text(const genai_model *m, int role, genai__text *t) {
+    int levels = genai__vqvae_levels(m), h = genai__halved(m->dim[1], levels), w = genai__halved(m->dim[2], levels), level;
+    int halves = !strcmp(m->desc.likelihood, "gaussian_learned");
+    if (role == GENAI__PRIOR) genai__text_format(t, "dense 256 | relu | dense 256 | relu | dense %d", m->desc.codes);
+    else if (role == GENAI__ENCODER) {
+        for (level = 1; level <= levels; level++) genai__text_format(t, "conv %d k4 s2 | batchnorm | lrelu 0.2 | ", genai__channels(level, 32, 128));
+        genai__text_format(t, "conv %d k3 | batchnorm | lrelu 0.2 | conv %d k1", genai__channels(levels + 1, 32, 128), m->desc.code_size);
+    } else {
+        genai__text_format(t, "reshape %dx%dx%d | conv %d k3 | batchnorm | relu | ", h, w, m->desc.code_size, genai__channels(levels + 1, 32, 128));
+        for (level = levels; level > 1; level--) genai__text_format(t, "convt %d k4 s2 | batchnorm | relu | ", genai__channels(level, 32, 128));
+        genai__text_format(t, levels ? "convt %d k4 s2" : "conv %d k3", m->dim[3] * (1 + halves));
+        if (h << levels != m->dim[1] || w << levels != m->dim[2]) genai__text_format(t, " | crop %dx%d", m->dim[1], m->dim[2]);
+        if (!halves && strcmp(m->desc.likelihood, "bernoulli")) genai__text_add(t, " | tanh");
+    }
+}
+static int genai__vqvae_takes(const genai_model *m, int role) { return role == GENAI__PRIOR ? (GENAI__NEIGHBOURS + 1) * m->desc.code_size + 2 : 0; }
+
+/* --- create --- */
+static genai_result genai__vqvae_create(genai_model *m) {
+    int dim[3], outputs, ndim = genai_net_output(m->net[GENAI__ENCODER], dim), size[2], i;
+    if (m->desc.classes) return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "a vqvae has no condition: its prior knows nothing of labels");
+    if (m->desc.beta < 0) return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "a vqvae's beta, the weight of the commitment, can't be 0");
+    if (m->likelihood->features) return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "likelihood 'features' needs a discriminator: take family vaegan");
+    if (ndim != 3 || dim[2] != m->desc.code_size || dim[0] * dim[1] * dim[2] != m->desc.latent)
+        return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "encoder: its output is %dx%dx%d, but must be a grid of vectors of %d values, %d in all: set latent, or end it with 'conv %d'",
+                           dim[0], dim[1], dim[2], m->desc.code_size, m->desc.latent, m->desc.code_size);
+    ndim = genai_net_output(m->net[GENAI__PRIOR], dim);
+    outputs = dim[0] * dim[1] * dim[2];
+    if (ndim != 1 || outputs != m->desc.codes)
+        return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "prior: its output has %d values, but there are %d codes (end it with 'dense %d')", outputs, m->desc.codes, m->desc.codes);
+    size[0] = m->desc.codes;
+    size[1] = m->desc.code_size;
+    for (i = GENAI__CODES; i <= GENAI__CODE_SUMS; i++) {
+        m->extra[i] = genai_tensor_create(m->ctx, i == GENAI__CODE_COUNTS ? 1 : 2, size);
+        if (!m->extra[i]) return genai__result_of(m->ctx);
+        m->extra[i]->name = genai__extra_names[i];
+    }
+    if (!genai__model_optimizer(m, m->desc.lr, GENAI__ENCODER, GENAI__DECODER) || !genai__model_optimizer(m, m->desc.lr, GENAI__PRIOR, -1))
+        return genai__result_of(m->ctx);
+    return GENAI_OK;
+}
+
+/* --- the codebook --- */
+
+/* Codes that are used too little, at first all, become vectors of the batch v [rows, code_size]. */
+static void genai__codes_revive(genai_model *m, const genai_tensor *v) {
+    size_t size = (size_t)m->desc.code_size, k, i;
+    float *count = m->extra[GENAI__CODE_COUNTS]->data, mean = (float)v->dim[0] / (float)m->desc.codes;
+    for (k = 0; k < (size_t)m->desc.codes; k++) {
+        const float *from;
+        if (count[k] * GENAI__CODE_DEAD >= mean) continue;
+        from = v->data + (size_t)((uint64_t)genai__draw(m->ctx, GENAI__STREAM_CODES, (uint64_t)m->steps, 0, (uint32_t)k).w[0] * (uint64_t)v->dim[0] >> 32) * size;
+        count[k] = mean;
+        memcpy(m->extra[GENAI__CODES]->data + k * size, from, size * sizeof *from);
+        for (i = 0; i < size; i++) m->extra[GENAI__CODE_SUMS]->data[k * size + i] = mean * from[i];
+    }
+}
+
+/* The nearest code of each of v's rows, the first of equals; on the tape. */
+static int *genai__codes_nearest(const genai_model *m, genai_tensor *v) {
+    const genai_tensor *codes = m->extra[GENAI__CODES];
+    int                 n = m->desc.codes, was = genai_recording(m->ctx, 0), r, k, *to = v ? (int *)genai__arena(m->ctx, (size_t)v->dim[0] * sizeof *to) : NULL;
+    float              *square = (float *)genai__arena(m->ctx, (size_t)n * sizeof *square);
+    genai_tensor       *products = genai_matmul(v, m->extra[GENAI__CODES], 0, 1);
+    genai_recording(m->ctx, was);
+    if (!to || !square || !products) return NULL;
+    for (k = 0; k < n; k++) square[k] = m->ctx->kernels->sum_squares((size_t)m->desc.code_size, codes->data + (size_t)k * (size_t)m->desc.code_size);
+    for (r = 0; r < v->dim[0]; r++) {
+        const float *p = products->data + (size_t)r * (size_t)n;
+        for (to[r] = 0, k = 1; k < n; k++)
+            if (square[k] - 2 * p[k] < square[to[r]] - 2 * p[to[r]]) to[r] = k;
+    }
+    return to;
+}
+
+static genai_tensor *genai__codes_of(const genai_model *m, const genai_tensor *like, const int *code) { /* of like's shape, [rows, code_size] */
+    size_t        size = (size_t)m->desc.code_size, r;
+    genai_tensor *e = genai_tensor_of(m->ctx, 2, like->dim, NULL);
+    for (r = 0; e && r < (size_t)like->dim[0]; r++) memcpy(e->data + r * size, m->extra[GENAI__CODES]->data + (size_t)code[r] * size, size * sizeof(float));
+    return e;
+}
+
+/* Running means of the vectors that each code stands for. Returns the perplexity of the codes: how many are in use, as it were. */
+static float genai__codes_learn(genai_model *m, const genai_tensor *v, const int *code) {
+    size_t       size = (size_t)m->desc.code_size, n = (size_t)m->desc.codes, rows = (size_t)v->dim[0], k, i;
+    float       *count = m->extra[GENAI__CODE_COUNTS]->data, *sum = m->extra[GENAI__CODE_SUMS]->data, *codes = m->extra[GENAI__CODES]->data;
+    const float  keep = GENAI__CODE_DECAY, add = 1 - keep;
+    float       *used = (float *)genai__arena(m->ctx, n * sizeof *used);
+    double       entropy = 0;
+    if (!used) return 0;
+    memset(used, 0, n * sizeof *used);
+    for (i = 0; i < n * size; i++) sum[i] *= keep;
+    for (k = 0; k < rows; k++) {
+        used[code[k]]++;
+        for (i = 0; i < size; i++) sum[(size_t)code[k] * size + i] += add * v->data[k * size + i];
+    }
+    for (k = 0; k < n; k++) {
+        count[k] = keep * count[k] + add * used[k];
+        for (i = 0; i < size; i++) codes[k * size + i] = sum[k * size + i] / count[k];
+        if (used[k] > 0) entropy -= (double)used[k] / (double)rows * genai__log((double)used[k] / (double)rows);
+    }
+    return (float)genai__exp(entropy);
+}
+
+/* --- the prior --- */
+
+/* What its net sees of a cell of a grid [h,w,code_size] that is known up to there; before: the sum of these. */
+static void genai__code_context(const genai_model *m, const float *grid, const float *before, int cell, float *to) {
+    int    dim[3], row, column, i, y, x;
+    size_t size = (size_t)m->desc.code_size, j;
+    genai_net_output(m->net[GENAI__ENCODER], dim);
+    row = cell / dim[1];
+    column = cell % dim[1];
+    for (i = 0; i < GENAI__NEIGHBOURS; i++, to += size) {
+        y = row + genai__code_neighbours[i][0];
+        x = column + genai__code_neighbours[i][1];
+        if (y < 0 || x < 0 || x >= dim[1]) memset(to, 0, size * sizeof *to);
+        else memcpy(to, grid + (size_t)(y * dim[1] + x) * size, size * sizeof *to);
+    }
+    for (j = 0; j < size; j++) to[j] = cell ? before[j] / (float)cell : 0;
+    to[size] = 2 * ((float)row + 0.5f) / (float)dim[0] - 1;
+    to[size + 1] = 2 * ((float)column + 0.5f) / (float)dim[1] - 1;
+}
+
+/* The prior's update on the codes e [rows, code_size] of n images; value: nats an image. */
+static genai_result genai__vqvae_learn_prior(genai_model *m, genai_tensor *e, const int *code, int n, float *value) {
+    size_t        mark = genai_tape_mark(m->ctx), size = (size_t)m->desc.code_size, i, j;
+    int           dim[2], cells = e->dim[0] / n, cell;
+    genai_tensor *context, *before, *loss;
+    genai_result  result;
+    dim[0] = e->dim[0];
+    dim[1] = genai__vqvae_takes(m, GENAI__PRIOR);
+    context = genai_tensor_of(m->ctx, 2, dim, NULL);
+    dim[0] = n;
+    dim[1] = (int)size;
+    before = genai_tensor_of(m->ctx, 2, dim, NULL);
+    if (!context || !before) return genai__result_of(m->ctx);
+    for (i = 0; i < (size_t)n; i++)
+        for (cell = 0; cell < cells; cell++) {
+            size_t r = i * (size_t)cells + (size_t)cell;
+            genai__code_context(m, e->data + i * (size_t)cells * size, before->data + i * size, cell, context->data + r * (size_t)context->dim[1]);
+            for (j = 0; j < size; j++) before->data[i * size + j] += e->data[r * size + j];
+        }
+    loss = genai_scale(genai_cross_entropy_loss(genai__forward(m, m->net[GENAI__PRIOR], context, GENAI_TRAIN), code), (float)cells, 0);
+    *value = genai_value(loss);
+    genai__learn_begin(m, GENAI__PRIOR);
+    result = genai__learn_from(m, GENAI__PRIOR, loss, mark);
+    genai_tape_release(m->ctx, mark);
+    return result ? result : genai__learn_end(m, GENAI__PRIOR);
+}
+
+/* Grids of codes, drawn cell after cell; grid i depends on (seed, first + i) alone. */
+static genai_result genai__vqvae_latents(genai_model *m, uint64_t seed, size_t first, int n, float *z) {
+    size_t        size = (size_t)m->desc.code_size, latent = (size_t)m->desc.latent, cells = latent / size, i, j;
+    genai__quiet  q = genai__quiet_begin(m->ctx);
+    uint64_t      mode = genai__fp_enter();
+    float        *u = (float *)genai__arena(m->ctx, (size_t)n * cells * sizeof *u), *before = (float *)genai__arena(m->ctx, (size_t)n * size * sizeof *u);
+    genai_tensor *context, *p = NULL;
+    int           dim[2], cell, k;
+    dim[0] = n;
+    dim[1] = genai__vqvae_takes(m, GENAI__PRIOR);
+    context = u && before ? genai_tensor_of(m->ctx, 2, dim, NULL) : NULL;
+    for (i = 0; i < (size_t)n && context; i++) genai__uniform(m->ctx, GENAI__STREAM_SAMPLE, seed, (uint32_t)(first + i), cells, u + i * cells);
+    if (context) memset(before, 0, (size_t)n * size * sizeof *before);
+    for (cell = 0; cell < (int)cells && context; cell++) {
+        size_t mark = genai_tape_mark(m->ctx);
+        for (i = 0; i < (size_t)n; i++) genai__code_context(m, z + i * latent, before + i * size, cell, context->data + i * (size_t)dim[1]);
+        p = genai_softmax(genai__forward(m, genai__best(m, GENAI__PRIOR), context, GENAI_EVAL));
+        if (!p) break;
+        for (i = 0; i < (size_t)n; i++) {
+            const float *row = p->data + i * (size_t)m->desc.codes, *e;
+            float        at = u[i * cells + (size_t)cell];
+            for (k = 0; k + 1 < m->desc.codes && at >= row[k]; k++) at -= row[k];
+            e = m->extra[GENAI__CODES]->data + (size_t)k * size;
+            memcpy(z + i * latent + (size_t)cell * size, e, size * sizeof *e);
+            for (j = 0; j < size; j++) before[i * size + j] += e[j];
+        }
+        genai_tape_release(m->ctx, mark);
+    }
+    genai__fp_leave(mode);
+    genai__quiet_end(m->ctx, q);
+    return p ? GENAI_OK : genai__result_of(m->ctx);
+}
+
+/* --- step --- */
+static genai_tensor *genai__vqvae_vectors(genai_model *m, genai_net *encoder, genai_tensor *x, genai_mode mode) { /* [rows, code_size] */
+    int dim[2];
+    dim[0] = -1;
+    dim[1] = m->desc.code_size;
+    return genai_reshape(genai__forward(m, encoder, x, mode), 2, dim);
+}
+
+static genai_result genai__vqvae_step(genai_model *m, genai_tensor *x, float *value) {
+    genai_tensor *v = genai__vqvae_vectors(m, m->net[GENAI__ENCODER], x, GENAI_TRAIN), *e, *loss, *commitment;
+    int          *code, dim[2];
+    genai_result  result;
+    if (!v) return genai__result_of(m->ctx);
+    genai__codes_revive(m, v);
+    code = genai__codes_nearest(m, v);
+    e = code ? genai__codes_of(m, v, code) : NULL;
+    if (!e) return genai__result_of(m->ctx);
+    value[3] = genai__codes_learn(m, v, code);
+    result = genai__vqvae_learn_prior(m, e, code, x->dim[0], &value[2]);
+    if (result) return result;
+    dim[0] = x->dim[0];
+    dim[1] = m->desc.latent;
+    commitment = genai_mse_loss(genai_reshape(v, 2, dim), genai_reshape(e, 2, dim));
+    e = genai_add(e, genai_sub(v, genai_detach(v))); /* e, with v's gradient */
+    loss = genai__reconstruction(m, genai__forward(m, m->net[GENAI__DECODER], genai_reshape(e, 2, dim), GENAI_TRAIN), x);
+    value[0] = genai_value(loss);
+    value[1] = genai_value(commitment);
+    return genai__learn(m, GENAI__ENCODER, genai_add(loss, genai_scale(commitment, genai__beta(m), 0)));
+}
+
+/* --- encode: the codes --- */
+static genai_tensor *genai__vqvae_encode(genai_model *m, genai_tensor *x) {
+    genai_tensor *v = genai__vqvae_vectors(m, genai__best(m, GENAI__ENCODER), x, GENAI_EVAL);
+    int          *code = genai__codes_nearest(m, v), dim[2];
+    if (!code) return NULL;
+    dim[0] = x->dim[0];
+    dim[1] = m->desc.latent;
+    return genai_reshape(genai__codes_of(m, v, code), 2, dim);
+}
+
+/* --- evaluate: the reconstruction --- */
+static genai_result genai__vqvae_evaluate(genai_model *m, genai_tensor *x, size_t first, double *sum) {
+    genai_tensor *loss = genai__reconstruction(m, genai__forward(m, genai__best(m, GENAI__DECODER), genai__vqvae_encode(m, x), GENAI_EVAL), x);
+    (void)first;
+    *sum += (double)genai_value(loss) * x->dim[0];
+    return loss ? GENAI_OK : genai__result_of(m->ctx);
+}
+
+static const genai__family genai__vqvae = {
+    "vqvae", {"reconstruction", "commitment", "prior", "perplexity", NULL},
+    GENAI__ROLE(ENCODER) | GENAI__ROLE(DECODER) | GENAI__ROLE(PRIOR), GENAI__ROLE(ENCODER) | GENAI__ROLE(DECODER) | GENAI__ROLE(PRIOR),
+    GENAI__DECODER, genai__vqvae_text, genai__vqvae_create, genai__vqvae_step, genai__vqvae_encode, genai__vae_measure, genai__vqvae_evaluate, genai__vqvae_takes,
+    genai__vqvae_latents,
 };
 
 /* ====================================================================================================================
@@ -10905,7 +11289,7 @@ static const genai__family genai__vaegan = {
  * Presets, and what a caller does with a model: make, step, sample, encode, save, load. A preset is a row; the texts of
  * its nets are resolved when the model is made, so that a file holds the architecture itself and not a preset's name only.
  * ================================================================================================================= */
-static const genai__family *const genai__families[] = {&genai__gan, &genai__vae, &genai__vaegan};
+static const genai__family *const genai__families[] = {&genai__gan, &genai__vae, &genai__vaegan, &genai__aae, &genai__vqvae};
 
 #define GENAI__K5_PAINTER                                                                                              \
     "dense 4*4*256 | lrelu 0.2 | batchnorm momentum 0.8 | reshape 4x4x256 | convt 128 k5 s1 | batchnorm momentum 0.8 | lrelu 0.2 | "  \
@@ -10952,8 +11336,25 @@ static const genai__preset genai__presets[] = {
     {{"vaegan_mlp", "vaegan", "dense VAE-GAN D-128-20-128-D, discriminator D-128-1, Bernoulli", 0, 0, 0, 64}, {28, 28, 1}, 20,
      {NULL, "dense 128 | relu | dense 1", "dense 128 | relu | dense 2*$Z", "dense 128 | relu | dense $D"},
      "nonsaturating", "bernoulli", 1, 1, 1e-3f, 0, 0.9f, GENAI_ZERO, GENAI_INIT_DEFAULT},
+    {{"ae", "vae", "convolutional autoencoder for any image size, sampled through a Gaussian mixture", 0, 0, 0, 64}, {32, 32, 3}, 32,
+     {NULL, NULL, NULL, NULL, NULL}, NULL, "mse", GENAI_ZERO, 0, 1e-3f, 0, 0.9f, GENAI_ZERO, GENAI_INIT_DEFAULT},
+    {{"wae", "vae", "Wasserstein autoencoder with MMD for any image size (Tolstikhin et al. 2018)", 0, 0, 0, 64}, {32, 32, 3}, 16,
+     {NULL, NULL, NULL, NULL, NULL}, NULL, "mse", 100, 0, 1e-3f, 0, 0.9f, GENAI_ZERO, GENAI_INIT_DEFAULT},
+    {{"iwae", "vae", "dense VAE D-400-20-400-D, 50 importance samples, black and white (Burda et al. 2016)", 0, 0, 0, 100}, {28, 28, 1}, 20,
+     {NULL, NULL, "dense 400 init normal | relu | dense 2*$Z init normal", "dense 400 init glorot | relu | dense $D init normal", NULL},
+     NULL, "bernoulli", 1, 0, 1e-3f, 0, 0.9f, GENAI_ZERO, GENAI_INIT_DEFAULT},
+    {{"aae", "aae", "adversarial autoencoder for any image size (Makhzani et al. 2016)", 0, 0, 0, 64}, {32, 32, 3}, 16,
+     {NULL, NULL, NULL, NULL, NULL}, "nonsaturating", "mse", GENAI_ZERO, 0, 1e-3f, 2e-4f, 0.5f, GENAI_ZERO, GENAI_INIT_DEFAULT},
+    {{"vqvae", "vqvae", "vector quantisation with a prior over codes, for any image size (van den Oord et al. 2017)", 0, 0, 0, 32}, {32, 32, 3}, 0,
+     {NULL, NULL, NULL, NULL, NULL}, NULL, "mse", 0.25f, 0, 1e-3f, 0, 0.9f, GENAI_ZERO, GENAI_INIT_DEFAULT},
 };
 #undef GENAI__K5_PAINTER
+
+/* What else a preset sets. */
+typedef struct genai__setting { const char *preset, *key, *value; } genai__setting;
+static const genai__setting genai__settings[] = {
+    {"ae", "sampler", "mixture"}, {"wae", "divergence", "mmd"}, {"iwae", "importance", "50"}, {"iwae", "binarise", "1"},
+};
 
 GENAI_API int                 genai_preset_count(void) { return (int)GENAI__COUNT(genai__presets); }
 GENAI_API const genai_preset *genai_preset_at(int index) {
@@ -10975,10 +11376,15 @@ static const genai__preset *genai__preset_of(const char *name) {
 }
 
 /* --- resolving a desc --- */
-static const genai__field *genai__role_field(int role) {
+static const genai__field *genai__field_of(const char *key) {
     size_t i = 0;
-    while (strcmp(genai__fields[i].key, genai__role_names[role])) i++;
+    while (strcmp(genai__fields[i].key, key)) i++;
     return &genai__fields[i];
+}
+static const genai__field *genai__role_field(int role) { return genai__field_of(genai__role_names[role]); }
+static int genai__field_is_set(const genai__field *f, const genai_model_desc *d) {
+    return f->kind == GENAI__FIELD_TEXT ? genai__field_words(f, d) != NULL
+         : f->kind == GENAI__FIELD_INT || f->kind == GENAI__FIELD_WORD ? genai__field_int(f, d) != 0 : genai__field_float(f, d) != 0;
 }
 
 static const char *const genai__conditions[] = {"concat", "projection", "auxiliary"};
@@ -11052,21 +11458,25 @@ static const char *genai__standard_text(const genai__preset *row, const genai_mo
     return i < GENAI__COUNT(standard) ? standard[i][1] : NULL;
 }
 
-static genai_result genai__resolve(genai_model *m, const genai__preset *row, const genai_model_desc *given) {
-    genai_model_desc *d = &m->desc;
+static genai_result genai__resolve(genai_model *m, const genai__preset *row, const genai_model_desc *wanted) {
+    genai_model_desc  full = *wanted, *d = &m->desc, *given = &full;
     genai_result      result;
     const char       *none = NULL, *text;
     size_t            i;
     int               role;
+    for (i = 0; i < GENAI__COUNT(genai__settings); i++)
+        if (!strcmp(genai__settings[i].preset, row->info.name)) {
+            const genai__field *f = genai__field_of(genai__settings[i].key);
+            result = genai__field_is_set(f, given) ? GENAI_OK : genai__field_set(m->ctx, f, given, genai__settings[i].value);
+            if (result) return result;
+        }
     *d = *given;
     d->data = NULL;
     for (i = 0; i < GENAI__COUNT(genai__fields); i++)
         if (genai__fields[i].kind == GENAI__FIELD_TEXT) genai__field_put(&genai__fields[i], d, &none, sizeof none);
     for (i = 0; i < GENAI__COUNT(genai__fields); i++) {
         const genai__field *f = &genai__fields[i];
-        int                 set = f->kind == GENAI__FIELD_TEXT ? genai__field_words(f, given) != NULL
-                                : f->kind == GENAI__FIELD_INT || f->kind == GENAI__FIELD_WORD ? genai__field_int(f, given) != 0
-                                                                                              : genai__field_float(f, given) != 0;
+        int                 set = genai__field_is_set(f, given);
         result = genai__field_check(m->ctx, f, given);
         if (result) return result;
         if (set && !genai__field_fits(f, m->family->name))
@@ -11083,6 +11493,9 @@ static genai_result genai__resolve(genai_model *m, const genai__preset *row, con
     result = genai__resolve_size(m, row, given);
     if (result) return result;
     if (!d->latent) d->latent = row->latent;
+    if (!d->codes) d->codes = 256;
+    if (!d->code_size) d->code_size = 32;
+    if (!d->latent) d->latent = genai__vqvae_cells(m) * d->code_size;
     if (d->beta == 0) d->beta = row->beta;
     if (d->gamma == 0) d->gamma = row->gamma;
     if (d->sigma == 0) d->sigma = 0.1f;
@@ -11135,6 +11548,15 @@ static int genai__signed_range(const genai_model *m) {
     return last->kind->forward != genai__forward_sigmoid && m->family->painter == GENAI__GENERATOR;
 }
 
+static void genai__net_input(const genai_model *m, int role, genai_net_desc *d) {
+    int values = role == m->family->painter ? m->desc.latent : m->family->takes ? m->family->takes(m, role) : 0;
+    d->ndim = values ? 1 : 3;
+    memcpy(d->dim, m->dim + 1, sizeof d->dim);
+    if (values) d->dim[0] = values;
+    d->classes = m->desc.classes;
+    d->spectral_norm = role == GENAI__DISCRIMINATOR && m->desc.spectral_norm;
+}
+
 /* Nets take images, or latents if they make images; what they must give is checked here. */
 static genai_result genai__model_net(genai_model *m, int role, const char *prefix, genai_net **net) {
     genai_net_desc d;
@@ -11145,11 +11567,7 @@ static genai_result genai__model_net(genai_model *m, int role, const char *prefi
     d.text = genai__field_words(genai__role_field(role), &m->desc);
     d.name = name;
     d.init = m->desc.init;
-    d.classes = m->desc.classes;
-    d.spectral_norm = role == GENAI__DISCRIMINATOR && m->desc.spectral_norm;
-    d.ndim = role == m->family->painter ? 1 : 3;
-    memcpy(d.dim, m->dim + 1, sizeof d.dim);
-    if (role == m->family->painter) d.dim[0] = m->desc.latent;
+    genai__net_input(m, role, &d);
     *net = genai_net_create(m->ctx, &d);
     if (!*net) return genai__result_of(m->ctx);
     ndim = genai_net_output(*net, dim);
@@ -11180,10 +11598,11 @@ static genai_result genai__model_make(genai_model *m) {
         }
     }
     if (result) return result;
-    m->kept = (float *)genai__alloc(m->ctx, statistics + 1, sizeof(float));
-    if (!m->kept) return GENAI_ERROR_MEMORY;
     m->signed_range = genai__signed_range(m);
-    return m->family->create(m);
+    result = m->family->create(m);
+    for (role = GENAI__CODES; role < GENAI__EXTRAS; role++) statistics += m->extra[role] ? m->extra[role]->count : 0;
+    m->kept = result ? NULL : (float *)genai__alloc(m->ctx, statistics + 1, sizeof(float));
+    return result || m->kept ? result : GENAI_ERROR_MEMORY;
 }
 
 static genai_model *genai__model_begin(genai_ctx *ctx, const genai__preset *row, const genai_model_desc *given) {
@@ -11262,7 +11681,7 @@ static const char *genai__loss_name(const genai_model *m, int i) {
     return m->desc.divergence && !strcmp(m->desc.divergence, "mmd") && !strcmp(m->family->losses[i], "kl") ? "mmd" : m->family->losses[i];
 }
 
-/* Copies the running statistics of all nets out (or back, when a step has gone wrong): a forward pass changes them. */
+/* Copies the running statistics of all nets, and the codebook, out (or back, when a step has gone wrong): a forward pass changes them. */
 static void genai__keep_statistics(genai_model *m, int back) {
     float *kept = m->kept;
     int    role;
@@ -11273,6 +11692,13 @@ static void genai__keep_statistics(genai_model *m, int back) {
         if (back) memcpy(net->running, kept, net->running_size * sizeof(float));
         else memcpy(kept, net->running, net->running_size * sizeof(float));
         kept += net->running_size;
+    }
+    for (role = GENAI__CODES; role < GENAI__EXTRAS; role++) {
+        genai_tensor *t = m->extra[role];
+        if (!t) continue;
+        if (back) memcpy(t->data, kept, t->count * sizeof(float));
+        else memcpy(kept, t->data, t->count * sizeof(float));
+        kept += t->count;
     }
 }
 
@@ -11410,8 +11836,7 @@ static void genai__mixture_factor(const genai__mixture *q, int k) {
         for (j = 0; j <= i; j++) {
             double sum = a[i * n + j];
             for (l = 0; l < j; l++) sum -= a[i * n + l] * a[j * n + l];
-            if (i > j) a[i * n + j] = sum / a[j * n + j];
-            else a[i * n + i] = sqrt(sum > q->floor ? sum : q->floor);
+            a[i * n + j] = i > j ? sum / a[j * n + j] : sqrt(sum); /* of at least the floor */
         }
     for (i = 0; i < n; i++) {
         q->log_scale[k] -= genai__log(a[i * n + i]);
@@ -11550,19 +11975,6 @@ static void genai__sampler_apply(const genai_model *m, uint64_t seed, uint32_t n
 
 /* --- sampling and encoding --- */
 
-/* What one portion of a whole is done with; recording is off and the tape released after each. */
-typedef struct genai__quiet { size_t mark; int recording; } genai__quiet;
-static genai__quiet genai__quiet_begin(genai_ctx *ctx) {
-    genai__quiet q;
-    q.mark = genai_tape_mark(ctx);
-    q.recording = genai_recording(ctx, 0);
-    return q;
-}
-static void genai__quiet_end(genai_ctx *ctx, genai__quiet q) {
-    genai_recording(ctx, q.recording);
-    genai_tape_release(ctx, q.mark);
-}
-
 /* Images from latents, in [0,1] or near it, with running statistics, so that an image doesn't depend on those beside it. */
 static genai_tensor *genai__decoded(genai_model *m, genai_tensor *z) {
     genai_tensor *y = genai__painted(m, genai__forward(m, genai__best(m, m->family->painter), z, GENAI_EVAL));
@@ -11596,6 +12008,7 @@ static genai_result genai__model_check(genai_model *m, const char *what, int n, 
 static genai_result genai__model_latents(genai_model *m, uint64_t seed, size_t first, int n, float *z) {
     size_t size = (size_t)m->desc.latent;
     int    i;
+    if (m->family->latents) return m->family->latents(m, seed, first, n, z);
     for (i = 0; i < n; i++) {
         genai__normal(m->ctx, GENAI__STREAM_SAMPLE, seed, (uint32_t)(first + (size_t)i), size, z + (size_t)i * size);
         if (m->extra[GENAI__SAMPLER_MEAN]) genai__sampler_apply(m, seed, (uint32_t)(first + (size_t)i), z + (size_t)i * size);
@@ -12046,11 +12459,7 @@ static genai_result genai__model_measure(const genai_model *m, const char *path,
         memset(&d, 0, sizeof d);
         d.name = genai__role_names[role];
         d.text = genai__field_words(genai__role_field(role), &m->desc);
-        d.ndim = role == m->family->painter ? 1 : 3;
-        memcpy(d.dim, m->dim + 1, sizeof d.dim);
-        if (role == m->family->painter) d.dim[0] = m->desc.latent;
-        d.classes = m->desc.classes;
-        d.spectral_norm = role == GENAI__DISCRIMINATOR && m->desc.spectral_norm;
+        genai__net_input(m, role, &d);
         result = genai__net_read(ctx, &d, &net);
         if (!result) {
             at = genai__net_layout_of(net);
@@ -13284,7 +13693,7 @@ static genai_result genai__frechet(genai_ctx *ctx, const genai_measure_desc *d, 
 }
 
 /* --- neighbours: the distance from each row of a to each row of b --- */
-#define GENAI__NEIGHBOURS 32 /* the largest k                                                                          */
+#define GENAI__MOST_NEIGHBOURS 32 /* the largest k                                                                          */
 #define GENAI__SCAN_ROWS 8   /* rows of a that a row of b is compared with, while it is in the cache                   */
 
 typedef struct genai__scan {
@@ -13483,8 +13892,8 @@ GENAI_API genai_result genai_measure(genai_ctx *ctx, const genai_measure_desc *d
     memset(&measures, 0, sizeof measures);
     if (!d.k) d.k = 3;
     if (!d.k_density) d.k_density = 5;
-    if (d.k < 1 || d.k > GENAI__NEIGHBOURS || d.k_density < 1 || d.k_density > GENAI__NEIGHBOURS)
-        return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "genai_measure: k is %d and k_density %d, but both must be from 1 to %d", d.k, d.k_density, GENAI__NEIGHBOURS);
+    if (d.k < 1 || d.k > GENAI__MOST_NEIGHBOURS || d.k_density < 1 || d.k_density > GENAI__MOST_NEIGHBOURS)
+        return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "genai_measure: k is %d and k_density %d, but both must be from 1 to %d", d.k, d.k_density, GENAI__MOST_NEIGHBOURS);
     least = (d.k > d.k_density ? d.k : d.k_density) + 1;
     result = genai__vectors_check(ctx, "genai_measure", "real", d.real_count, least, d.dim, d.real);
     if (!result) result = genai__vectors_check(ctx, "genai_measure", "made", d.made_count, least, d.dim, d.made);

@@ -282,7 +282,8 @@ static const holding holdings[] = {
     {"gan", 8611, 44126}, {"vae", 6522, 27666}, {"vaegan", 8350, 23386}, {"dcgan_k4", 7306, 26436},
     {"dcgan_k5", 10048, 55453}, {"dcgan64", 34984, 134126}, {"gan_dense_conv", 10700, 287125},
     {"vae_mlp", 1561, 14274}, {"vae_400_20", 2083, 41095}, {"vae_conv_k5", 6261, 64518},
-    {"ae_32", 1561, 4683}, {"vaegan_mlp", 4956, 23600}};
+    {"ae_32", 1561, 4683}, {"vaegan_mlp", 4956, 23600}, {"ae", 5376, 21386}, {"wae", 5632, 20105}, {"iwae", 70242, 109087},
+    {"aae", 5376, 22508}, {"vqvae", 14216, 22047}};
 static void test_holdings(void) {
     int p;
     for (p = 0; p < genai_preset_count(); p++) {

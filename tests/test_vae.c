@@ -666,6 +666,30 @@ static void test_samplers(void) {
             loaded = genai_model_load(g, "sampler");
             CHECK(loaded && !genai_model_latents(loaded, 4, 64, w) && !memcmp(z, w, sizeof z), "%s: a loaded model has other latents: %s", kinds[kind], genai_ctx_error(g));
             genai_model_destroy(loaded);
+            if (kind) { /* many latents have the mixture's mean and covariance */
+                enum { MANY = 20000 };
+                float       *many = (float *)malloc(3 * MANY * sizeof *many);
+                const float *weight = m->extra[GENAI__SAMPLER_WEIGHT]->data, *mean = m->extra[GENAI__SAMPLER_MEAN]->data, *l = m->extra[GENAI__SAMPLER_FACTOR]->data;
+                double       first_moment[3], second[3], spread[3];
+                int          c, r;
+                genai_model_latents(m, 11, MANY, many);
+                for (i = 0; i < 3; i++) {
+                    first_moment[i] = second[i] = spread[i] = 0;
+                    for (c = 0; c < (int)m->extra[GENAI__SAMPLER_WEIGHT]->count; c++) {
+                        double square = (double)mean[3 * c + i] * (double)mean[3 * c + i];
+                        for (r = 0; r < 3; r++) square += (double)l[9 * c + 3 * i + r] * (double)l[9 * c + 3 * i + r];
+                        first_moment[i] -= (double)weight[c] * (double)mean[3 * c + i];
+                        second[i] -= (double)weight[c] * square;
+                    }
+                    for (spread[i] = -second[i] - first_moment[i] * first_moment[i], k = 0; k < MANY; k++) {
+                        first_moment[i] += (double)many[3 * k + i] / MANY;
+                        second[i] += (double)many[3 * k + i] * (double)many[3 * k + i] / MANY;
+                    }
+                    CHECK(fabs(first_moment[i]) < 0.03 * sqrt(spread[i]) && fabs(second[i]) < 0.06 * spread[i], "%s: moments of latent %d off by %g and %g, variance %g", kinds[kind], i,
+                          first_moment[i], second[i], spread[i]);
+                }
+                free(many);
+            }
             if (kind == 1) { /* mean and covariance by hand */
                 float  codes[70 * 3], *l = m->extra[GENAI__SAMPLER_FACTOR]->data, *x = (float *)malloc(70 * 16 * sizeof *x);
                 double worst = 0, mean[3] = {0, 0, 0}, c;
@@ -715,7 +739,314 @@ static void test_samplers(void) {
     disk_remove(NULL, "sampler");
 }
 
+/* --- who learns: adversarial autoencoder, and the vaegan's margin --- */
+static double worst_difference(const float *a, const float *b, size_t n, double scale) { /* of a/scale and b, relative to the largest */
+    double largest = 1e-12, worst = 0;
+    size_t i;
+    for (i = 0; i < n; i++) {
+        if (fabs((double)b[i]) > largest) largest = fabs((double)b[i]);
+        if (fabs((double)a[i] / scale - (double)b[i]) > worst) worst = fabs((double)a[i] / scale - (double)b[i]);
+    }
+    return worst / largest;
+}
+static void zero_gradients(genai_net *net) { memset(net->gradients, 0, net->size * sizeof(float)); }
+
+static void test_aae_routing(void) { /* each update's gradient is that of a graph built for it alone */
+    genai_ctx       *g = make_ctx(9);
+    genai_model_desc d = small_desc("aae");
+    genai_model     *a, *b;
+    genai_net       *enc, *dec, *dis;
+    genai_tensor    *x, *z, *y, *prior, *loss;
+    float           *first, *second;
+    d.encoder = "dense 8 | elu | dense $Z";
+    d.discriminator = "dense 6 | elu | dense 1";
+    a = genai_model_create(g, &d);
+    b = genai_model_create(g, &d);
+    CHECK(a && b, "%s", genai_ctx_error(g));
+    if (!a || !b) return;
+    enc = b->net[GENAI__ENCODER];
+    dec = b->net[GENAI__DECODER];
+    dis = b->net[GENAI__DISCRIMINATOR];
+    fill_images();
+    CHECK(!genai_model_step(a, 5, images, NULL, NULL), "%s", genai_ctx_error(g));
+    genai_random_at(g, GENAI__STREAM_STEP, 0);
+    x = genai__model_input(b, 5, images);
+    y = genai__images(b, genai_net_forward(dec, genai_net_forward(enc, x, GENAI_TRAIN), GENAI_TRAIN));
+    CHECK(!genai_backward(genai_mse_loss(y, x)), "%s", genai_ctx_error(g));
+    genai__optimizer_state(a->optimizer[GENAI__ENCODER], 0, &first, &second); /* after one step (1 - beta1) times the gradient */
+    CHECK(worst_difference(first, enc->gradients, enc->size, 0.5) < 1e-5, "reconstruction, encoder: %g", worst_difference(first, enc->gradients, enc->size, 0.5));
+    CHECK(worst_difference(a->net[GENAI__DECODER]->gradients, dec->gradients, dec->size, 1) < 1e-5, "reconstruction, decoder");
+    genai_optimizer_step(b->optimizer[GENAI__ENCODER]);
+    CHECK(!memcmp(dec->values, a->net[GENAI__DECODER]->values, dec->size * sizeof(float)), "the second phase changed the decoder");
+
+    z = genai_net_forward(enc, x, GENAI_TRAIN);
+    prior = genai_random_normal(g, 2, z->dim);
+    loss = genai_bce_loss(genai_net_forward(dis, prior, GENAI_TRAIN), NULL, 1);
+    loss = genai_add(loss, genai_bce_loss(genai_net_forward(dis, genai_detach(z), GENAI_TRAIN), NULL, 0));
+    CHECK(!genai_backward(loss), "%s", genai_ctx_error(g));
+    CHECK(worst_difference(a->net[GENAI__DISCRIMINATOR]->gradients, dis->gradients, dis->size, 1) < 1e-5, "discriminator");
+    genai_optimizer_step(b->optimizer[GENAI__DISCRIMINATOR]);
+    CHECK(!memcmp(dis->values, a->net[GENAI__DISCRIMINATOR]->values, dis->size * sizeof(float)), "the discriminator learns from more");
+    zero_gradients(enc);
+    CHECK(!genai_backward(genai_bce_loss(genai_net_forward(dis, z, GENAI_TRAIN), NULL, 1)), "%s", genai_ctx_error(g));
+    CHECK(worst_difference(a->net[GENAI__ENCODER]->gradients, enc->gradients, enc->size, 1) < 1e-5, "regularisation, encoder");
+    genai__optimizer_state(a->optimizer[GENAI__GENERATOR], 0, &first, &second);
+    CHECK(worst_difference(first, enc->gradients, enc->size, 0.5) < 1e-5, "regularisation, its optimiser");
+    genai_ctx_destroy(g);
+}
+
+static void test_balance(void) { /* truth table, then a model in each state */
+    static const float table[][5] = { /* real, fake (margin 0.3: 0.38 to 0.98), discriminator, decoder */
+        {0.7f, 0.7f, 1, 1, 0}, {0.2f, 0.7f, 0, 1, 0}, {0.7f, 0.2f, 0, 1, 0}, {0.2f, 0.2f, 0, 1, 0}, {1.5f, 0.7f, 1, 0, 0}, {0.7f, 1.5f, 1, 0, 0},
+        {1.5f, 1.5f, 1, 0, 0}, {0.2f, 1.5f, 1, 1, 0}, {1.5f, 0.2f, 1, 1, 0}};
+    genai_ctx       *g = make_ctx(10);
+    genai_model_desc d = small_desc("vaegan");
+    size_t           i;
+    int              judge, paint, state;
+    for (i = 0; i < sizeof table / sizeof *table; i++) {
+        genai__balance(table[i][0], table[i][1], 0.3f, &judge, &paint);
+        CHECK(judge == (int)table[i][2] && paint == (int)table[i][3], "real %g, fake %g: discriminator %d, decoder %d", (double)table[i][0], (double)table[i][1], judge, paint);
+    }
+    d.likelihood = "mse";
+    d.discriminator = "dense 1";
+    for (i = 0; i < 2; i++) { /* a margin that never rests changes nothing, with vae_steps and without */
+        genai_model *a, *b;
+        int          step;
+        d.vae_steps = (int)i;
+        d.margin = 0;
+        a = genai_model_create(g, &d);
+        d.margin = 50;
+        b = genai_model_create(g, &d);
+        fill_images();
+        for (step = 0; step < 3; step++) CHECK(!genai_model_step(a, 4, images, NULL, NULL) && !genai_model_step(b, 4, images, NULL, NULL), "%s", genai_ctx_error(g));
+        for (step = GENAI__DISCRIMINATOR; step <= GENAI__DECODER; step++)
+            CHECK(!memcmp(a->net[step]->values, b->net[step]->values, a->net[step]->size * sizeof(float)), "margin 50 changes the %s", genai__role_names[step]);
+    }
+    d.vae_steps = 0;
+    for (state = 0; state < 3; state++) { /* the decoder rests: log 2 is above 0.685; the discriminator rests: it knows all; both should, so none does */
+        genai_model *m;
+        genai_losses losses;
+        float        before[GENAI__ROLES][400];
+        int          role, same[GENAI__ROLES];
+        d.margin = state == 0 ? 0.005f : 0.2f;
+        m = genai_model_create(g, &d);
+        genai_model_step(m, 4, images, NULL, NULL); /* momentum, which must not move what rests */
+        for (i = 0; i < m->net[GENAI__DISCRIMINATOR]->size; i++) m->net[GENAI__DISCRIMINATOR]->values[i] = state == 1 ? 0.5f : 0;
+        m->net[GENAI__DISCRIMINATOR]->layer[0].parameter[1]->data[0] = state == 1 ? -4 : state == 2 ? 5 : 0;
+        if (state == 1)
+            for (i = 0; i < 16; i++) m->net[GENAI__DECODER]->layer[2].parameter[1]->data[i] = -1;
+        for (i = 0; i < 64; i++) images[i] = 0.95f;
+        for (role = 0; role < GENAI__ROLES; role++)
+            if (m->net[role]) memcpy(before[role], m->net[role]->values, m->net[role]->size * sizeof(float));
+        CHECK(!genai_model_step(m, 4, images, NULL, &losses) && !losses.skipped && losses.value[2] > 0, "%s", genai_ctx_error(g));
+        for (role = 0; role < GENAI__ROLES; role++) same[role] = m->net[role] && !memcmp(before[role], m->net[role]->values, m->net[role]->size * sizeof(float));
+        CHECK(!same[GENAI__ENCODER] && same[GENAI__DECODER] == (state == 0) && same[GENAI__DISCRIMINATOR] == (state == 1), "state %d: encoder rests %d, decoder %d, discriminator %d",
+              state, same[GENAI__ENCODER], same[GENAI__DECODER], same[GENAI__DISCRIMINATOR]);
+        if (state == 0) CHECK(fabs((double)losses.value[2] - 3 * log(2.0)) < 1e-5, "losses of the discriminator: %g", (double)losses.value[2]);
+    }
+    genai_ctx_destroy(g);
+}
+
+/* --- vector quantisation --- */
+static genai_model_desc vq_desc(void) { /* a grid of 2x2 vectors of 3 values, 5 codes */
+    genai_model_desc d = small_desc("vqvae");
+    d.latent = 0;
+    d.codes = 5;
+    d.code_size = 3;
+    d.latent = 12;
+    d.encoder = "conv 4 k2 s2 | elu | conv 3 k1";
+    d.decoder = "dense 8 | elu | dense $D";
+    d.prior = "dense 16 | relu | dense 5";
+    return d;
+}
+static void vq_codes(genai_model *m) { /* a codebook in full use */
+    float *codes = m->extra[GENAI__CODES]->data;
+    int    i;
+    for (i = 0; i < 15; i++) codes[i] = (float)((i * 7) % 11) * 0.1f - 0.5f;
+    for (i = 0; i < 5; i++) m->extra[GENAI__CODE_COUNTS]->data[i] = 10;
+    for (i = 0; i < 15; i++) m->extra[GENAI__CODE_SUMS]->data[i] = 10 * codes[i];
+}
+
+static void test_vq_routing(void) { /* T23 */
+    genai_ctx       *g = make_ctx(11);
+    genai_model_desc d = vq_desc();
+    genai_model     *a, *b, *m;
+    genai_net       *enc, *dec;
+    genai_tensor    *x, *v, *e, *y, *de, *loss;
+    int             *code, dim[2] = {4, 12}, wide[2] = {16, 3}, i, k, c;
+    float            count[5], sum[15];
+    size_t           at;
+    d.beta = 0.7f;
+    a = genai_model_create(g, &d);
+    b = genai_model_create(g, &d);
+    CHECK(a && b, "%s", genai_ctx_error(g));
+    if (!a || !b) return;
+    vq_codes(a);
+    vq_codes(b);
+    fill_images();
+    CHECK(!genai_model_step(a, 4, images, NULL, NULL), "%s", genai_ctx_error(g));
+    enc = b->net[GENAI__ENCODER];
+    dec = b->net[GENAI__DECODER];
+    x = genai__model_input(b, 4, images);
+    v = genai_reshape(genai_net_forward(enc, x, GENAI_TRAIN), 2, wide);
+    code = genai__codes_nearest(b, v);
+    e = genai_reshape(genai__codes_of(b, v, code), 2, dim);
+    for (i = 0; i < 16; i++) { /* the nearest, by hand */
+        double best = 1e9;
+        for (k = c = 0; k < 5; k++) {
+            double q = 0;
+            int    j;
+            for (j = 0; j < 3; j++) q += pow((double)v->data[3 * i + j] - (double)b->extra[GENAI__CODES]->data[3 * k + j], 2);
+            if (q < best) { best = q; c = k; }
+        }
+        CHECK(code[i] == c, "vector %d: code %d, not %d", i, code[i], c);
+        CHECK(!memcmp(e->data + 3 * i, b->extra[GENAI__CODES]->data + 3 * c, 3 * sizeof(float)), "the vector of a code");
+    }
+    e->requires_grad = 1;
+    y = genai__images(b, genai_net_forward(dec, e, GENAI_TRAIN));
+    loss = genai_mse_loss(y, x);
+    CHECK(!genai_grad(loss, 1, &e, &de, 0) && !genai_backward(loss), "%s", genai_ctx_error(g));
+    CHECK(worst_difference(a->net[GENAI__DECODER]->gradients, dec->gradients, dec->size, 1) < 1e-5, "decoder");
+    v = genai_reshape(v, 2, dim);
+    loss = genai_add(genai_sum(genai_mul(v, genai_detach(de)), 0), genai_scale(genai_mse_loss(v, genai_detach(e)), 0.7f, 0)); /* straight through, and commitment */
+    CHECK(!genai_backward(loss), "%s", genai_ctx_error(g));
+    CHECK(worst_difference(a->net[GENAI__ENCODER]->gradients, enc->gradients, enc->size, 1) < 1e-5, "encoder: %g",
+          worst_difference(a->net[GENAI__ENCODER]->gradients, enc->gradients, enc->size, 1));
+    for (k = 0; k < 5; k++) count[k] = 10 * GENAI__CODE_DECAY; /* running means by hand */
+    for (i = 0; i < 15; i++) sum[i] = b->extra[GENAI__CODE_SUMS]->data[i] * GENAI__CODE_DECAY;
+    for (i = 0; i < 16; i++) {
+        count[code[i]] += 1 - GENAI__CODE_DECAY;
+        for (k = 0; k < 3; k++) sum[3 * code[i] + k] += (1 - GENAI__CODE_DECAY) * v->data[3 * i + k];
+    }
+    for (i = 0; i < 15; i++)
+        CHECK(fabs((double)a->extra[GENAI__CODES]->data[i] - (double)(sum[i] / count[i / 3])) < 1e-5, "code value %d is %g, by hand %g", i, (double)a->extra[GENAI__CODES]->data[i],
+              (double)(sum[i] / count[i / 3]));
+    genai_tape_release(g, 0);
+
+    for (at = 2; at < enc->size; at += 13) { /* differences of the commitment, alone: the decoder gives zeros whatever it gets */
+        double value[2], numeric;
+        float  gradient = 0;
+        for (i = 0; i < 3; i++) {
+            genai_losses l;
+            m = genai_model_create(g, &d);
+            vq_codes(m);
+            memset(m->net[GENAI__DECODER]->values, 0, m->net[GENAI__DECODER]->size * sizeof(float));
+            m->net[GENAI__ENCODER]->values[at] += i == 0 ? 2e-3f : i == 1 ? -2e-3f : 0;
+            genai_model_step(m, 4, images, NULL, &l);
+            if (i < 2) value[i] = (double)l.value[1];
+            else gradient = m->net[GENAI__ENCODER]->gradients[at];
+            genai_model_destroy(m);
+        }
+        numeric = 0.7 * (value[0] - value[1]) / 4e-3;
+        CHECK(fabs(numeric - (double)gradient) < 0.02 * (fabs(numeric) + 0.05), "weight %d: gradient %g, by differences %g", (int)at, (double)gradient, numeric);
+    }
+    genai_ctx_destroy(g);
+}
+
+static void test_vq_codes(void) {
+    genai_ctx       *g = make_ctx(12);
+    genai_model_desc d = vq_desc();
+    genai_model     *m = genai_model_create(g, &d);
+    genai_tensor    *v;
+    genai_losses     losses;
+    genai_dataset   *data = grey_data(g, 6);
+    genai_fit_desc   fit;
+    float            z[3 * 12], out[3 * 16], again[3 * 16], old[15], nan_image[16], zero = 0, context[29], other[29], grid[12], before[3];
+    int              i, k, r, found, code[16], dim[2] = {16, 3};
+    fill_images();
+    CHECK(m && m->desc.latent == 12 && !genai_model_sample(m, 1, 2, NULL, out), "before any training: %s", genai_ctx_error(g));
+    vq_codes(m);
+    m->extra[GENAI__CODE_COUNTS]->data[3] = 0.1f; /* mean use 16/5 */
+    memcpy(old, m->extra[GENAI__CODES]->data, sizeof old);
+    v = genai_random_normal(g, 2, dim);
+    genai__codes_revive(m, v);
+    for (found = r = 0; r < 16; r++) found += !memcmp(v->data + 3 * r, m->extra[GENAI__CODES]->data + 9, 3 * sizeof(float));
+    CHECK(found == 1 && fabs((double)m->extra[GENAI__CODE_COUNTS]->data[3] - 3.2) < 1e-6, "a dead code is no vector of the batch");
+    CHECK(fabs((double)m->extra[GENAI__CODE_SUMS]->data[9] - 3.2 * (double)m->extra[GENAI__CODES]->data[9]) < 1e-5, "its sum");
+    memcpy(old + 9, m->extra[GENAI__CODES]->data + 9, 3 * sizeof(float));
+    CHECK(!memcmp(old, m->extra[GENAI__CODES]->data, sizeof old), "codes in use were revived");
+    for (i = 0; i < 16; i++) code[i] = i % 4;
+    CHECK(fabs((double)genai__codes_learn(m, v, code) - 4) < 1e-5, "perplexity of four codes used equally");
+    for (i = 0; i < 16; i++) code[i] = 2;
+    CHECK(fabs((double)genai__codes_learn(m, v, code) - 1) < 1e-5, "perplexity of one code");
+    genai_tape_release(g, 0);
+
+    vq_codes(m);
+    memcpy(old, m->extra[GENAI__CODES]->data, sizeof old);
+    for (i = 0; i < 16; i++) nan_image[i] = zero / zero;
+    CHECK(!genai_model_step(m, 1, nan_image, NULL, &losses) && losses.skipped && !memcmp(old, m->extra[GENAI__CODES]->data, sizeof old), "a skipped step changed the codes");
+    CHECK(!genai_model_encode(m, 3, images, NULL, z) && !genai_model_decode(m, 3, z, NULL, out) && !genai_model_reconstruct(m, 3, images, NULL, again) && !memcmp(out, again, sizeof out),
+          "%s", genai_ctx_error(g));
+    for (r = 0; r < 12; r++) {
+        for (found = k = 0; k < 5; k++) found += !memcmp(z + 3 * r, old + 3 * k, 3 * sizeof(float));
+        CHECK(found, "an encoded vector is no code");
+    }
+    for (i = 0; i < 12; i++) grid[i] = (float)i; /* a cell's context: causal, and by hand */
+    before[0] = 0 + 3 + 6; before[1] = 1 + 4 + 7; before[2] = 2 + 5 + 8;
+    genai__code_context(m, grid, before, 3, context);
+    CHECK(context[0] == 6 && context[3] == 0 && context[9] == 0 + 0 && context[12] == 3 && context[15] == 0 && context[24] == 3 && context[26] == 5 && context[27] == 0.5f && context[28] == 0.5f,
+          "context of the last cell");
+    for (i = 0; i < 4; i++) {
+        for (k = 0; k < 12; k++) grid[k] = k < 3 * i ? 1 : 2;
+        genai__code_context(m, grid, before, i, context);
+        for (k = 0; k < 12; k++) grid[k] = k < 3 * i ? 1 : 3;
+        genai__code_context(m, grid, before, i, other);
+        CHECK(!memcmp(context, other, sizeof context), "the context of cell %d sees what comes later", i);
+    }
+    d.lr = 3e-3f;
+    m = genai_model_create(g, &d);
+    memset(&fit, 0, sizeof fit); /* six images are learnt by heart, codes and prior */
+    fit.steps = 1500;
+    CHECK(!genai_model_fit(m, data, &fit) && !genai_model_step(m, 6, images, NULL, &losses), "%s", genai_ctx_error(g));
+    CHECK((double)losses.value[2] < log(6.0) + 0.7 && losses.value[2] > 0 && losses.value[3] > 2, "prior %g nats, of 4 log 5 at first; %g codes in use", (double)losses.value[2],
+          (double)losses.value[3]);
+    { /* drawn grids are those of the data, mostly */
+        float data_z[6 * 12], drawn[50 * 12];
+        genai_dataset_batch(data, -1, 0, 6, images, NULL);
+        CHECK(!genai_model_encode(m, 6, images, NULL, data_z) && !genai_model_latents(m, 5, 50, drawn), "%s", genai_ctx_error(g));
+        for (found = i = 0; i < 50; i++) {
+            for (k = 0; k < 6 && memcmp(drawn + 12 * i, data_z + 12 * k, 12 * sizeof(float)) != 0; k++) {}
+            found += k < 6;
+        }
+        CHECK(found >= 30, "%d of 50 drawn grids are of the data", found);
+    }
+    CHECK_RESULT(g, GENAI_ERROR_UNSUPPORTED, genai_model_fit_sampler(m, data, "mixture", 2));
+    d.encoder = "conv 4 k2 s2"; fails(g, GENAI_ERROR_SHAPE, "2x2x4", &d);
+    d.encoder = NULL; d.latent = 0; d.decoder = NULL; d.prior = "dense 4"; fails(g, GENAI_ERROR_SHAPE, "dense 5", &d);
+    d.prior = NULL; d.beta = GENAI_ZERO; fails(g, GENAI_ERROR_ARGUMENT, "commitment", &d);
+    d.beta = 0; d.condition = "concat"; d.classes = 3; fails(g, GENAI_ERROR_UNSUPPORTED, "labels", &d);
+    genai_ctx_destroy(g);
+}
+
+static void test_vq_sizes(void) {
+    static const int size[][2] = {{1, 1}, {5, 7}, {11, 10}, {12, 33}, {28, 28}, {64, 40}};
+    genai_ctx *g = make_ctx(13);
+    float     *x = (float *)calloc(2 * 64 * 64 * 4, sizeof *x);
+    int        s;
+    for (s = 0; s < 6; s++) {
+        genai_model_desc d;
+        genai_model     *m;
+        memset(&d, 0, sizeof d);
+        d.preset = "vqvae";
+        d.width = size[s][0];
+        d.height = size[s][1];
+        d.channels = 1 + s % 4;
+        if (s % 2) d.likelihood = s % 4 == 1 ? "gaussian_learned" : "bernoulli";
+        m = genai_model_create(g, &d);
+        CHECK(m && !genai_model_step(m, 2, x, NULL, NULL) && !genai_model_sample(m, 1, 2, NULL, x), "%dx%d: %s", size[s][0], size[s][1], genai_ctx_error(g));
+        genai_model_destroy(m);
+        genai_ctx_clear(g);
+    }
+    free(x);
+    genai_ctx_destroy(g);
+}
+
 int main(void) {
+    test_aae_routing();
+    test_balance();
+    test_vq_routing();
+    test_vq_codes();
+    test_vq_sizes();
     test_mixture();
     test_samplers();
     test_exp_log();
