@@ -72,6 +72,7 @@
       >>vaegan         both in one
       >>aae            adversarial autoencoders
       >>vqvae          vector quantisation
+      >>translate      images into images, with aligned pairs or without
       >>models         presets; create, step, sample, encode, save, load
       >>edit           walks through latents, inpainting, denoising, anomalies
       >>fit            the training loop
@@ -541,7 +542,9 @@ typedef struct genai_model_desc {
     const char    *divergence;    /* vae: "kl"; "mmd": a Wasserstein autoencoder (Tolstikhin et al. 2018), whose encoder gives $Z values; 0: kl */
     float          free_bits;     /* each latent's KL, in the mean of the batch, costs at least so many nats (Kingma et al. 2016); 0: none */
     int            importance;    /* vae: samples in the importance-weighted bound (Burda et al. 2016); 0: 1, the usual bound */
-    float          gamma;         /* vaegan: weight of reconstruction against the adversarial term in the decoder      */
+    float          gamma;         /* weight against the adversarial term in who makes the images. vaegan: of reconstruction; translate: of the
+                                     mean absolute error to the target; cycle: of that of an image there and back      */
+    float          identity;      /* cycle: weight of the mean absolute change to images that are of the wanted kind already; 0: none */
     int            vae_steps;     /* vaegan: so many steps of plain VAE training first                                 */
     float          margin;        /* vaegan: the discriminator rests while one of its losses is below 0.68 - margin, the decoder while one is
                                      above 0.68 + margin, none when both should (Larsen's code; 0.35 there); 0: never  */
@@ -869,7 +872,7 @@ GENAI_API uint64_t       genai_model_seed(const genai_model *model);       /* of
 GENAI_API size_t         genai_model_describe(const genai_model *model, char *to, size_t size);
 /* Labels, in what follows: one class for each image, 0..classes-1; NULL for models without condition, which don't read them.
  * Errors where a conditional model gets none, or one out of range: ARGUMENT. */
-/* One training step on n images [n,H,W,C] in [0,1]. losses may be NULL. */
+/* One training step on n images [n,H,W,C] in [0,1], or n pairs [2,n,H,W,C]. losses may be NULL. */
 GENAI_API genai_result   genai_model_step(genai_model *model, int n, const float *images, const int *labels, genai_losses *losses);
 /* Trains; see genai_fit_desc. With out and an existing checkpoint in it, use genai_model_load on that first to go on.
  * STOPPED when on_step stopped it (everything is saved then too). */
@@ -904,6 +907,9 @@ GENAI_API genai_result   genai_model_denoise(genai_model *model, int n, const fl
 /* score [n]: the mean squared error of each image against what the model makes of it, by its encoder (An and Cho 2015) or,
  * without one, by refined latents (Schlegl et al. 2017): high for what it hasn't learned. desc may be NULL. */
 GENAI_API genai_result   genai_model_anomaly(genai_model *model, int n, const float *images, const int *labels, const genai_refine_desc *desc, float *score);
+/* Families translate and cycle: images [n,H,W,C] in [0,1] of the source's kind into those of the target's; back 1: the other way
+ * round, which cycle has learned too. UNSUPPORTED: other families. */
+GENAI_API genai_result   genai_model_translate(genai_model *model, int n, const float *images, int back, float *out);
 /* Where latents are drawn from henceforth, in this model and its files: "prior"; "gaussian", one normal distribution with the
  * covariance of the encoded data; "mixture", `components` of them (0: 10) by EM (Dempster et al. 1977; Ghosh et al. 2020 for why).
  * Fitted to the encoder's means, not samples, of at most 10000 images of data, of all classes together. UNSUPPORTED without an encoder. */
@@ -9689,8 +9695,9 @@ GENAI_API genai_result genai_dataset_batch(genai_dataset *data, long epoch, size
  * is one genai__family; the rooms below it have the same shelves in the same order, so that reading one beside another
  * shows the science only. Everything after them (files, fit, the command line) knows families through that struct.
  * ================================================================================================================= */
-enum { GENAI__GENERATOR, GENAI__DISCRIMINATOR, GENAI__ENCODER, GENAI__DECODER, GENAI__PRIOR, GENAI__ROLES };
-static const char *const genai__role_names[] = {"generator", "discriminator", "encoder", "decoder", "prior"};
+enum { GENAI__GENERATOR, GENAI__DISCRIMINATOR, GENAI__ENCODER, GENAI__DECODER, GENAI__PRIOR, GENAI__GENERATOR_BACK, GENAI__DISCRIMINATOR_BACK,
+       GENAI__ROLES };
+static const char *const genai__role_names[] = {"generator", "discriminator", "encoder", "decoder", "prior", "generator_back", "discriminator_back"};
 #define GENAI__ROLE(name) (1u << GENAI__##name)
 
 #define GENAI__STEP_LOSSES 4
@@ -9713,6 +9720,7 @@ typedef struct genai__family {
     genai_result (*evaluate)(genai_model *m, genai_tensor *x, size_t first, double *sum);
     int (*takes)(const genai_model *m, int role);              /* values that a net takes; 0, or NULL: the painter takes latents, all others images */
     genai_result (*latents)(genai_model *m, uint64_t seed, size_t first, int n, float *z); /* number first and up to sample from; NULL: normals */
+    int backs; /* of families that turn images into images, whose data are pairs and whose x is [2n,...]: 1, or 2 for both ways */
 } genai__family;
 
 /* A preset: what differs from the family's standard. Texts are NULL where the family writes them for the image's size. */
@@ -9758,6 +9766,7 @@ struct genai_model {
     genai_optimizer         *optimizer[GENAI__ROLES]; /* by the first net that it trains */
     int                      signed_range; /* the nets see pixels in [-1,1] instead of [0,1]                         */
     int                      feature_layer; /* of the discriminator                                                  */
+    int                      critic;       /* the discriminator at work                                              */
     unsigned                 augment;      /* GENAI__COLOR, ...                                                      */
     int                      auxiliary;    /* 1: the discriminator gives classes too                                 */
     int                      dim[4];       /* 1, H, W, C                                                             */
@@ -9797,23 +9806,23 @@ static const genai__field genai__fields[] = {
     {"width", GENAI__FIELD_INT, GENAI__AT(width), 1, 4096, NULL, NULL},
     {"height", GENAI__FIELD_INT, GENAI__AT(height), 1, 4096, NULL, NULL},
     {"channels", GENAI__FIELD_INT, GENAI__AT(channels), 1, 4, NULL, NULL},
-    {"latent", GENAI__FIELD_INT, GENAI__AT(latent), 1, 16777216, NULL, NULL},
-    {"generator", GENAI__FIELD_TEXT, GENAI__AT(generator), 0, 0, NULL, "gan"},
-    {"discriminator", GENAI__FIELD_TEXT, GENAI__AT(discriminator), 0, 0, NULL, "gan vaegan aae"},
+    {"latent", GENAI__FIELD_INT, GENAI__AT(latent), 1, 16777216, NULL, "gan vae vaegan aae vqvae"},
+    {"generator", GENAI__FIELD_TEXT, GENAI__AT(generator), 0, 0, NULL, "gan translate cycle"},
+    {"discriminator", GENAI__FIELD_TEXT, GENAI__AT(discriminator), 0, 0, NULL, "gan vaegan translate cycle aae"},
     {"encoder", GENAI__FIELD_TEXT, GENAI__AT(encoder), 0, 0, NULL, "vae vaegan aae vqvae"},
     {"decoder", GENAI__FIELD_TEXT, GENAI__AT(decoder), 0, 0, NULL, "vae vaegan aae vqvae"},
     {"prior", GENAI__FIELD_TEXT, GENAI__AT(prior), 0, 0, NULL, "vqvae"},
     {"condition", GENAI__FIELD_TEXT, GENAI__AT(condition), 0, 0, NULL, NULL},
     {"classes", GENAI__FIELD_INT, GENAI__AT(classes), 0, 65536, NULL, NULL},
-    {"loss", GENAI__FIELD_TEXT, GENAI__AT(loss), 0, 0, NULL, "gan vaegan aae"},
-    {"smoothing", GENAI__FIELD_FLOAT, GENAI__AT(smoothing), 0, 0.5, NULL, "gan vaegan"},
-    {"r1", GENAI__FIELD_FLOAT, GENAI__AT(r1), 0, 1e6, NULL, "gan vaegan"},
-    {"r1_every", GENAI__FIELD_INT, GENAI__AT(r1_every), 0, 1e6, NULL, "gan vaegan"},
-    {"penalty", GENAI__FIELD_FLOAT, GENAI__AT(penalty), 0, 1e6, NULL, "gan vaegan"},
-    {"clip", GENAI__FIELD_FLOAT, GENAI__AT(clip), 0, 1e6, NULL, "gan vaegan"},
-    {"spectral_norm", GENAI__FIELD_INT, GENAI__AT(spectral_norm), 0, 1, NULL, "gan vaegan"},
-    {"minibatch_stddev", GENAI__FIELD_INT, GENAI__AT(minibatch_stddev), 0, 1, NULL, "gan vaegan"},
-    {"dropout", GENAI__FIELD_FLOAT, GENAI__AT(dropout), 0, 0.999, NULL, "gan vaegan"},
+    {"loss", GENAI__FIELD_TEXT, GENAI__AT(loss), 0, 0, NULL, "gan vaegan translate cycle aae"},
+    {"smoothing", GENAI__FIELD_FLOAT, GENAI__AT(smoothing), 0, 0.5, NULL, "gan vaegan translate cycle"},
+    {"r1", GENAI__FIELD_FLOAT, GENAI__AT(r1), 0, 1e6, NULL, "gan vaegan translate cycle"},
+    {"r1_every", GENAI__FIELD_INT, GENAI__AT(r1_every), 0, 1e6, NULL, "gan vaegan translate cycle"},
+    {"penalty", GENAI__FIELD_FLOAT, GENAI__AT(penalty), 0, 1e6, NULL, "gan vaegan translate cycle"},
+    {"clip", GENAI__FIELD_FLOAT, GENAI__AT(clip), 0, 1e6, NULL, "gan vaegan translate cycle"},
+    {"spectral_norm", GENAI__FIELD_INT, GENAI__AT(spectral_norm), 0, 1, NULL, "gan vaegan translate cycle"},
+    {"minibatch_stddev", GENAI__FIELD_INT, GENAI__AT(minibatch_stddev), 0, 1, NULL, "gan vaegan translate cycle"},
+    {"dropout", GENAI__FIELD_FLOAT, GENAI__AT(dropout), 0, 0.999, NULL, "gan vaegan translate cycle"},
     {"augment", GENAI__FIELD_TEXT, GENAI__AT(augment), 0, 0, NULL, "gan"},
     {"noise", GENAI__FIELD_FLOAT, GENAI__AT(noise), 0, 100, NULL, "gan"},
     {"noise_steps", GENAI__FIELD_INT, GENAI__AT(noise_steps), 0, 2e9, NULL, "gan"},
@@ -9827,7 +9836,8 @@ static const genai__field genai__fields[] = {
     {"divergence", GENAI__FIELD_TEXT, GENAI__AT(divergence), 0, 0, NULL, "vae"},
     {"free_bits", GENAI__FIELD_FLOAT, GENAI__AT(free_bits), 0, 1e6, NULL, "vae vaegan"},
     {"importance", GENAI__FIELD_INT, GENAI__AT(importance), 1, 65536, NULL, "vae"},
-    {"gamma", GENAI__FIELD_ZERO, GENAI__AT(gamma), 0, 1e6, NULL, "vaegan"},
+    {"gamma", GENAI__FIELD_ZERO, GENAI__AT(gamma), 0, 1e6, NULL, "vaegan translate cycle"},
+    {"identity", GENAI__FIELD_FLOAT, GENAI__AT(identity), 0, 1e6, NULL, "cycle"},
     {"vae_steps", GENAI__FIELD_INT, GENAI__AT(vae_steps), 0, 1e9, NULL, "vaegan"},
     {"margin", GENAI__FIELD_FLOAT, GENAI__AT(margin), 0, 100, NULL, "vaegan"},
     {"codes", GENAI__FIELD_INT, GENAI__AT(codes), 1, 8192, NULL, "vqvae"},
@@ -9836,7 +9846,7 @@ static const genai__field genai__fields[] = {
     {"components", GENAI__FIELD_INT, GENAI__AT(components), 1, 1024, NULL, "vae vaegan aae"},
     {"rule", GENAI__FIELD_WORD, GENAI__AT(rule), 0, 0, genai__rule_words, NULL},
     {"lr", GENAI__FIELD_FLOAT, GENAI__AT(lr), 1e-12, 100, NULL, NULL},
-    {"lr_discriminator", GENAI__FIELD_FLOAT, GENAI__AT(lr_discriminator), 1e-12, 100, NULL, "gan vaegan aae"},
+    {"lr_discriminator", GENAI__FIELD_FLOAT, GENAI__AT(lr_discriminator), 1e-12, 100, NULL, "gan vaegan translate cycle aae"},
     {"beta1", GENAI__FIELD_ZERO, GENAI__AT(beta1), 0, 0.99999, NULL, NULL},
     {"beta2", GENAI__FIELD_ZERO, GENAI__AT(beta2), 0, 0.9999999, NULL, NULL},
     {"clip_norm", GENAI__FIELD_FLOAT, GENAI__AT(clip_norm), 0, 1e9, NULL, NULL},
@@ -10315,7 +10325,7 @@ static genai_tensor *genai__seen(genai_model *m, genai_tensor *x) {
 
 /* The discriminator's logits [n,1]; *classes: those of the classes [n,K], or NULL; features: NULL, or gets what its last part does. */
 static genai_tensor *genai__judge(genai_model *m, genai_tensor *x, genai_mode mode, genai_tensor **classes, genai_tensor **features) {
-    genai_net    *d = m->net[GENAI__DISCRIMINATOR];
+    genai_net    *d = m->net[m->critic];
     genai_tensor *y = features ? genai__net_forward(d, x, m->labels, mode, m->feature_layer, features) : genai__forward(m, d, x, mode);
     *classes = m->auxiliary ? genai_slice(genai__rows(y), 1, 1, m->desc.classes) : NULL;
     return m->auxiliary ? genai_slice(genai__rows(y), 1, 0, 1) : y;
@@ -10379,7 +10389,7 @@ static genai_result genai__learn_discriminator(genai_model *m, genai_tensor *x, 
     images[1] = genai__seen(m, genai_detach(fake));
     images[2] = other ? genai__seen(m, genai_detach(other)) : NULL;
     *value = 0;
-    genai__learn_begin(m, GENAI__DISCRIMINATOR);
+    genai__learn_begin(m, m->critic);
     for (i = 0; i < 3 && (i < 2 || other) && !result; i++) {
         size_t mark = genai_tape_mark(m->ctx);
         more = NULL;
@@ -10390,13 +10400,13 @@ static genai_result genai__learn_discriminator(genai_model *m, genai_tensor *x, 
             loss = genai_add(loss, m->loss->discriminator(genai__relative(made, logits), 0));
         } else loss = m->loss->discriminator(logits, i ? 0 : target);
         *value += genai_value(loss);
-        result = genai__learn_from(m, GENAI__DISCRIMINATOR, more ? genai_add(loss, more) : loss, mark);
+        result = genai__learn_from(m, m->critic, more ? genai_add(loss, more) : loss, mark);
         genai_tape_release(m->ctx, mark);
     }
-    if (!result && m->desc.penalty > 0) result = genai__learn_from(m, GENAI__DISCRIMINATOR, genai__gradient_penalty(m, images[0], images[1]), before);
+    if (!result && m->desc.penalty > 0) result = genai__learn_from(m, m->critic, genai__gradient_penalty(m, images[0], images[1]), before);
     genai_tape_release(m->ctx, before);
-    if (!result) result = genai__learn_end(m, GENAI__DISCRIMINATOR);
-    if (!result && m->desc.clip > 0) genai__clip_weights(m->net[GENAI__DISCRIMINATOR], m->desc.clip);
+    if (!result) result = genai__learn_end(m, m->critic);
+    if (!result && m->desc.clip > 0) genai__clip_weights(m->net[m->critic], m->desc.clip);
     return result;
 }
 
@@ -10550,7 +10560,7 @@ static genai_result genai__gan_step(genai_model *m, genai_tensor *x, float *valu
 
 static const genai__family genai__gan = {
     "gan", {"discriminator", "generator", NULL, NULL, NULL}, GENAI__ROLE(GENERATOR) | GENAI__ROLE(DISCRIMINATOR), GENAI__ROLE(GENERATOR),
-    GENAI__GENERATOR, genai__gan_text, genai__gan_create, genai__gan_step, NULL, NULL, NULL, NULL, NULL,
+    GENAI__GENERATOR, genai__gan_text, genai__gan_create, genai__gan_step, NULL, NULL, NULL, NULL, NULL, 0,
 };
 
 /* ====================================================================================================================
@@ -10849,7 +10859,7 @@ static genai_result genai__vae_nll(genai_model *m, genai_tensor *x, size_t first
 
 static const genai__family genai__vae = {
     "vae", {"reconstruction", "kl", NULL, NULL, NULL}, GENAI__ROLE(ENCODER) | GENAI__ROLE(DECODER), GENAI__ROLE(ENCODER) | GENAI__ROLE(DECODER),
-    GENAI__DECODER, genai__vae_text, genai__vae_create, genai__vae_step, genai__vae_encode, genai__vae_measure, genai__vae_evaluate, NULL, NULL,
+    GENAI__DECODER, genai__vae_text, genai__vae_create, genai__vae_step, genai__vae_encode, genai__vae_measure, genai__vae_evaluate, NULL, NULL, 0,
 };
 
 /* ====================================================================================================================
@@ -10957,7 +10967,7 @@ static genai_result genai__vaegan_step(genai_model *m, genai_tensor *x, float *v
 static const genai__family genai__vaegan = {
     "vaegan", {"reconstruction", "kl", "discriminator", "generator", NULL},
     GENAI__ROLE(ENCODER) | GENAI__ROLE(DECODER) | GENAI__ROLE(DISCRIMINATOR), GENAI__ROLE(ENCODER) | GENAI__ROLE(DECODER),
-    GENAI__DECODER, genai__vaegan_text, genai__vaegan_create, genai__vaegan_step, genai__vae_encode, genai__vae_measure, genai__vae_evaluate, NULL, NULL,
+    GENAI__DECODER, genai__vaegan_text, genai__vaegan_create, genai__vaegan_step, genai__vae_encode, genai__vae_measure, genai__vae_evaluate, NULL, NULL, 0,
 };
 
 /* ====================================================================================================================
@@ -11016,7 +11026,7 @@ static genai_result genai__aae_step(genai_model *m, genai_tensor *x, float *valu
 static const genai__family genai__aae = {
     "aae", {"reconstruction", "discriminator", "generator", NULL, NULL},
     GENAI__ROLE(ENCODER) | GENAI__ROLE(DECODER) | GENAI__ROLE(DISCRIMINATOR), GENAI__ROLE(ENCODER) | GENAI__ROLE(DECODER),
-    GENAI__DECODER, genai__aae_text, genai__aae_create, genai__aae_step, genai__vae_encode, genai__vae_measure, genai__vae_evaluate, genai__aae_takes, NULL,
+    GENAI__DECODER, genai__aae_text, genai__aae_create, genai__aae_step, genai__vae_encode, genai__vae_measure, genai__vae_evaluate, genai__aae_takes, NULL, 0,
 };
 
 /* ====================================================================================================================
@@ -11281,7 +11291,139 @@ static const genai__family genai__vqvae = {
     "vqvae", {"reconstruction", "commitment", "prior", "perplexity", NULL},
     GENAI__ROLE(ENCODER) | GENAI__ROLE(DECODER) | GENAI__ROLE(PRIOR), GENAI__ROLE(ENCODER) | GENAI__ROLE(DECODER) | GENAI__ROLE(PRIOR),
     GENAI__DECODER, genai__vqvae_text, genai__vqvae_create, genai__vqvae_step, genai__vqvae_encode, genai__vae_measure, genai__vqvae_evaluate, genai__vqvae_takes,
-    genai__vqvae_latents,
+    genai__vqvae_latents, 0,
+};
+
+/* ====================================================================================================================
+ * >>translate (private)
+ * Images into images. Family translate learns from aligned pairs (Isola et al. 2017): a generator whose skips carry the source
+ * (Ronneberger et al. 2015), a discriminator that sees the source beside the target, and the mean absolute error. Family
+ * cycle learns from two sets without pairs (Zhu et al. 2017): two generators, there and back, a discriminator for each end,
+ * and the mean absolute error of an image that has gone both ways. x is [2n,H,W,C]: n sources, then n targets.
+ * ================================================================================================================= */
+
+/* --- text --- */
+
+/* Down to 7 or less and up again, each level beside what it was on the way down. */
+static void genai__text_skips(const genai_model *m, genai__text *t, int width) {
+    int levels = genai__levels(m), level;
+    genai__text_format(t, "conv %d k3 | lrelu 0.2 | ", width);
+    for (level = 1; level <= levels; level++)
+        genai__text_format(t, "keep l%d | conv %d k4 s2 | batchnorm | lrelu 0.2 | ", level - 1, genai__channels(level + 1, width, 8 * width));
+    for (level = levels; level > 0; level--) {
+        int h = genai__halved(m->dim[1], level - 1), w = genai__halved(m->dim[2], level - 1);
+        genai__text_format(t, "convt %d k4 s2 | batchnorm | relu | ", genai__channels(level, width, 8 * width));
+        if (h != 2 * genai__halved(m->dim[1], level) || w != 2 * genai__halved(m->dim[2], level)) genai__text_format(t, "crop %dx%d | ", h, w);
+        genai__text_format(t, "concat l%d | ", level - 1);
+    }
+    genai__text_format(t, "conv %d k3 | tanh", m->dim[3]);
+}
+static void genai__translate_text(const genai_model *m, int role, genai__text *t) {
+    if (role == GENAI__GENERATOR || role == GENAI__GENERATOR_BACK) genai__text_skips(m, t, 32);
+    else genai__text_critic(m, t, 32);
+}
+
+/* --- create --- */
+static genai_result genai__translate_create(genai_model *m) {
+    genai_result result = GENAI_OK;
+    int          back;
+    for (back = 0; back < m->family->backs && !result; back++) {
+        m->critic = back ? GENAI__DISCRIMINATOR_BACK : GENAI__DISCRIMINATOR;
+        result = genai__find_loss(m);
+        if (!result && (!genai__model_optimizer(m, m->desc.lr, back ? GENAI__GENERATOR_BACK : GENAI__GENERATOR, -1) ||
+                        !genai__model_optimizer(m, m->desc.lr_discriminator, m->critic, -1))) result = genai__result_of(m->ctx);
+    }
+    m->critic = GENAI__DISCRIMINATOR;
+    return result;
+}
+
+/* --- step --- */
+static genai_tensor *genai__translated(const genai_model *m, int role, genai_tensor *x, genai_mode mode) {
+    return genai__images(m, genai__forward(m, m->net[role], x, mode));
+}
+static genai_tensor *genai__mean_error(const genai_model *m, genai_tensor *y, genai_tensor *x) { /* in [0,1] pixels */
+    return genai_scale(genai_mean(genai_abs(genai_sub(y, x)), 0), m->signed_range ? 0.5f : 1.0f, 0);
+}
+
+static genai_result genai__translate_step(genai_model *m, genai_tensor *x, float *value) {
+    int           n = x->dim[0] / 2;
+    float         gamma = m->desc.gamma < 0 ? 0 : m->desc.gamma;
+    genai_tensor *from = genai_slice(x, 0, 0, n), *to = genai_slice(x, 0, n, n), *made, *beside, *loss, *error;
+    genai_result  result;
+    made = genai__translated(m, GENAI__GENERATOR, from, GENAI_TRAIN);
+    beside = genai_concat(from, made, 3);
+    result = genai__learn_discriminator(m, genai_concat(from, to, 3), beside, NULL, &value[0]);
+    if (result) return result;
+    genai_net_trainable(m->net[GENAI__DISCRIMINATOR], 0);
+    loss = m->loss->generator(genai__forward(m, m->net[GENAI__DISCRIMINATOR], beside, GENAI_TRAIN_FROZEN));
+    error = genai__mean_error(m, made, to);
+    value[1] = genai_value(loss);
+    value[2] = genai_value(error);
+    result = genai__learn(m, GENAI__GENERATOR, genai_add(loss, genai_scale(error, gamma, 0)));
+    genai_net_trainable(m->net[GENAI__DISCRIMINATOR], 1);
+    return result;
+}
+
+static genai_result genai__cycle_step(genai_model *m, genai_tensor *x, float *value) {
+    static const int painter[2] = {GENAI__GENERATOR, GENAI__GENERATOR_BACK}, critic[2] = {GENAI__DISCRIMINATOR, GENAI__DISCRIMINATOR_BACK};
+    int              n = x->dim[0] / 2, way;
+    genai_tensor    *end[2], *made[2], *loss[2], *error[2], *whole = NULL;
+    genai_result     result = GENAI_OK;
+    for (way = 0; way < 2; way++) { /* way 0 begins at end 0 and makes images for end 1 */
+        end[way] = genai_slice(x, 0, way * n, n);
+        made[way] = genai__translated(m, painter[way], end[way], GENAI_TRAIN);
+    }
+    for (way = 0; way < 2 && !result; way++) {
+        float judged = 0;
+        m->critic = critic[way];
+        result = genai__learn_discriminator(m, end[1 - way], made[way], NULL, &judged);
+        value[0] += judged;
+        genai_net_trainable(m->net[critic[way]], 0);
+    }
+    m->critic = GENAI__DISCRIMINATOR;
+    for (way = 0; way < 2 && !result; way++) {
+        loss[way] = m->loss->generator(genai__forward(m, m->net[critic[way]], made[way], GENAI_TRAIN_FROZEN));
+        error[way] = genai__mean_error(m, genai__translated(m, painter[1 - way], made[way], GENAI_TRAIN_FROZEN), end[way]);
+        value[1] += genai_value(loss[way]);
+        value[2] += genai_value(error[way]);
+        loss[way] = genai_add(loss[way], genai_scale(error[way], m->desc.gamma < 0 ? 0 : m->desc.gamma, 0));
+        if (m->desc.identity > 0) {
+            error[way] = genai__mean_error(m, genai__translated(m, painter[way], end[1 - way], GENAI_TRAIN_FROZEN), end[1 - way]);
+            loss[way] = genai_add(loss[way], genai_scale(error[way], m->desc.identity, 0));
+        }
+        whole = way ? genai_add(whole, loss[way]) : loss[way];
+    }
+    for (way = 0; way < 2 && !result; way++) genai__learn_begin(m, painter[way]);
+    if (!result) result = genai__learn_from(m, GENAI__GENERATOR, whole, m->mark);
+    for (way = 0; way < 2 && !result; way++) result = genai__learn_end(m, painter[way]);
+    for (way = 0; way < 2; way++) genai_net_trainable(m->net[critic[way]], 1);
+    return result;
+}
+
+/* --- evaluate --- */
+static const char *genai__translate_measure(const genai_model *m) {
+    return m->family->backs == 1 ? "test mean absolute error" : "test mean absolute error there and back";
+}
+static genai_result genai__translate_evaluate(genai_model *m, genai_tensor *x, size_t first, double *sum) {
+    int           n = x->dim[0] / 2;
+    genai_tensor *from = genai_slice(x, 0, 0, n), *y;
+    (void)first;
+    y = genai__images(m, genai__forward(m, genai__best(m, GENAI__GENERATOR), from, GENAI_EVAL));
+    if (m->family->backs == 2) y = genai__images(m, genai__forward(m, genai__best(m, GENAI__GENERATOR_BACK), y, GENAI_EVAL));
+    y = genai__mean_error(m, y, m->family->backs == 2 ? from : genai_slice(x, 0, n, n));
+    if (!y) return genai__result_of(m->ctx);
+    *sum += (double)genai_value(y) * n;
+    return GENAI_OK;
+}
+
+static const genai__family genai__translate = {
+    "translate", {"discriminator", "generator", "error", NULL, NULL}, GENAI__ROLE(GENERATOR) | GENAI__ROLE(DISCRIMINATOR), GENAI__ROLE(GENERATOR),
+    GENAI__GENERATOR, genai__translate_text, genai__translate_create, genai__translate_step, NULL, genai__translate_measure, genai__translate_evaluate, NULL, NULL, 1,
+};
+static const genai__family genai__cycle = {
+    "cycle", {"discriminator", "generator", "error", NULL, NULL},
+    GENAI__ROLE(GENERATOR) | GENAI__ROLE(DISCRIMINATOR) | GENAI__ROLE(GENERATOR_BACK) | GENAI__ROLE(DISCRIMINATOR_BACK), GENAI__ROLE(GENERATOR) | GENAI__ROLE(GENERATOR_BACK),
+    GENAI__GENERATOR, genai__translate_text, genai__translate_create, genai__cycle_step, NULL, genai__translate_measure, genai__translate_evaluate, NULL, NULL, 2,
 };
 
 /* ====================================================================================================================
@@ -11289,7 +11431,7 @@ static const genai__family genai__vqvae = {
  * Presets, and what a caller does with a model: make, step, sample, encode, save, load. A preset is a row; the texts of
  * its nets are resolved when the model is made, so that a file holds the architecture itself and not a preset's name only.
  * ================================================================================================================= */
-static const genai__family *const genai__families[] = {&genai__gan, &genai__vae, &genai__vaegan, &genai__aae, &genai__vqvae};
+static const genai__family *const genai__families[] = {&genai__gan, &genai__vae, &genai__vaegan, &genai__aae, &genai__vqvae, &genai__translate, &genai__cycle};
 
 #define GENAI__K5_PAINTER                                                                                              \
     "dense 4*4*256 | lrelu 0.2 | batchnorm momentum 0.8 | reshape 4x4x256 | convt 128 k5 s1 | batchnorm momentum 0.8 | lrelu 0.2 | "  \
@@ -11347,6 +11489,10 @@ static const genai__preset genai__presets[] = {
      {NULL, NULL, NULL, NULL, NULL}, "nonsaturating", "mse", GENAI_ZERO, 0, 1e-3f, 2e-4f, 0.5f, GENAI_ZERO, GENAI_INIT_DEFAULT},
     {{"vqvae", "vqvae", "vector quantisation with a prior over codes, for any image size (van den Oord et al. 2017)", 0, 0, 0, 32}, {32, 32, 3}, 0,
      {NULL, NULL, NULL, NULL, NULL}, NULL, "mse", 0.25f, 0, 1e-3f, 0, 0.9f, GENAI_ZERO, GENAI_INIT_DEFAULT},
+    {{"translate", "translate", "images into images, from aligned pairs (Isola et al. 2017)", 0, 0, 0, 16}, {32, 32, 3}, 0, {NULL, NULL, NULL, NULL},
+     "nonsaturating", NULL, 0, 100, 2e-4f, 0, 0.5f, 0.999f, GENAI_INIT_DEFAULT},
+    {{"cycle", "cycle", "images into images of another kind, without pairs (Zhu et al. 2017)", 0, 0, 0, 8}, {32, 32, 3}, 0, {NULL, NULL, NULL, NULL},
+     "lsgan", NULL, 0, 10, 2e-4f, 0, 0.5f, 0.999f, GENAI_INIT_DEFAULT},
 };
 #undef GENAI__K5_PAINTER
 
@@ -11381,13 +11527,21 @@ static const genai__field *genai__field_of(const char *key) {
     while (strcmp(genai__fields[i].key, key)) i++;
     return &genai__fields[i];
 }
-static const genai__field *genai__role_field(int role) { return genai__field_of(genai__role_names[role]); }
+static const genai__field *genai__role_field(int role) { /* one text serves both ways */
+    return genai__field_of(genai__role_names[role >= GENAI__GENERATOR_BACK ? role - GENAI__GENERATOR_BACK : role]);
+}
 static int genai__field_is_set(const genai__field *f, const genai_model_desc *d) {
     return f->kind == GENAI__FIELD_TEXT ? genai__field_words(f, d) != NULL
          : f->kind == GENAI__FIELD_INT || f->kind == GENAI__FIELD_WORD ? genai__field_int(f, d) != 0 : genai__field_float(f, d) != 0;
 }
 
 static const char *const genai__conditions[] = {"concat", "projection", "auxiliary"};
+static genai_result genai__pairs_check(const genai_model *m, const char *what, const genai_dataset_info *info) {
+    if (!info->pairs == !m->family->backs) return GENAI_OK;
+    return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, info->pairs ? "%s: a %s takes images, but the data are pairs" : "%s: a %s takes pairs of images: see genai_dataset_pairs",
+                       what, m->family->name);
+}
+
 static genai_result genai__resolve_size(genai_model *m, const genai__preset *row, const genai_model_desc *given) {
     genai_ctx         *ctx = m->ctx;
     genai_model_desc  *d = &m->desc;
@@ -11412,6 +11566,10 @@ static genai_result genai__resolve_size(genai_model *m, const genai__preset *row
                                info.classes, given->classes);
     } else if (d->classes)
         return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "there are %d classes, but condition is none: take concat", d->classes);
+    if (given->data) {
+        genai_result result = genai__pairs_check(m, "genai_model_create", &info);
+        if (result) return result;
+    }
     if (!d->width) d->width = given->data ? info.width : row->usual[0];
     if (!d->height) d->height = given->data ? info.height : row->usual[1];
     if (!d->channels) d->channels = given->data ? info.channels : row->usual[2];
@@ -11493,6 +11651,7 @@ static genai_result genai__resolve(genai_model *m, const genai__preset *row, con
     result = genai__resolve_size(m, row, given);
     if (result) return result;
     if (!d->latent) d->latent = row->latent;
+    if (m->family->backs && d->classes) return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "a %s can't be conditional", m->family->name);
     if (!d->codes) d->codes = 256;
     if (!d->code_size) d->code_size = 32;
     if (!d->latent) d->latent = genai__vqvae_cells(m) * d->code_size;
@@ -11548,20 +11707,24 @@ static int genai__signed_range(const genai_model *m) {
     return last->kind->forward != genai__forward_sigmoid && m->family->painter == GENAI__GENERATOR;
 }
 
+static int genai__judges(int role) { return role == GENAI__DISCRIMINATOR || role == GENAI__DISCRIMINATOR_BACK; }
 static void genai__net_input(const genai_model *m, int role, genai_net_desc *d) {
-    int values = role == m->family->painter ? m->desc.latent : m->family->takes ? m->family->takes(m, role) : 0;
+    int values = m->family->backs ? 0 : role == m->family->painter ? m->desc.latent : m->family->takes ? m->family->takes(m, role) : 0;
     d->ndim = values ? 1 : 3;
     memcpy(d->dim, m->dim + 1, sizeof d->dim);
     if (values) d->dim[0] = values;
     d->classes = m->desc.classes;
-    d->spectral_norm = role == GENAI__DISCRIMINATOR && m->desc.spectral_norm;
+    if (genai__judges(role)) {
+        d->spectral_norm = m->desc.spectral_norm;
+        if (m->family->backs == 1) d->dim[2] *= 2; /* what was made beside what it was made of */
+    }
 }
 
 /* Nets take images, or latents if they make images; what they must give is checked here. */
 static genai_result genai__model_net(genai_model *m, int role, const char *prefix, genai_net **net) {
     genai_net_desc d;
     char           name[32], want[40], have[40];
-    int            dim[3], painted[3], ndim, values = 1, i;
+    int            dim[3], painted[3], ndim, values = 1, i, paints = role == m->family->painter || role == GENAI__GENERATOR_BACK;
     memset(&d, 0, sizeof d);
     sprintf(name, "%s%s", prefix, genai__role_names[role]);
     d.text = genai__field_words(genai__role_field(role), &m->desc);
@@ -11574,11 +11737,11 @@ static genai_result genai__model_net(genai_model *m, int role, const char *prefi
     for (i = 0; i < ndim; i++) values *= dim[i];
     memcpy(painted, m->dim + 1, sizeof painted);
     if (m->likelihood && m->likelihood->halves) painted[2] *= 2;
-    if (role == m->family->painter && (ndim == 3 ? memcmp(dim, painted, sizeof dim) != 0 : values != painted[0] * painted[1] * painted[2]))
+    if (paints && (ndim == 3 ? memcmp(dim, painted, sizeof dim) != 0 : values != painted[0] * painted[1] * painted[2]))
         return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "%s: its output is %s, but the images are %s (HxWxC%s)", name, genai__dims_text(have, ndim, dim),
                            genai__dims_text(want, 3, painted), painted[2] > m->dim[3] ? ", of means and log-variances" : "");
     i = genai__condition(m, "auxiliary") ? 1 + m->desc.classes : 1;
-    if (role == GENAI__DISCRIMINATOR && values != i)
+    if (genai__judges(role) && values != i)
         return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "%s: its output is %s, but it must be one logit for each image%s (end it with 'dense %d')", name,
                            genai__dims_text(have, ndim, dim), i > 1 ? " and one for each class" : "", i);
     return GENAI_OK;
@@ -11608,6 +11771,7 @@ static genai_result genai__model_make(genai_model *m) {
 static genai_model *genai__model_begin(genai_ctx *ctx, const genai__preset *row, const genai_model_desc *given) {
     genai_model *m = (genai_model *)genai__alloc(ctx, 1, sizeof *m);
     if (!m) return NULL;
+    m->critic = GENAI__DISCRIMINATOR;
     m->ctx = ctx;
     m->seed = ctx->desc.seed;
     m->family = genai__family_of(row->info.family);
@@ -11702,6 +11866,9 @@ static void genai__keep_statistics(genai_model *m, int back) {
     }
 }
 
+/* How many images come with a batch of n. */
+static size_t genai__at_once(const genai_model *m, int n) { return (size_t)n * (m->family->backs ? 2 : 1); }
+
 /* Images as a tensor on the tape, in the range that the nets want. */
 static genai_tensor *genai__model_input(genai_model *m, int n, const float *images) {
     int           dim[4];
@@ -11757,7 +11924,7 @@ GENAI_API genai_result genai_model_step(genai_model *m, int n, const float *imag
     genai_random_at(ctx, GENAI__STREAM_STEP, (uint64_t)m->steps); /* the step's draws depend on its number alone: resume is exact */
     genai__keep_statistics(m, 0);
     for (; m->family->losses[losses->count]; losses->count++) losses->name[losses->count] = genai__loss_name(m, losses->count);
-    x = genai__binarised(m, genai__model_input(m, n, images), 1);
+    x = genai__binarised(m, genai__model_input(m, (int)genai__at_once(m, n), images), 1);
     result = x ? m->family->step(m, x, losses->value) : genai__result_of(ctx);
     genai_tape_release(ctx, m->mark);
     genai_recording(ctx, recording);
@@ -12001,6 +12168,7 @@ static int    genai__portion(int i, int n) { return n - i < GENAI__PORTION ? n -
 
 static genai_result genai__model_check(genai_model *m, const char *what, int n, const void *a, const void *b) {
     if (!m) return GENAI_ERROR_ARGUMENT;
+    if (m->family->backs) return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "%s: a %s has no latents, it turns images into images: use genai_model_translate", what, m->family->name);
     return n < 1 || !a || !b ? genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "%s: %s", what, n < 1 ? "n must be at least 1" : "a pointer is NULL") : GENAI_OK;
 }
 
@@ -12161,6 +12329,26 @@ GENAI_API genai_result genai_model_reconstruct(genai_model *m, int n, const floa
         float *z = genai__model_scratch(m, (size_t)GENAI__PORTION * (size_t)m->desc.latent);
         result = z ? genai__encode(m, part, images + (size_t)i * genai__pixels(m), genai__labels_at(labels, i), z) : GENAI_ERROR_MEMORY;
         if (!result) result = genai__model_paint(m, part, z, genai__labels_at(labels, i), out + (size_t)i * genai__pixels(m));
+    }
+    return result;
+}
+
+GENAI_API genai_result genai_model_translate(genai_model *m, int n, const float *images, int back, float *out) {
+    genai_result result = GENAI_OK;
+    int          i;
+    if (!m) return GENAI_ERROR_ARGUMENT;
+    if (n < 1 || !images || !out) return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "genai_model_translate: %s", n < 1 ? "n must be at least 1" : "a pointer is NULL");
+    if (m->family->backs < (back ? 2 : 1))
+        return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, m->family->backs ? "a %s has learned one way only: use cycle" : "a %s can't translate images: use translate or cycle",
+                           m->family->name);
+    for (i = 0; i < n && !result; i += GENAI__PORTION) {
+        genai__quiet  q = genai__quiet_begin(m->ctx);
+        genai_tensor *x = genai__model_input(m, genai__portion(i, n), images + (size_t)i * genai__pixels(m));
+        genai_tensor *y = genai__forward(m, genai__best(m, back ? GENAI__GENERATOR_BACK : GENAI__GENERATOR), x, GENAI_EVAL);
+        y = genai_clamp(m->signed_range ? genai_scale(y, 0.5f, 0.5f) : y, 0, 1);
+        if (y) memcpy(out + (size_t)i * genai__pixels(m), y->data, y->count * sizeof(float));
+        else result = genai__result_of(m->ctx);
+        genai__quiet_end(m->ctx, q);
     }
     return result;
 }
@@ -13018,6 +13206,7 @@ static genai_result genai__fit_check(genai__fit *f, const genai_fit_desc *desc) 
     if (info.width != m->dim[2] || info.height != m->dim[1] || info.channels != m->dim[3])
         return genai__fail(ctx, GENAI_ERROR_SHAPE, "genai_model_fit: the data has images of %dx%dx%d, but the model is for %dx%dx%d (WxHxC)", info.width,
                            info.height, info.channels, m->dim[2], m->dim[1], m->dim[3]);
+    if (genai__pairs_check(m, "genai_model_fit", &info)) return genai__result_of(ctx);
     if (m->resumed && m->seed != ctx->desc.seed)
         return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "this training began with seed %llu, but the context has seed %llu: to go on, make the context with seed %llu",
                            (unsigned long long)m->seed, (unsigned long long)ctx->desc.seed, (unsigned long long)m->seed);
@@ -13043,7 +13232,7 @@ static genai_result genai__fit_begin(genai__fit *f) {
     genai_model *m = f->model;
     size_t       pixels = genai__pixels(m);
     genai_result result = GENAI_OK;
-    f->images = (float *)genai__alloc(f->ctx, (size_t)f->batch * pixels, sizeof(float));
+    f->images = (float *)genai__alloc(f->ctx, genai__at_once(m, f->batch) * pixels, sizeof(float));
     f->labels = (int *)genai__alloc(f->ctx, (size_t)f->batch, sizeof(int));
     if (!f->images || !f->labels) return GENAI_ERROR_MEMORY;
     if (m->position >= f->count) {
@@ -13253,7 +13442,8 @@ static genai_result genai__evaluate(genai_model *m, const char *what, genai_data
     if (!info.count || info.width != m->dim[2] || info.height != m->dim[1] || info.channels != m->dim[3])
         return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "%s: the data has %zu images of %dx%dx%d, the model is for %dx%dx%d (WxHxC)", what, info.count,
                            info.width, info.height, info.channels, m->dim[2], m->dim[1], m->dim[3]);
-    images = (float *)genai__alloc(m->ctx, GENAI__PORTION * genai__pixels(m), sizeof *images);
+    if (genai__pairs_check(m, what, &info)) return genai__result_of(m->ctx);
+    images = (float *)genai__alloc(m->ctx, genai__at_once(m, GENAI__PORTION) * genai__pixels(m), sizeof *images);
     if (!images) return GENAI_ERROR_MEMORY;
     mode = genai__fp_enter();
     for (i = 0; i < info.count && !result; i += GENAI__PORTION) {
@@ -13262,7 +13452,7 @@ static genai_result genai__evaluate(genai_model *m, const char *what, genai_data
         if (!result) result = genai__model_labels(m, what, n, info.classes ? labels : NULL);
         if (!result) {
             genai__quiet  q = genai__quiet_begin(m->ctx);
-            genai_tensor *x = genai__model_input(m, n, images);
+            genai_tensor *x = genai__model_input(m, (int)genai__at_once(m, n), images);
             result = !x ? genai__result_of(m->ctx) : samples ? genai__vae_nll(m, x, i, samples, &sum) : m->family->evaluate(m, x, i, &sum);
             genai__quiet_end(m->ctx, q);
         }

@@ -39,6 +39,8 @@ static const golden goldens[] = {
     { "iwae", 9, 7, 1, 4, 0, "0c0479edaf96b5d3" },
     { "aae", 12, 16, 4, 4, 0, "f893cd6b9ea83cd1" },
     { "vqvae", 12, 16, 3, 4, 0, "e4554d75210dd1a0" },
+    { "translate", 12, 17, 3, 4, 0, "48676f0e35b07907" },
+    { "cycle", 12, 17, 3, 4, 0, "daeba642ec17c140" },
 };
 
 /* --- files in memory --- */
@@ -156,6 +158,13 @@ static genai_ctx *make_context(genai_isa isa, int threads) {
     return genai_ctx_create(&desc);
 }
 
+/* Five sprites an epoch, or pairs of them where the preset turns images into images. */
+static genai_dataset *sprites(genai_ctx *ctx, const char *preset, const genai_dataset_desc *images) {
+    genai_dataset *data = genai_dataset_sprites(ctx, 5, images);
+    int            aligned = !strcmp(preset, "translate");
+    return aligned || !strcmp(preset, "cycle") ? genai_dataset_pairs(data, genai_dataset_sprites(ctx, aligned ? 5 : 4, images), aligned) : data;
+}
+
 /* The hash as text, or the error. half: 1 stops after half of the steps, and goes on in a new context from the file. */
 static const char *run(const golden *g, genai_isa isa, int threads, int half) {
     static char        text[600];
@@ -177,7 +186,7 @@ static const char *run(const golden *g, genai_isa isa, int threads, int half) {
     images.channels = g->channels;
     images.flip = 1;
     desc.preset = g->preset;
-    data = genai_dataset_sprites(ctx, 5, &images);
+    data = sprites(ctx, g->preset, &images);
     desc.data = data;
     model = genai_model_create(ctx, &desc);
     fit.batch = 3;
@@ -190,7 +199,7 @@ static const char *run(const golden *g, genai_isa isa, int threads, int half) {
         if (failed[0]) { genai_ctx_destroy(ctx); return text; }
         genai_ctx_destroy(ctx);
         ctx = make_context(isa, threads);
-        data = genai_dataset_sprites(ctx, 5, &images);
+        data = sprites(ctx, g->preset, &images);
         model = genai_model_load(ctx, "model");
         fit.steps = g->steps;
         genai_model_fit(model, data, &fit);
@@ -198,7 +207,10 @@ static const char *run(const golden *g, genai_isa isa, int threads, int half) {
     }
     samples = (float *)calloc((size_t)(2 * g->width * g->height * g->channels), sizeof(float));
     if (!samples) exit(2);
-    genai_model_sample(model, 3, 2, NULL, samples);
+    if (genai_dataset_describe(data).pairs) {
+        genai_dataset_batch(genai_dataset_sprites(ctx, 2, &images), -1, 0, 2, samples, NULL);
+        genai_model_translate(model, 2, samples, 0, samples);
+    } else genai_model_sample(model, 3, 2, NULL, samples);
     f = find("model");
     if (genai_ctx_result(ctx) || !f || f->size < 8) snprintf(text, sizeof text, "%s", genai_ctx_error(ctx));
     else if (genai_model_steps(model) != g->steps) snprintf(text, sizeof text, "%ld steps, not %d", genai_model_steps(model), g->steps);

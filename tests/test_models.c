@@ -138,7 +138,7 @@ static genai_model *make_small(genai_ctx *g, const char *family, int with_norm) 
     return genai_model_create(g, &d);
 }
 
-static float images[16 * 64 * 64 * 4];
+static float images[32 * 64 * 64 * 4];
 static void fill_images(size_t n) {
     size_t i;
     for (i = 0; i < n; i++) images[i] = (float)((i * 2654435761u >> 8) % 1000) / 999.0f;
@@ -173,6 +173,11 @@ static int same_models(genai_model *a, genai_model *b) {
     return same;
 }
 
+/* What a model makes: samples, or other images of `images`, if it turns images into images. */
+static genai_result makes(genai_model *m, uint64_t seed, int n, float *out) {
+    return m && m->family->backs ? genai_model_translate(m, n, images, m->family->backs - 1, out) : genai_model_sample(m, seed, n, NULL, out);
+}
+
 static const char *const families[] = {"gan", "vae", "vaegan"};
 
 /* --- the default presets take any size, every preset runs without allocating --- */
@@ -188,7 +193,7 @@ static void test_sizes(void) {
             genai_model *m = make(g, families[f], w, h, channels);
             fill_images((size_t)(3 * w * h * channels));
             CHECK(m && !genai_model_step(m, 3, images, NULL, &losses) && !losses.skipped, "%s %dx%dx%d: %s", families[f], w, h, channels, genai_ctx_error(g));
-            CHECK(m && !genai_model_sample(m, 1, 2, NULL, out), "%s", genai_ctx_error(g));
+            CHECK(m && !makes(m, 1, 2, out), "%s", genai_ctx_error(g));
             for (i = 0; i < 2 * w * h * channels; i++) good = good && out[i] >= 0 && out[i] <= 1;
             CHECK(good, "%s %dx%dx%d: samples are not in [0,1]", families[f], w, h, channels);
             genai_model_destroy(m);
@@ -211,14 +216,14 @@ static void test_presets(void) {
         long                calls;
         CHECK(m && genai__family_of(row->family) == m->family, "%s: %s", row->name, genai_ctx_error(g));
         if (m) {
-            fill_images(4 * genai__pixels(m));
+            fill_images(8 * genai__pixels(m));
             CHECK(!genai_model_step(m, 4, images, NULL, &losses) && !genai_model_step(m, 3, images, NULL, &losses), "%s: %s", row->name, genai_ctx_error(g));
-            CHECK(!genai_model_sample(m, 1, 5, NULL, out), "%s: %s", row->name, genai_ctx_error(g));
+            CHECK(!makes(m, 1, 5, out), "%s: %s", row->name, genai_ctx_error(g));
             calls = a.calls;
             CHECK(!genai_model_step(m, 4, images, NULL, &losses) && !genai_model_step(m, 3, images, NULL, NULL) && !losses.skipped, "%s: %s", row->name, genai_ctx_error(g));
-            CHECK(!genai_model_sample(m, 2, 5, NULL, out), "%s", genai_ctx_error(g));
+            CHECK(!makes(m, 2, 5, out), "%s", genai_ctx_error(g));
             CHECK(a.calls == calls, "%s: %ld allocations after the first steps", row->name, a.calls - calls);
-            CHECK(!genai_model_sample(m, 2, 3, NULL, again) && !memcmp(out, again, 3 * genai__pixels(m) * sizeof *out), "%s: image i depends on n", row->name);
+            CHECK(!makes(m, 2, 3, again) && !memcmp(out, again, 3 * genai__pixels(m) * sizeof *out), "%s: image i depends on n", row->name);
             CHECK(losses.count >= 2 && losses.name[0] && losses.value[0] > 0, "%s: losses", row->name);
         }
         genai_ctx_destroy(g);
@@ -235,22 +240,22 @@ static void test_use(void) {
     for (p = 0; p < genai_preset_count(); p++) {
         const genai_preset *row = genai_preset_at(p);
         genai_ctx          *g = make_ctx(5, NULL);
-        int                 side = row->width ? row->width : 32, steps, dim[2], i;
+        int                 side = row->width ? row->width : 32, steps, dim[4], i;
         genai_model        *m = make(g, row->name, side, side, row->width ? 0 : 1), *loaded;
         size_t              pixels = m ? genai__pixels(m) : 0, k;
         float              *out = (float *)malloc(64 * pixels * sizeof *out + 1), *one = (float *)malloc(64 * pixels * sizeof *one + 1);
-        fill_images(4 * pixels);
+        fill_images(8 * pixels);
         for (steps = 0; m && steps < 2; steps++) { /* the second time all has been made ready before */
             genai_net    *net = genai__best(m, m->family->painter);
             genai_tensor *z, *plain, *used;
             double        worst = 0, most = 0;
             CHECK(!genai_model_step(m, 4, images, NULL, NULL) && !genai_model_step(m, 4, images, NULL, NULL), "%s: %s", row->name, genai_ctx_error(g));
-            CHECK(!genai_model_sample(m, 1, 64, NULL, out), "%s: %s", row->name, genai_ctx_error(g));
+            CHECK(!makes(m, 1, 64, out), "%s: %s", row->name, genai_ctx_error(g));
             for (i = 0; i < 64; i += 31)
-                CHECK(!genai_model_sample(m, 1, i + 1, NULL, one) && !memcmp(out, one, (size_t)(i + 1) * pixels * sizeof *out), "%s: image i depends on n, %d", row->name, i);
+                CHECK(!makes(m, 1, i + 1, one) && !memcmp(out, one, (size_t)(i + 1) * pixels * sizeof *out), "%s: image i depends on n, %d", row->name, i);
             dim[0] = 3;
-            dim[1] = m->desc.latent;
-            z = genai_random_normal(g, 2, dim);
+            memcpy(dim + 1, net->dim, sizeof net->dim);
+            z = genai_random_normal(g, 1 + net->ndim, dim);
             plain = genai_net_forward(net, z, GENAI_EVAL);
             genai_recording(g, 0);
             used = genai_net_forward(net, z, GENAI_EVAL);
@@ -264,7 +269,7 @@ static void test_use(void) {
             genai_tape_release(g, 0);
             CHECK(!genai_model_save(m, "use"), "%s", genai_ctx_error(g));
             loaded = genai_model_load(g, "use");
-            CHECK(loaded && !genai_model_sample(loaded, 1, 64, NULL, one) && !memcmp(out, one, 64 * pixels * sizeof *out), "%s: a loaded model makes others", row->name);
+            CHECK(loaded && !makes(loaded, 1, 64, one) && !memcmp(out, one, 64 * pixels * sizeof *out), "%s: a loaded model makes others", row->name);
             genai_model_destroy(loaded);
         }
         genai_ctx_destroy(g);
@@ -283,7 +288,7 @@ static const holding holdings[] = {
     {"dcgan_k5", 10048, 55453}, {"dcgan64", 34984, 134126}, {"gan_dense_conv", 10700, 287125},
     {"vae_mlp", 1561, 14274}, {"vae_400_20", 2083, 41095}, {"vae_conv_k5", 6261, 64518},
     {"ae_32", 1561, 4683}, {"vaegan_mlp", 4956, 23600}, {"ae", 5376, 21386}, {"wae", 5632, 20105}, {"iwae", 70242, 109087},
-    {"aae", 5376, 22508}, {"vqvae", 14216, 22047}};
+    {"aae", 5376, 22508}, {"vqvae", 14216, 22047}, {"translate", 34048, 73007}, {"cycle", 93568, 171440}};
 static void test_holdings(void) {
     int p;
     for (p = 0; p < genai_preset_count(); p++) {
@@ -295,7 +300,7 @@ static void test_holdings(void) {
         genai__block       *b;
         genai__slab        *s;
         genai__chunk       *c;
-        fill_images(16 * genai__pixels(m));
+        fill_images(32 * genai__pixels(m));
         CHECK(!genai_model_step(m, 16, images, NULL, NULL) && !genai_model_step(m, 16, images, NULL, NULL), "%s: %s", row->name, genai_ctx_error(g));
         for (b = g->blocks.next; b != &g->blocks; b = b->next) all += (long)b->bytes;
         for (s = g->slabs; s; s = s->next) {
@@ -1152,6 +1157,111 @@ static void test_refine(void) {
     genai_ctx_destroy(g);
 }
 
+/* --- images into images --- */
+static void test_translate(void) {
+    static float     x[2 * 32 * 8 * 8], out[32 * 8 * 8];
+    genai_ctx       *g = make_ctx(6, NULL), *h = make_ctx(6, NULL);
+    genai_model_desc d;
+    genai_model     *m, *other;
+    genai_dataset   *single;
+    genai_losses     l;
+    unsigned char    pixels[64 * 4];
+    float           *before;
+    int              i, step, cycle, dim[4] = {8, 8, 8, 1};
+    for (cycle = 0; cycle < 2; cycle++) { /* the target is the source's negative: learned from pairs, and without */
+        double first = 0, last = 0;
+        memset(&d, 0, sizeof d);
+        d.preset = cycle ? "cycle" : "translate";
+        d.width = d.height = 8;
+        d.channels = 1;
+        d.lr = 2e-3f;
+        d.identity = cycle ? 0.5f : 0;
+        m = genai_model_create(g, &d);
+        CHECK(m != NULL, "%s: %s", d.preset, genai_ctx_error(g));
+        for (step = 0; m && step < 60; step++) {
+            for (i = 0; i < 32 * 64; i++) { /* bright squares of several sizes on black */
+                int of = cycle && i >= 16 * 64 ? i : i % (16 * 64), k = of / 64 + 32 * step, px = of % 8, py = of / 8 % 8, side = 2 + k * 7 % 4;
+                float v = px >= k % 4 && px < k % 4 + side && py >= k / 4 % 4 && py < k / 4 % 4 + side ? 0.9f : 0.1f;
+                x[i] = i < 16 * 64 ? v : 1 - v;
+            }
+            CHECK(!genai_model_step(m, 16, x, NULL, &l), "%s: %s", d.preset, genai_ctx_error(g));
+            if (step == 2) first = (double)l.value[2];
+            last = (double)l.value[2];
+        }
+        CHECK(last < 0.4 * first, "%s: the error went from %g to %g", d.preset, first, last);
+        CHECK(!genai_model_translate(m, 16, x, 0, out), "%s", genai_ctx_error(g));
+        if (!cycle) {
+            double error = 0;
+            for (i = 0; i < 16 * 64; i++) error += fabs((double)out[i] - (1 - (double)x[i])) / (16 * 64);
+            CHECK(error < 0.2, "translations are off by %g", error);
+            CHECK_RESULT(g, GENAI_ERROR_UNSUPPORTED, genai_model_translate(m, 16, x, 1, out));
+        } else CHECK(!genai_model_translate(m, 16, x, 1, out), "%s", genai_ctx_error(g));
+        CHECK_RESULT(g, GENAI_ERROR_UNSUPPORTED, genai_model_sample(m, 0, 1, NULL, out));
+        CHECK_RESULT(g, GENAI_ERROR_UNSUPPORTED, genai_model_encode(m, 1, x, NULL, out));
+        CHECK_RESULT(g, GENAI_ERROR_UNSUPPORTED, genai_model_refine(m, 1, x, NULL, NULL, out));
+        genai_model_destroy(m);
+    }
+    /* who learns from what, against a graph built for it alone: no batch norm, plain gradient descent */
+    memset(&d, 0, sizeof d);
+    d.preset = "translate";
+    d.width = d.height = 8;
+    d.channels = 1;
+    d.generator = "conv 3 k3 | tanh | conv 1 k3 | tanh";
+    d.discriminator = "conv 3 k3 s2 | tanh | flatten | dense 1";
+    d.rule = GENAI_RULE_SGD;
+    d.lr = 0.5f;
+    d.lr_discriminator = 0.25f;
+    d.gamma = 7;
+    d.ema = GENAI_ZERO;
+    m = genai_model_create(g, &d);
+    other = genai_model_create(h, &d);
+    if (!m || !other) { CHECK(0, "%s", genai_ctx_error(g)); return; }
+    fill_images(16 * 64);
+    before = model_copy(m);
+    CHECK(!genai_model_step(m, 8, images, NULL, &l), "%s", genai_ctx_error(g));
+    {
+        genai_net    *G = other->net[GENAI__GENERATOR], *D = other->net[GENAI__DISCRIMINATOR];
+        genai_tensor *from, *to, *made, *loss;
+        size_t        k;
+        from = genai_scale(genai_tensor_of(h, 4, dim, images), 2, -1);
+        to = genai_scale(genai_tensor_of(h, 4, dim, images + 8 * 64), 2, -1);
+        made = genai_net_forward(G, from, GENAI_TRAIN);
+        loss = genai_bce_loss(genai_net_forward(D, genai_concat(from, to, 3), GENAI_TRAIN), NULL, 1);
+        loss = genai_add(loss, genai_bce_loss(genai_net_forward(D, genai_concat(from, genai_detach(made), 3), GENAI_TRAIN), NULL, 0));
+        genai_backward(loss);
+        for (k = 0; k < D->size; k++) D->values[k] -= 0.25f * D->gradients[k];
+        CHECK(fabsf(genai_value(loss) - l.value[0]) < 1e-5f, "D's loss is %g, not %g", (double)l.value[0], (double)genai_value(loss));
+        genai_net_trainable(D, 0);
+        loss = genai_bce_loss(genai_net_forward(D, genai_concat(from, made, 3), GENAI_TRAIN), NULL, 1);
+        loss = genai_add(loss, genai_scale(genai_mean(genai_abs(genai_sub(made, to)), 0), 0.5f * 7, 0));
+        genai_backward(loss);
+        for (k = 0; k < G->size; k++) {
+            G->values[k] -= 0.5f * G->gradients[k];
+            CHECK(fabsf(G->values[k] - m->net[GENAI__GENERATOR]->values[k]) < 1e-5f, "weight %zu of G", k);
+        }
+        for (k = 0; k < D->size; k++) CHECK(fabsf(D->values[k] - m->net[GENAI__DISCRIMINATOR]->values[k]) < 1e-5f, "weight %zu of D", k);
+    }
+    free(before);
+    /* what doesn't fit */
+    memset(pixels, 7, sizeof pixels);
+    single = genai_dataset_memory(g, 4, 8, 8, 1, pixels, NULL, NULL);
+    memset(&d, 0, sizeof d);
+    d.preset = "cycle";
+    d.data = single;
+    fails(g, GENAI_ERROR_ARGUMENT, "takes pairs of images", &d);
+    d.preset = "gan";
+    d.data = genai_dataset_pairs(single, genai_dataset_memory(g, 4, 8, 8, 1, pixels, NULL, NULL), 1);
+    fails(g, GENAI_ERROR_ARGUMENT, "but the data are pairs", &d);
+    d.preset = "cycle";
+    d.classes = 3;
+    fails(g, GENAI_ERROR_ARGUMENT, "needs labels", &d);
+    d.classes = 0;
+    d.channels = 3;
+    fails(g, GENAI_ERROR_SHAPE, "the data has images of 8x8x1", &d);
+    genai_ctx_destroy(g);
+    genai_ctx_destroy(h);
+}
+
 int main(void) {
     test_sizes();
     test_presets();
@@ -1173,5 +1283,6 @@ int main(void) {
     test_evaluate();
     test_trace();
     test_refine();
+    test_translate();
     return CHECK_DONE("test_models");
 }
