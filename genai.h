@@ -5738,33 +5738,29 @@ static genai_tensor *genai__unit(genai_tensor *x) { /* x divided by its length *
 /* The largest singular value of a weight as a matrix M [rest,out], one value: u' M' v with u and v as constants (Miyato et al. 2018,
  * eq. 7, algorithm 1). v follows from u, the running one, which in TRAIN then makes one step towards M's singular vector. */
 static genai_tensor *genai__sigma(const genai__layer *l, int slot, genai_mode mode) {
-    genai_tensor *w = l->parameter[slot], *u = l->running[slot], *row, *m, *v;
-    int           recording = genai_recording(w->ctx, 0), order[4] = {0, 1, 3, 2}, across = l->kind->shape == genai__shape_convt, dim[2];
+    static const int order[4] = {0, 1, 3, 2};
+    genai_tensor    *w = l->parameter[slot], *running = l->running[slot], *m, *u, *v, *t;
+    int              dim[2];
     dim[0] = 1;
-    dim[1] = u->dim[0];
-    row = genai__unit(genai_reshape(u, 2, dim));
+    dim[1] = running->dim[0];
+    u = genai__unit(genai_reshape(running, 2, dim));
     dim[0] = -1;
-    m = genai_reshape(across ? genai_transpose(w, order) : w, 2, dim);
-    v = genai__unit(genai_matmul(row, m, 0, 1));
-    if (mode == GENAI_TRAIN && (row = genai__unit(genai_matmul(v, m, 0, 0))) != NULL) {
-        memcpy(u->data, row->data, u->count * sizeof(float));
+    m = genai_reshape(l->kind->shape == genai__shape_convt ? genai_transpose(w, order) : w, 2, dim);
+    v = genai__unit(genai_matmul(u, genai_detach(m), 0, 1));
+    t = genai_matmul(v, m, 0, 0);
+    if (mode == GENAI_TRAIN && (u = genai__unit(genai_detach(t))) != NULL) {
+        memcpy(running->data, u->data, running->count * sizeof(float));
         w->ctx->changes++;
     }
-    v = genai_matmul(v, row, 1, 0);
-    if (across && v) {
-        int back[4];
-        memcpy(back, w->dim, sizeof back);
-        back[2] = w->dim[3];
-        back[3] = w->dim[2];
-        v = genai_transpose(genai_reshape(v, 4, back), order);
-    } else if (v) v = genai_reshape(v, w->ndim, w->dim);
-    genai_recording(w->ctx, recording);
-    return genai_sum(genai_mul(w, v), 0);
+    return genai_matmul(t, u, 0, 1);
 }
 
 /* The weight in a slot, as it is used. */
 static genai_tensor *genai__weight(const genai__layer *l, int slot, const genai__pass *pass) {
-    return l->spectral && !(l->ready && slot == 0) ? genai_div(l->parameter[slot], genai__sigma(l, slot, pass->mode)) : l->parameter[slot];
+    genai_tensor *w = l->parameter[slot], *sigma;
+    if (!l->spectral || (l->ready && slot == 0)) return w;
+    sigma = genai__sigma(l, slot, pass->mode);
+    return genai_mul(w, genai_div(genai_scalar(w->ctx, 1), sigma));
 }
 
 /* --- forward --- */

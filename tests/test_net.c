@@ -1129,6 +1129,7 @@ static void learn_whole(genai_ctx *ctx, float *to, size_t *size) {
     genai_tensor    *x, *y, *dx;
     size_t           n = 0;
     int              step;
+    long             before;
     net_classes = 3;
     net = net_named(ctx, "whole", whole, 6, 4, 2, GENAI_INIT_DEFAULT);
     critic = net_named(ctx, "critic", "conv 16 k3 sn | lrelu 0.2 | attention sn | stddev | conv 24 k4 s2 sn | lrelu 0.2 | project sn", 6, 4, 2, GENAI_INIT_DEFAULT);
@@ -1136,6 +1137,7 @@ static void learn_whole(genai_ctx *ctx, float *to, size_t *size) {
     genai_optimizer_add(o, net, 0);
     genai_optimizer_add(o, critic, 0);
     for (step = 0; step < 3; step++) {
+        before = calls;
         genai_random_at(ctx, 0, (uint64_t)step);
         x = input_of(ctx, net, 5);
         x->requires_grad = 1;
@@ -1145,6 +1147,7 @@ static void learn_whole(genai_ctx *ctx, float *to, size_t *size) {
         y = genai_add(genai_sum(genai_square(dx), 0), genai_mean(y, 0));
         y = genai_add(y, genai_sum(genai_square(genai_net_forward_labels(net, x, labels, GENAI_TRAIN)), 0));
         CHECK(!genai_backward(y) && !genai_optimizer_step(o), "%s", genai_ctx_error(ctx));
+        CHECK(!step || calls == before, "step %d allocates %ld times", step, calls - before);
         to[n++] = genai_value(y);
         genai_tape_release(ctx, 0);
     }
@@ -1339,6 +1342,7 @@ static void test_fuzz(genai_ctx *ctx) {
     static const char alphabet[] = " |xkspo0123456789*/.-+eabcdefghijlmnqrtuvwyz\n\t";
     uint32_t          state = 12345;
     long              before = live, made = 0, i;
+    net_classes = 5;
     for (i = 0; i < 20000; i++) {
         char              text[128];
         const shape_case *c = &shape_cases[(size_t)i % (sizeof shape_cases / sizeof *shape_cases)];
@@ -1355,6 +1359,7 @@ static void test_fuzz(genai_ctx *ctx) {
         genai_net_destroy(net);
         genai_ctx_clear(ctx);
     }
+    net_classes = 0;
     CHECK(live == before && made > 100, "%ld blocks are left; %ld were nets", live - before, made);
 }
 
