@@ -64,7 +64,7 @@ static void fill(float *to, size_t n, uint32_t seed, float low, float high) {
     for (i = 0; i < n; i++) {
         uint32_t k = ((uint32_t)i + seed * 7919u) * 2654435761u;
         k = (k ^ k >> 15) * 2246822519u;
-        to[i] = low + (high - low) * (float)(k >> 16) / 65535.0f;
+        to[i] = low + (high - low) * (float)(k >> 16) / 65536.0f;
     }
 }
 static genai_tensor *tensor_of(genai_ctx *g, int n, int h, int w, int c, uint32_t seed) {
@@ -225,7 +225,6 @@ static void test_batches(void) { /* T03, T27 */
             to_real[k] = (sigmoid(r) - 0.8) / 5;
             to_made[k] = sigmoid(f) / 5;
         }
-        genai_model_destroy(m);
         m = genai_model_create(g, &d); /* the same weights again */
         net = critic_of(m);
         loss = weighted_sum(genai_net_forward(net, x, GENAI_TRAIN_FROZEN), to_real);
