@@ -862,7 +862,7 @@ static genai_model_desc vq_desc(void) { /* a grid of 2x2 vectors of 3 values, 5 
 static void vq_codes(genai_model *m) { /* a codebook in full use */
     float *codes = m->extra[GENAI__CODES]->data;
     int    i;
-    for (i = 0; i < 15; i++) codes[i] = (float)((i * 7) % 11) * 0.1f - 0.5f;
+    for (i = 0; i < 15; i++) codes[i] = ((float)((i * 7) % 11) * 0.1f - 0.5f) * (float)(1 + i / 3 % 3); /* short and long ones */
     for (i = 0; i < 5; i++) m->extra[GENAI__CODE_COUNTS]->data[i] = 10;
     for (i = 0; i < 15; i++) m->extra[GENAI__CODE_SUMS]->data[i] = 10 * codes[i];
 }
@@ -873,7 +873,7 @@ static void test_vq_routing(void) { /* T23 */
     genai_model     *a, *b, *m;
     genai_net       *enc, *dec;
     genai_tensor    *x, *v, *e, *y, *de, *loss;
-    int             *code, dim[2] = {4, 12}, wide[2] = {16, 3}, i, k, c;
+    int             *code, dim[2] = {4, 12}, wide[2] = {16, 3}, i, k;
     float            count[5], sum[15];
     size_t           at;
     d.beta = 0.7f;
@@ -891,17 +891,6 @@ static void test_vq_routing(void) { /* T23 */
     v = genai_reshape(genai_net_forward(enc, x, GENAI_TRAIN), 2, wide);
     code = genai__codes_nearest(b, v);
     e = genai_reshape(genai__codes_of(b, v, code), 2, dim);
-    for (i = 0; i < 16; i++) { /* the nearest, by hand */
-        double best = 1e9;
-        for (k = c = 0; k < 5; k++) {
-            double q = 0;
-            int    j;
-            for (j = 0; j < 3; j++) q += pow((double)v->data[3 * i + j] - (double)b->extra[GENAI__CODES]->data[3 * k + j], 2);
-            if (q < best) { best = q; c = k; }
-        }
-        CHECK(code[i] == c, "vector %d: code %d, not %d", i, code[i], c);
-        CHECK(!memcmp(e->data + 3 * i, b->extra[GENAI__CODES]->data + 3 * c, 3 * sizeof(float)), "the vector of a code");
-    }
     e->requires_grad = 1;
     y = genai__images(b, genai_net_forward(dec, e, GENAI_TRAIN));
     loss = genai_mse_loss(y, x);
@@ -952,7 +941,7 @@ static void test_vq_codes(void) {
     genai_dataset   *data = grey_data(g, 6);
     genai_fit_desc   fit;
     float            z[3 * 12], out[3 * 16], again[3 * 16], old[15], nan_image[16], zero = 0, context[29], other[29], grid[12], before[3];
-    int              i, k, r, found, code[16], dim[2] = {16, 3};
+    int              i, k, r, found, code[16], *nearest, dim[2] = {16, 3};
     fill_images();
     CHECK(m && m->desc.latent == 12 && !genai_model_sample(m, 1, 2, NULL, out), "before any training: %s", genai_ctx_error(g));
     vq_codes(m);
@@ -965,6 +954,18 @@ static void test_vq_codes(void) {
     CHECK(fabs((double)m->extra[GENAI__CODE_SUMS]->data[9] - 3.2 * (double)m->extra[GENAI__CODES]->data[9]) < 1e-5, "its sum");
     memcpy(old + 9, m->extra[GENAI__CODES]->data + 9, 3 * sizeof(float));
     CHECK(!memcmp(old, m->extra[GENAI__CODES]->data, sizeof old), "codes in use were revived");
+    vq_codes(m);
+    nearest = genai__codes_nearest(m, v);
+    for (i = 0; i < 16; i++) { /* by hand */
+        double best = 1e9;
+        for (k = r = 0; k < 5; k++) {
+            double q = 0;
+            int    j;
+            for (j = 0; j < 3; j++) q += pow((double)v->data[3 * i + j] - (double)m->extra[GENAI__CODES]->data[3 * k + j], 2);
+            if (q < best) { best = q; r = k; }
+        }
+        CHECK(nearest[i] == r && !memcmp(genai__codes_of(m, v, nearest)->data + 3 * i, m->extra[GENAI__CODES]->data + 3 * r, 3 * sizeof(float)), "vector %d: code %d, not %d", i, nearest[i], r);
+    }
     for (i = 0; i < 16; i++) code[i] = i % 4;
     CHECK(fabs((double)genai__codes_learn(m, v, code) - 4) < 1e-5, "perplexity of four codes used equally");
     for (i = 0; i < 16; i++) code[i] = 2;
@@ -995,6 +996,9 @@ static void test_vq_codes(void) {
     }
     d.lr = 3e-3f;
     m = genai_model_create(g, &d);
+    memset(m->net[GENAI__PRIOR]->values, 0, m->net[GENAI__PRIOR]->size * sizeof(float));
+    CHECK(!genai_model_step(m, 6, images, NULL, &losses) && fabs((double)losses.value[2] - 4 * log(5.0)) < 1e-4, "a prior that knows nothing: %g nats, not 4 log 5", (double)losses.value[2]);
+    m = genai_model_create(g, &d);
     memset(&fit, 0, sizeof fit); /* six images are learnt by heart, codes and prior */
     fit.steps = 1500;
     CHECK(!genai_model_fit(m, data, &fit) && !genai_model_step(m, 6, images, NULL, &losses), "%s", genai_ctx_error(g));
@@ -1004,11 +1008,13 @@ static void test_vq_codes(void) {
         float data_z[6 * 12], drawn[50 * 12];
         genai_dataset_batch(data, -1, 0, 6, images, NULL);
         CHECK(!genai_model_encode(m, 6, images, NULL, data_z) && !genai_model_latents(m, 5, 50, drawn), "%s", genai_ctx_error(g));
-        for (found = i = 0; i < 50; i++) {
+        for (found = r = i = 0; i < 50; i++) {
             for (k = 0; k < 6 && memcmp(drawn + 12 * i, data_z + 12 * k, 12 * sizeof(float)) != 0; k++) {}
             found += k < 6;
+            r |= (1 << k) & 63;
         }
         CHECK(found >= 30, "%d of 50 drawn grids are of the data", found);
+        CHECK(r & (r - 1), "all are the same");
     }
     CHECK_RESULT(g, GENAI_ERROR_UNSUPPORTED, genai_model_fit_sampler(m, data, "mixture", 2));
     d.encoder = "conv 4 k2 s2"; fails(g, GENAI_ERROR_SHAPE, "2x2x4", &d);
