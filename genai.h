@@ -1443,8 +1443,8 @@ static const char *genai__nearest(const char *s, size_t length, const void *word
  * and the step's upper half}; streams are numbered here so that no two uses meet.
  * ================================================================================================================= */
 enum { GENAI__STREAM_USER = 0, GENAI__STREAM_STEP = 1, GENAI__STREAM_SAMPLE = 2, GENAI__STREAM_SHUFFLE = 3, GENAI__STREAM_FLIP = 4,
-       GENAI__STREAM_SPRITE = 5, GENAI__STREAM_HOLDOUT = 6, GENAI__STREAM_EVALUATE = 7,
-       GENAI__STREAM_COMPONENT = 8, GENAI__STREAM_MIXTURE = 9, GENAI__STREAM_CODES = 10, GENAI__STREAM_INIT = 16 /* and up */ };
+       GENAI__STREAM_SPRITE = 5, GENAI__STREAM_HOLDOUT = 6, GENAI__STREAM_EVALUATE = 7, GENAI__STREAM_JUDGE = 8,
+       GENAI__STREAM_COMPONENT = 9, GENAI__STREAM_MIXTURE = 10, GENAI__STREAM_CODES = 11, GENAI__STREAM_INIT = 16 /* and up */ };
 
 typedef struct genai__counter { uint32_t w[4]; } genai__counter;
 
