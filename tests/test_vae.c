@@ -1047,7 +1047,75 @@ static void test_vq_sizes(void) {
     genai_ctx_destroy(g);
 }
 
+/* --- labels: each autoencoder's default nets take them, and what it makes depends on them --- */
+static void test_labels(void) {
+    static const char *const presets[] = {"vae", "vaegan", "wae", "aae", "ae", "vae"};
+    genai_ctx *g = make_ctx(14);
+    int        p, i, labels[5] = {0, 1, 2, 1, 0}, turned[5] = {1, 2, 0, 2, 1};
+    float      z[5 * 4], a[5 * 64], b[5 * 64], x[5 * 64];
+    for (i = 0; i < 5 * 64; i++) x[i] = (float)((unsigned)(i * 2654435761u) >> 24) / 255.0f;
+    for (p = 0; p < 6; p++) {
+        genai_model_desc d;
+        genai_model     *m, *other;
+        genai_dataset   *data;
+        unsigned char    bytes[5 * 64];
+        double           value, again;
+        memset(&d, 0, sizeof d);
+        d.preset = presets[p];
+        d.width = d.height = 8;
+        d.channels = 1;
+        d.latent = 4;
+        d.classes = 3;
+        if (p == 5) d.importance = 3;
+        m = genai_model_create(g, &d);
+        other = genai_model_create(g, &d);
+        CHECK(m && other, "%s: %s", presets[p], genai_ctx_error(g));
+        genai_ctx_clear(g);
+        if (!m || !other) continue;
+        CHECK(!strncmp(m->desc.encoder, "label | ", 8) && !strncmp(m->desc.decoder, "label | ", 8), "%s: default texts without labels", presets[p]);
+        CHECK(!genai_model_step(m, 5, x, labels, NULL) && !genai_model_step(other, 5, x, turned, NULL), "%s: %s", presets[p], genai_ctx_error(g));
+        CHECK(memcmp(m->net[GENAI__ENCODER]->values, other->net[GENAI__ENCODER]->values, m->net[GENAI__ENCODER]->size * sizeof(float)), "%s learns nothing from labels", presets[p]);
+        CHECK(!genai_model_encode(m, 5, x, labels, z) && !genai_model_encode(m, 5, x, turned, a) && memcmp(z, a, sizeof z), "%s: encode: %s", presets[p], genai_ctx_error(g));
+        CHECK(!genai_model_decode(m, 5, z, labels, a) && !genai_model_decode(m, 5, z, turned, b) && memcmp(a, b, sizeof a), "%s: decode: %s", presets[p], genai_ctx_error(g));
+        CHECK_RESULT(g, GENAI_ERROR_ARGUMENT, genai_model_encode(m, 5, x, NULL, z));
+        for (i = 0; i < 5 * 64; i++) bytes[i] = (unsigned char)(255 * x[i]);
+        data = genai_dataset_memory(g, 5, 8, 8, 1, bytes, labels, NULL);
+        CHECK(!genai_model_evaluate(m, data, NULL, &value) && !genai_model_fit_sampler(m, data, "gaussian", 0), "%s: %s", presets[p], genai_ctx_error(g));
+        if (!p) {
+            CHECK(!genai_model_nll(m, data, 4, &value), "%s", genai_ctx_error(g));
+            data = genai_dataset_memory(g, 5, 8, 8, 1, bytes, turned, NULL);
+            CHECK(!genai_model_nll(m, data, 4, &again) && again != value, "log-likelihoods don't depend on labels");
+        }
+    }
+    { /* k samples of an image have its label */
+        genai_model_desc d;
+        genai_model     *m;
+        genai_tensor    *t, *mean, *log_var, *noise, *all, *one;
+        int              dim[3] = {2, 5, 4}, k;
+        memset(&d, 0, sizeof d);
+        d.preset = "vae";
+        d.width = d.height = 8;
+        d.channels = 1;
+        d.latent = 4;
+        d.classes = 3;
+        d.decoder = "label | dense $D";
+        m = genai_model_create(g, &d);
+        if (!m) return;
+        m->labels = labels;
+        t = genai__model_input(m, 5, x);
+        CHECK(genai__posterior(m, m->net[GENAI__ENCODER], t, GENAI_TRAIN, &mean, &log_var), "%s", genai_ctx_error(g));
+        noise = genai_random_normal(g, 3, dim);
+        all = genai__log_weights(m, t, mean, log_var, noise, 1, GENAI_TRAIN);
+        for (k = 0; k < 2; k++) {
+            one = genai__log_weights(m, t, mean, log_var, genai_slice(noise, 0, k, 1), 1, GENAI_TRAIN);
+            CHECK(all && one && !memcmp(one->data, all->data + 5 * k, 5 * sizeof(float)), "sample %d", k);
+        }
+    }
+    genai_ctx_destroy(g);
+}
+
 int main(void) {
+    test_labels();
     test_aae_routing();
     test_balance();
     test_vq_routing();
