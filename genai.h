@@ -9732,11 +9732,12 @@ static genai_result genai__vae_check(genai_model *m) { /* for all families with 
 
 static genai_result genai__vae_create(genai_model *m) {
     const genai_model_desc *d = &m->desc;
-    int                     mmd = !strcmp(d->divergence, "mmd");
+    const char             *divergence = d->divergence ? d->divergence : "kl";
     genai_result            result = GENAI_OK;
     if (m->likelihood->features)
         return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "likelihood 'features' needs a discriminator: take family vaegan, or 'bernoulli' or 'mse'");
-    if (!mmd && strcmp(d->divergence, "kl")) result = genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "divergence: there is no '%.40s', only 'kl' and 'mmd'", d->divergence);
+    if (strcmp(divergence, "kl") && strcmp(divergence, "mmd"))
+        result = genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "divergence: there is no '%.40s', only 'kl' and 'mmd'", divergence);
     if (d->importance > 1 && (genai__pointwise(m) || d->free_bits > 0))
         result = genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "importance %d needs a posterior and the whole KL: not divergence mmd, beta 0 or free_bits", d->importance);
     if (d->binarise && !m->likelihood->logits)

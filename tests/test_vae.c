@@ -6,8 +6,13 @@
 #include "check.h"
 
 /* --- contexts that count allocations, with files in memory --- */
-static long calls, live;
-static void *counted_alloc(void *user, size_t bytes) { (void)user; calls++; live++; return malloc(bytes); }
+static long calls, live, fail_at = -1;
+static void *counted_alloc(void *user, size_t bytes) {
+    (void)user;
+    if (calls++ == fail_at) return NULL;
+    live++;
+    return malloc(bytes);
+}
 static void counted_free(void *user, void *p) { (void)user; live--; free(p); }
 
 typedef struct memory_file { char path[40]; unsigned char *p; size_t n, at; } memory_file;
@@ -1047,6 +1052,51 @@ static void test_vq_sizes(void) {
     genai_ctx_destroy(g);
 }
 
+/* --- every allocation fails once: an error, no leak, no crash --- */
+static genai_result whole_life(genai_ctx *g, const genai_model_desc *desc) {
+    genai_dataset   *data = grey_data(g, 6);
+    genai_model     *m;
+    genai_fit_desc   fit;
+    genai_result     result;
+    float            out[2 * 16];
+    memset(&fit, 0, sizeof fit);
+    fit.steps = 2;
+    m = data ? genai_model_create(g, desc) : NULL;
+    result = m ? genai_model_fit(m, data, &fit) : GENAI_ERROR_MEMORY;
+    if (!result) result = genai_model_save_checkpoint(m, "life");
+    genai_model_destroy(m);
+    if (result) return result;
+    m = genai_model_load(g, "life");
+    return m ? genai_model_sample(m, 1, 2, NULL, out) : GENAI_ERROR_MEMORY;
+}
+static void test_no_memory(void) {
+    int f;
+    for (f = 0; f < 4; f++) {
+        genai_model_desc d = f == 3 ? vq_desc() : small_desc(f == 2 ? "aae" : "vae");
+        if (f == 2) { d.encoder = "dense $Z"; d.discriminator = "dense 1"; }
+        if (f == 1) d.importance = 2;
+        if (f < 3) { d.sampler = "mixture"; d.components = 2; }
+        for (fail_at = 0; fail_at < 3000; fail_at++) {
+            genai_ctx   *g;
+            genai_result result = GENAI_ERROR_MEMORY;
+            calls = 0;
+            g = make_ctx(12);
+            if (g) result = whole_life(g, &d);
+            genai_ctx_destroy(g);
+            if (live) CHECK(0, "family %d: allocation %ld failed: %ld blocks leaked", f, fail_at, live);
+            live = 0;
+            if (calls <= fail_at) {
+                CHECK(result == GENAI_OK, "family %d: result %d", f, (int)result);
+                break;
+            }
+            if (result != GENAI_ERROR_MEMORY) CHECK(0, "family %d: allocation %ld failed: result %d", f, fail_at, (int)result);
+        }
+        CHECK(fail_at > 50 && fail_at < 3000, "family %d: %ld allocations", f, fail_at);
+    }
+    fail_at = -1;
+    disk_remove(NULL, "life");
+}
+
 /* --- labels: each autoencoder's default nets take them, and what it makes depends on them --- */
 static void test_labels(void) {
     static const char *const presets[] = {"vae", "vaegan", "wae", "aae", "ae", "vae"};
@@ -1100,7 +1150,10 @@ static void test_labels(void) {
         d.classes = 3;
         d.decoder = "label | dense $D";
         m = genai_model_create(g, &d);
-        if (!m) return;
+        if (!m) {
+            genai_ctx_destroy(g);
+            return;
+        }
         m->labels = labels;
         t = genai__model_input(m, 5, x);
         CHECK(genai__posterior(m, m->net[GENAI__ENCODER], t, GENAI_TRAIN, &mean, &log_var), "%s", genai_ctx_error(g));
@@ -1115,6 +1168,7 @@ static void test_labels(void) {
 }
 
 int main(void) {
+    test_no_memory();
     test_labels();
     test_aae_routing();
     test_balance();
