@@ -180,7 +180,24 @@
  *   that their sum bounds -log p(x). "test -ELBO" is that sum on the test set, lower is better. kl near 0: the latents are
  *   ignored; lower beta, or let it rise over beta_warmup steps. Reconstructions good but samples bad: raise beta. Images
  *   are smooth rather than sharp. beta GENAI_ZERO makes a plain autoencoder, which samples badly and reconstructs best.
- *   likelihood: "bernoulli" (the decoder gives logits) or "mse" (squared error, summed over the image).
+ *   likelihood: genai_model_desc lists them. Only "bernoulli" and the Gaussian ones are probabilities, of which genai_model_nll
+ *   estimates -log p(x); their numbers can't be compared, nor can those of grey images with those of binarised ones (binarise),
+ *   which is why each measure has its own name. A latent that is never used comes back with free_bits (0.1, say); importance
+ *   tightens the bound and costs so many times the decoder. Sharper samples than from the prior, of any autoencoder: sampler
+ *   "mixture", preset "ae" (Ghosh et al. 2020), or genai_model_fit_sampler on a model that is trained already. Two other ways to
+ *   latents that follow the prior: preset "wae", loss "mmd" falling to 0; and
+ *
+ * AAE (Makhzani et al. 2016)
+ *   An autoencoder with a discriminator on its latents. Losses: "reconstruction"; "discriminator" and "generator" as of a GAN, 1.39
+ *   and 0.69 when latents can't be told from the prior's. A discriminator loss near 0 for long: the latents aren't the
+ *   prior's, samples will be bad; lower lr_discriminator.
+ *
+ * VQ-VAE (van den Oord et al. 2017)
+ *   Images become grids of codes, numbers of vectors in a codebook; encode gives these vectors, so Z is the grid's cells times
+ *   code_size. Losses: "reconstruction"; "commitment", how far the encoder's vectors are from their codes; "prior", nats an image
+ *   that the net which draws codes needs for the grid; "perplexity", how many codes are in use, as it were: near 1, training
+ *   has failed. Reconstructions good but samples torn: train longer for the prior, or give it more by the text prior, or
+ *   take fewer cells by a deeper encoder.
  *
  * VAE-GAN (Larsen et al. 2016)
  *   A VAE whose decoder is a GAN's generator too. Who learns from what: the encoder from beta kl + reconstruction, the
@@ -238,7 +255,8 @@
  *
  * FILES
  *   Models are safetensors files: F32 tensors named NET.LAYER.KIND.WHICH as in "generator.0.dense.weight" (weight, bias;
- *   gamma, beta, mean, var; embed; f, g, h, v, gate; level; weight_u and the like: sn's vector), those of averaged nets with "average." before. Metadata, all text:
+ *   gamma, beta, mean, var; embed; f, g, h, v, gate; level; weight_u and the like: sn's vector), those of averaged nets with
+ *   "average." before; sampler.weight, .mean, .factor, if one was fitted; codes.vector, .count, .sum of a vqvae. Metadata, all text:
  *     genai.format, genai.version   of the file's form; of the library that wrote it
  *     genai.digest                  CRC-64 of the whole file with 0 for its own digits
  *     genai.family, genai.preset, genai.width, genai.generator, ...   every field of genai_model_desc, resolved
@@ -865,7 +883,7 @@ GENAI_API genai_result   genai_model_set(genai_ctx *ctx, genai_model_desc *desc,
 GENAI_API genai_model   *genai_model_create(genai_ctx *ctx, const genai_model_desc *desc);
 GENAI_API void           genai_model_destroy(genai_model *model);
 GENAI_API genai_model_desc genai_model_resolved(const genai_model *model); /* with every default filled in                */
-GENAI_API const char    *genai_model_family(const genai_model *model);     /* "gan", "vae", "vaegan"                      */
+GENAI_API const char    *genai_model_family(const genai_model *model);     /* "gan", "vae", "vaegan", "aae", "vqvae"      */
 GENAI_API long           genai_model_steps(const genai_model *model);      /* trained so far                              */
 GENAI_API uint64_t       genai_model_seed(const genai_model *model);       /* of the context in which its training began; going on needs the same */
 /* Text for people: preset, sizes, losses, layer tables. Sizes as genai_net_describe. */
@@ -10604,11 +10622,12 @@ static genai_result genai__vae_check(genai_model *m) { /* for all families with 
 
 static genai_result genai__vae_create(genai_model *m) {
     const genai_model_desc *d = &m->desc;
-    int                     mmd = !strcmp(d->divergence, "mmd");
+    const char             *divergence = d->divergence ? d->divergence : "kl";
     genai_result            result = GENAI_OK;
     if (m->likelihood->features)
         return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "likelihood 'features' needs a discriminator: take family vaegan, or 'bernoulli' or 'mse'");
-    if (!mmd && strcmp(d->divergence, "kl")) result = genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "divergence: there is no '%.40s', only 'kl' and 'mmd'", d->divergence);
+    if (strcmp(divergence, "kl") && strcmp(divergence, "mmd"))
+        result = genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "divergence: there is no '%.40s', only 'kl' and 'mmd'", divergence);
     if (d->importance > 1 && (genai__pointwise(m) || d->free_bits > 0))
         result = genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "importance %d needs a posterior and the whole KL: not divergence mmd, beta 0 or free_bits", d->importance);
     if (d->binarise && !m->likelihood->logits)
@@ -10975,7 +10994,7 @@ static const genai__family genai__vaegan = {
  * Adversarial autoencoders (Makhzani et al. 2016, section 2): a plain autoencoder whose latents a discriminator can't tell
  * from the prior's. A step is the paper's two phases: encoder and decoder learn from the reconstruction; then the
  * discriminator from latents of both kinds, and the encoder, with an optimiser of its own for that, to be taken for the
- * prior. lr_discriminator is the rate of the second phase, for both.
+ * prior.
  * ================================================================================================================= */
 
 /* --- text --- */
@@ -10993,7 +11012,7 @@ static genai_result genai__aae_create(genai_model *m) {
     if (result) return result;
     if (!genai__model_optimizer(m, m->desc.lr, GENAI__ENCODER, GENAI__DECODER) ||
         !genai__model_optimizer(m, m->desc.lr_discriminator, GENAI__DISCRIMINATOR, -1) ||
-        !genai__optimizer_at(m, GENAI__GENERATOR, m->desc.lr_discriminator, GENAI__ENCODER, -1)) return genai__result_of(m->ctx);
+        !genai__optimizer_at(m, GENAI__GENERATOR, m->desc.lr, GENAI__ENCODER, -1)) return genai__result_of(m->ctx);
     return GENAI_OK;
 }
 
@@ -11481,7 +11500,7 @@ static const genai__preset genai__presets[] = {
     {{"ae", "vae", "convolutional autoencoder for any image size, sampled through a Gaussian mixture", 0, 0, 0, 64}, {32, 32, 3}, 32,
      {NULL, NULL, NULL, NULL, NULL}, NULL, "mse", GENAI_ZERO, 0, 1e-3f, 0, 0.9f, GENAI_ZERO, GENAI_INIT_DEFAULT},
     {{"wae", "vae", "Wasserstein autoencoder with MMD for any image size (Tolstikhin et al. 2018)", 0, 0, 0, 64}, {32, 32, 3}, 16,
-     {NULL, NULL, NULL, NULL, NULL}, NULL, "mse", 100, 0, 1e-3f, 0, 0.9f, GENAI_ZERO, GENAI_INIT_DEFAULT},
+     {NULL, NULL, NULL, NULL, NULL}, NULL, "mse", 300, 0, 1e-3f, 0, 0.9f, GENAI_ZERO, GENAI_INIT_DEFAULT},
     {{"iwae", "vae", "dense VAE D-400-20-400-D, 50 importance samples, black and white (Burda et al. 2016)", 0, 0, 0, 100}, {28, 28, 1}, 20,
      {NULL, NULL, "dense 400 init normal | relu | dense 2*$Z init normal", "dense 400 init glorot | relu | dense $D init normal", NULL},
      NULL, "bernoulli", 1, 0, 1e-3f, 0, 0.9f, GENAI_ZERO, GENAI_INIT_DEFAULT},
@@ -12221,7 +12240,7 @@ static genai_result genai__encode(genai_model *m, int n, const float *images, co
     genai_tensor *mean;
     genai_result  result = GENAI_OK;
     if (!m->family->encode)
-        return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "a %s can't encode images, it has no encoder: use family vae or vaegan", m->family->name);
+        return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "a %s can't encode images, it has no encoder: use family vae, vaegan, aae or vqvae", m->family->name);
     q = genai__quiet_begin(m->ctx);
     m->labels = labels;
     mean = m->family->encode(m, genai__model_input(m, n, images));

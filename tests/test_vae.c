@@ -6,8 +6,13 @@
 #include "check.h"
 
 /* --- contexts that count allocations, with files in memory --- */
-static long calls, live;
-static void *counted_alloc(void *user, size_t bytes) { (void)user; calls++; live++; return malloc(bytes); }
+static long calls, live, fail_at = -1;
+static void *counted_alloc(void *user, size_t bytes) {
+    (void)user;
+    if (calls++ == fail_at) return NULL;
+    live++;
+    return malloc(bytes);
+}
 static void counted_free(void *user, void *p) { (void)user; live--; free(p); }
 
 typedef struct memory_file { char path[40]; unsigned char *p; size_t n, at; } memory_file;
@@ -862,7 +867,7 @@ static genai_model_desc vq_desc(void) { /* a grid of 2x2 vectors of 3 values, 5 
 static void vq_codes(genai_model *m) { /* a codebook in full use */
     float *codes = m->extra[GENAI__CODES]->data;
     int    i;
-    for (i = 0; i < 15; i++) codes[i] = (float)((i * 7) % 11) * 0.1f - 0.5f;
+    for (i = 0; i < 15; i++) codes[i] = ((float)((i * 7) % 11) * 0.1f - 0.5f) * (float)(1 + i / 3 % 3); /* short and long ones */
     for (i = 0; i < 5; i++) m->extra[GENAI__CODE_COUNTS]->data[i] = 10;
     for (i = 0; i < 15; i++) m->extra[GENAI__CODE_SUMS]->data[i] = 10 * codes[i];
 }
@@ -873,7 +878,7 @@ static void test_vq_routing(void) { /* T23 */
     genai_model     *a, *b, *m;
     genai_net       *enc, *dec;
     genai_tensor    *x, *v, *e, *y, *de, *loss;
-    int             *code, dim[2] = {4, 12}, wide[2] = {16, 3}, i, k, c;
+    int             *code, dim[2] = {4, 12}, wide[2] = {16, 3}, i, k;
     float            count[5], sum[15];
     size_t           at;
     d.beta = 0.7f;
@@ -891,17 +896,6 @@ static void test_vq_routing(void) { /* T23 */
     v = genai_reshape(genai_net_forward(enc, x, GENAI_TRAIN), 2, wide);
     code = genai__codes_nearest(b, v);
     e = genai_reshape(genai__codes_of(b, v, code), 2, dim);
-    for (i = 0; i < 16; i++) { /* the nearest, by hand */
-        double best = 1e9;
-        for (k = c = 0; k < 5; k++) {
-            double q = 0;
-            int    j;
-            for (j = 0; j < 3; j++) q += pow((double)v->data[3 * i + j] - (double)b->extra[GENAI__CODES]->data[3 * k + j], 2);
-            if (q < best) { best = q; c = k; }
-        }
-        CHECK(code[i] == c, "vector %d: code %d, not %d", i, code[i], c);
-        CHECK(!memcmp(e->data + 3 * i, b->extra[GENAI__CODES]->data + 3 * c, 3 * sizeof(float)), "the vector of a code");
-    }
     e->requires_grad = 1;
     y = genai__images(b, genai_net_forward(dec, e, GENAI_TRAIN));
     loss = genai_mse_loss(y, x);
@@ -952,7 +946,7 @@ static void test_vq_codes(void) {
     genai_dataset   *data = grey_data(g, 6);
     genai_fit_desc   fit;
     float            z[3 * 12], out[3 * 16], again[3 * 16], old[15], nan_image[16], zero = 0, context[29], other[29], grid[12], before[3];
-    int              i, k, r, found, code[16], dim[2] = {16, 3};
+    int              i, k, r, found, code[16], *nearest, dim[2] = {16, 3};
     fill_images();
     CHECK(m && m->desc.latent == 12 && !genai_model_sample(m, 1, 2, NULL, out), "before any training: %s", genai_ctx_error(g));
     vq_codes(m);
@@ -965,6 +959,18 @@ static void test_vq_codes(void) {
     CHECK(fabs((double)m->extra[GENAI__CODE_SUMS]->data[9] - 3.2 * (double)m->extra[GENAI__CODES]->data[9]) < 1e-5, "its sum");
     memcpy(old + 9, m->extra[GENAI__CODES]->data + 9, 3 * sizeof(float));
     CHECK(!memcmp(old, m->extra[GENAI__CODES]->data, sizeof old), "codes in use were revived");
+    vq_codes(m);
+    nearest = genai__codes_nearest(m, v);
+    for (i = 0; i < 16; i++) { /* by hand */
+        double best = 1e9;
+        for (k = r = 0; k < 5; k++) {
+            double q = 0;
+            int    j;
+            for (j = 0; j < 3; j++) q += pow((double)v->data[3 * i + j] - (double)m->extra[GENAI__CODES]->data[3 * k + j], 2);
+            if (q < best) { best = q; r = k; }
+        }
+        CHECK(nearest[i] == r && !memcmp(genai__codes_of(m, v, nearest)->data + 3 * i, m->extra[GENAI__CODES]->data + 3 * r, 3 * sizeof(float)), "vector %d: code %d, not %d", i, nearest[i], r);
+    }
     for (i = 0; i < 16; i++) code[i] = i % 4;
     CHECK(fabs((double)genai__codes_learn(m, v, code) - 4) < 1e-5, "perplexity of four codes used equally");
     for (i = 0; i < 16; i++) code[i] = 2;
@@ -995,6 +1001,9 @@ static void test_vq_codes(void) {
     }
     d.lr = 3e-3f;
     m = genai_model_create(g, &d);
+    memset(m->net[GENAI__PRIOR]->values, 0, m->net[GENAI__PRIOR]->size * sizeof(float));
+    CHECK(!genai_model_step(m, 6, images, NULL, &losses) && fabs((double)losses.value[2] - 4 * log(5.0)) < 1e-4, "a prior that knows nothing: %g nats, not 4 log 5", (double)losses.value[2]);
+    m = genai_model_create(g, &d);
     memset(&fit, 0, sizeof fit); /* six images are learnt by heart, codes and prior */
     fit.steps = 1500;
     CHECK(!genai_model_fit(m, data, &fit) && !genai_model_step(m, 6, images, NULL, &losses), "%s", genai_ctx_error(g));
@@ -1004,11 +1013,13 @@ static void test_vq_codes(void) {
         float data_z[6 * 12], drawn[50 * 12];
         genai_dataset_batch(data, -1, 0, 6, images, NULL);
         CHECK(!genai_model_encode(m, 6, images, NULL, data_z) && !genai_model_latents(m, 5, 50, drawn), "%s", genai_ctx_error(g));
-        for (found = i = 0; i < 50; i++) {
+        for (found = r = i = 0; i < 50; i++) {
             for (k = 0; k < 6 && memcmp(drawn + 12 * i, data_z + 12 * k, 12 * sizeof(float)) != 0; k++) {}
             found += k < 6;
+            r |= (1 << k) & 63;
         }
         CHECK(found >= 30, "%d of 50 drawn grids are of the data", found);
+        CHECK(r & (r - 1), "all are the same");
     }
     CHECK_RESULT(g, GENAI_ERROR_UNSUPPORTED, genai_model_fit_sampler(m, data, "mixture", 2));
     d.encoder = "conv 4 k2 s2"; fails(g, GENAI_ERROR_SHAPE, "2x2x4", &d);
@@ -1041,7 +1052,124 @@ static void test_vq_sizes(void) {
     genai_ctx_destroy(g);
 }
 
+/* --- every allocation fails once: an error, no leak, no crash --- */
+static genai_result whole_life(genai_ctx *g, const genai_model_desc *desc) {
+    genai_dataset   *data = grey_data(g, 6);
+    genai_model     *m;
+    genai_fit_desc   fit;
+    genai_result     result;
+    float            out[2 * 16];
+    memset(&fit, 0, sizeof fit);
+    fit.steps = 2;
+    m = data ? genai_model_create(g, desc) : NULL;
+    result = m ? genai_model_fit(m, data, &fit) : GENAI_ERROR_MEMORY;
+    if (!result) result = genai_model_save_checkpoint(m, "life");
+    genai_model_destroy(m);
+    if (result) return result;
+    m = genai_model_load(g, "life");
+    return m ? genai_model_sample(m, 1, 2, NULL, out) : GENAI_ERROR_MEMORY;
+}
+static void test_no_memory(void) {
+    int f;
+    for (f = 0; f < 4; f++) {
+        genai_model_desc d = f == 3 ? vq_desc() : small_desc(f == 2 ? "aae" : "vae");
+        if (f == 2) { d.encoder = "dense $Z"; d.discriminator = "dense 1"; }
+        if (f == 1) d.importance = 2;
+        if (f < 3) { d.sampler = "mixture"; d.components = 2; }
+        for (fail_at = 0; fail_at < 3000; fail_at++) {
+            genai_ctx   *g;
+            genai_result result = GENAI_ERROR_MEMORY;
+            calls = 0;
+            g = make_ctx(12);
+            if (g) result = whole_life(g, &d);
+            genai_ctx_destroy(g);
+            if (live) CHECK(0, "family %d: allocation %ld failed: %ld blocks leaked", f, fail_at, live);
+            live = 0;
+            if (calls <= fail_at) {
+                CHECK(result == GENAI_OK, "family %d: result %d", f, (int)result);
+                break;
+            }
+            if (result != GENAI_ERROR_MEMORY) CHECK(0, "family %d: allocation %ld failed: result %d", f, fail_at, (int)result);
+        }
+        CHECK(fail_at > 50 && fail_at < 3000, "family %d: %ld allocations", f, fail_at);
+    }
+    fail_at = -1;
+    disk_remove(NULL, "life");
+}
+
+/* --- labels: each autoencoder's default nets take them, and what it makes depends on them --- */
+static void test_labels(void) {
+    static const char *const presets[] = {"vae", "vaegan", "wae", "aae", "ae", "vae"};
+    genai_ctx *g = make_ctx(14);
+    int        p, i, labels[5] = {0, 1, 2, 1, 0}, turned[5] = {1, 2, 0, 2, 1};
+    float      z[5 * 4], a[5 * 64], b[5 * 64], x[5 * 64];
+    for (i = 0; i < 5 * 64; i++) x[i] = (float)((unsigned)(i * 2654435761u) >> 24) / 255.0f;
+    for (p = 0; p < 6; p++) {
+        genai_model_desc d;
+        genai_model     *m, *other;
+        genai_dataset   *data;
+        unsigned char    bytes[5 * 64];
+        double           value, again;
+        memset(&d, 0, sizeof d);
+        d.preset = presets[p];
+        d.width = d.height = 8;
+        d.channels = 1;
+        d.latent = 4;
+        d.classes = 3;
+        if (p == 5) d.importance = 3;
+        m = genai_model_create(g, &d);
+        other = genai_model_create(g, &d);
+        CHECK(m && other, "%s: %s", presets[p], genai_ctx_error(g));
+        genai_ctx_clear(g);
+        if (!m || !other) continue;
+        CHECK(!strncmp(m->desc.encoder, "label | ", 8) && !strncmp(m->desc.decoder, "label | ", 8), "%s: default texts without labels", presets[p]);
+        CHECK(!genai_model_step(m, 5, x, labels, NULL) && !genai_model_step(other, 5, x, turned, NULL), "%s: %s", presets[p], genai_ctx_error(g));
+        CHECK(memcmp(m->net[GENAI__ENCODER]->values, other->net[GENAI__ENCODER]->values, m->net[GENAI__ENCODER]->size * sizeof(float)), "%s learns nothing from labels", presets[p]);
+        CHECK(!genai_model_encode(m, 5, x, labels, z) && !genai_model_encode(m, 5, x, turned, a) && memcmp(z, a, sizeof z), "%s: encode: %s", presets[p], genai_ctx_error(g));
+        CHECK(!genai_model_decode(m, 5, z, labels, a) && !genai_model_decode(m, 5, z, turned, b) && memcmp(a, b, sizeof a), "%s: decode: %s", presets[p], genai_ctx_error(g));
+        CHECK_RESULT(g, GENAI_ERROR_ARGUMENT, genai_model_encode(m, 5, x, NULL, z));
+        for (i = 0; i < 5 * 64; i++) bytes[i] = (unsigned char)(255 * x[i]);
+        data = genai_dataset_memory(g, 5, 8, 8, 1, bytes, labels, NULL);
+        CHECK(!genai_model_evaluate(m, data, NULL, &value) && !genai_model_fit_sampler(m, data, "gaussian", 0), "%s: %s", presets[p], genai_ctx_error(g));
+        if (!p) {
+            CHECK(!genai_model_nll(m, data, 4, &value), "%s", genai_ctx_error(g));
+            data = genai_dataset_memory(g, 5, 8, 8, 1, bytes, turned, NULL);
+            CHECK(!genai_model_nll(m, data, 4, &again) && again != value, "log-likelihoods don't depend on labels");
+        }
+    }
+    { /* k samples of an image have its label */
+        genai_model_desc d;
+        genai_model     *m;
+        genai_tensor    *t, *mean, *log_var, *noise, *all, *one;
+        int              dim[3] = {2, 5, 4}, k;
+        memset(&d, 0, sizeof d);
+        d.preset = "vae";
+        d.width = d.height = 8;
+        d.channels = 1;
+        d.latent = 4;
+        d.classes = 3;
+        d.decoder = "label | dense $D";
+        m = genai_model_create(g, &d);
+        if (!m) {
+            genai_ctx_destroy(g);
+            return;
+        }
+        m->labels = labels;
+        t = genai__model_input(m, 5, x);
+        CHECK(genai__posterior(m, m->net[GENAI__ENCODER], t, GENAI_TRAIN, &mean, &log_var), "%s", genai_ctx_error(g));
+        noise = genai_random_normal(g, 3, dim);
+        all = genai__log_weights(m, t, mean, log_var, noise, 1, GENAI_TRAIN);
+        for (k = 0; k < 2; k++) {
+            one = genai__log_weights(m, t, mean, log_var, genai_slice(noise, 0, k, 1), 1, GENAI_TRAIN);
+            CHECK(all && one && !memcmp(one->data, all->data + 5 * k, 5 * sizeof(float)), "sample %d", k);
+        }
+    }
+    genai_ctx_destroy(g);
+}
+
 int main(void) {
+    test_no_memory();
+    test_labels();
     test_aae_routing();
     test_balance();
     test_vq_routing();
