@@ -147,7 +147,7 @@
  *     - one rounding at the edge of the denormals: a result within half a unit below 2^-126 becomes 2^-126 on x86, zero
  *       on Arm;
  *     - builds whose floating-point mode we don't set (other processors, other compilers than gcc and
- *       clang), if denormals occur; 32-bit x86, whose x87 rounds in its own way; -ffast-math with clang before 14;
+ *       clang), if denormals occur; 32-bit x86, whose x87 rounds in its own way; -ffast-math with clang, whose own headers then round otherwise;
  *     - JPEG files: the decoder of your stb_image.h may differ from another's;
  *     - seconds, rates and estimates in callbacks and metrics.csv.
  *
@@ -14227,10 +14227,10 @@ typedef __m256 GENAI__W;
 GENAI__PAIR(load, (const float *p), _mm256_loadu_ps(p), _mm256_loadu_ps(p + 8))
 GENAI__INLINE void GENAI__K(store)(float *p, GENAI__V a) { _mm256_storeu_ps(p, a.a); _mm256_storeu_ps(p + 8, a.b); }
 GENAI__PAIR(set, (float x), _mm256_set1_ps(x), _mm256_set1_ps(x))
-GENAI__PAIR(add, (GENAI__V a, GENAI__V b), _mm256_add_ps(a.a, b.a), _mm256_add_ps(a.b, b.b))
-GENAI__PAIR(sub, (GENAI__V a, GENAI__V b), _mm256_sub_ps(a.a, b.a), _mm256_sub_ps(a.b, b.b))
-GENAI__PAIR(mul, (GENAI__V a, GENAI__V b), _mm256_mul_ps(a.a, b.a), _mm256_mul_ps(a.b, b.b))
-GENAI__PAIR(div, (GENAI__V a, GENAI__V b), _mm256_div_ps(a.a, b.a), _mm256_div_ps(a.b, b.b))
+GENAI__PAIR(add, (GENAI__V a, GENAI__V b), a.a + b.a, a.b + b.b)
+GENAI__PAIR(sub, (GENAI__V a, GENAI__V b), a.a - b.a, a.b - b.b)
+GENAI__PAIR(mul, (GENAI__V a, GENAI__V b), a.a * b.a, a.b * b.b)
+GENAI__PAIR(div, (GENAI__V a, GENAI__V b), a.a / b.a, a.b / b.b)
 GENAI__PAIR(fma, (GENAI__V a, GENAI__V b, GENAI__V c), _mm256_fmadd_ps(a.a, b.a, c.a), _mm256_fmadd_ps(a.b, b.b, c.b))
 GENAI__PAIR(fnma, (GENAI__V a, GENAI__V b, GENAI__V c), _mm256_fnmadd_ps(a.a, b.a, c.a), _mm256_fnmadd_ps(a.b, b.b, c.b))
 GENAI__PAIR(sqrt, (GENAI__V a), _mm256_sqrt_ps(a.a), _mm256_sqrt_ps(a.b))
@@ -14289,10 +14289,10 @@ typedef __m512 GENAI__W;
 GENAI__INLINE GENAI__V GENAI__K(load)(const float *p) { return _mm512_loadu_ps(p); }
 GENAI__INLINE void GENAI__K(store)(float *p, GENAI__V a) { _mm512_storeu_ps(p, a); }
 GENAI__INLINE GENAI__V GENAI__K(set)(float x) { return _mm512_set1_ps(x); }
-GENAI__INLINE GENAI__V GENAI__K(add)(GENAI__V a, GENAI__V b) { return _mm512_add_ps(a, b); }
-GENAI__INLINE GENAI__V GENAI__K(sub)(GENAI__V a, GENAI__V b) { return _mm512_sub_ps(a, b); }
-GENAI__INLINE GENAI__V GENAI__K(mul)(GENAI__V a, GENAI__V b) { return _mm512_mul_ps(a, b); }
-GENAI__INLINE GENAI__V GENAI__K(div)(GENAI__V a, GENAI__V b) { return _mm512_div_ps(a, b); }
+GENAI__INLINE GENAI__V GENAI__K(add)(GENAI__V a, GENAI__V b) { return a + b; }
+GENAI__INLINE GENAI__V GENAI__K(sub)(GENAI__V a, GENAI__V b) { return a - b; }
+GENAI__INLINE GENAI__V GENAI__K(mul)(GENAI__V a, GENAI__V b) { return a * b; }
+GENAI__INLINE GENAI__V GENAI__K(div)(GENAI__V a, GENAI__V b) { return a / b; }
 GENAI__INLINE GENAI__V GENAI__K(fma)(GENAI__V a, GENAI__V b, GENAI__V c) { return _mm512_fmadd_ps(a, b, c); }
 GENAI__INLINE GENAI__V GENAI__K(fnma)(GENAI__V a, GENAI__V b, GENAI__V c) { return _mm512_fnmadd_ps(a, b, c); }
 GENAI__INLINE GENAI__V GENAI__K(sqrt)(GENAI__V a) { return _mm512_maskz_sqrt_ps((__mmask16)-1, a); }
@@ -14344,10 +14344,10 @@ typedef float32x4_t GENAI__W;
 GENAI__QUAD(load, (const float *p), vld1q_f32(p + 4 * i))
 GENAI__INLINE void GENAI__K(store)(float *p, GENAI__V a) { int i; GENAI__UNROLL for (i = 0; i < 4; i++) vst1q_f32(p + 4 * i, a.v[i]); }
 GENAI__QUAD(set, (float x), vdupq_n_f32(x))
-GENAI__QUAD(add, (GENAI__V a, GENAI__V b), vaddq_f32(a.v[i], b.v[i]))
-GENAI__QUAD(sub, (GENAI__V a, GENAI__V b), vsubq_f32(a.v[i], b.v[i]))
-GENAI__QUAD(mul, (GENAI__V a, GENAI__V b), vmulq_f32(a.v[i], b.v[i]))
-GENAI__QUAD(div, (GENAI__V a, GENAI__V b), vdivq_f32(a.v[i], b.v[i]))
+GENAI__QUAD(add, (GENAI__V a, GENAI__V b), a.v[i] + b.v[i])
+GENAI__QUAD(sub, (GENAI__V a, GENAI__V b), a.v[i] - b.v[i])
+GENAI__QUAD(mul, (GENAI__V a, GENAI__V b), a.v[i] * b.v[i])
+GENAI__QUAD(div, (GENAI__V a, GENAI__V b), a.v[i] / b.v[i])
 GENAI__QUAD(fma, (GENAI__V a, GENAI__V b, GENAI__V c), vfmaq_f32(c.v[i], a.v[i], b.v[i]))
 GENAI__QUAD(fnma, (GENAI__V a, GENAI__V b, GENAI__V c), vfmsq_f32(c.v[i], a.v[i], b.v[i]))
 GENAI__QUAD(sqrt, (GENAI__V a), vsqrtq_f32(a.v[i]))
