@@ -13164,6 +13164,23 @@ static genai_result genai__fit_begin_rows(genai__fit *f) {
 }
 
 /* --- pictures and checkpoints --- */
+/* Families that turn images into images: bands of sources, what becomes of them, and targets. */
+static genai_result genai__fit_translations(genai__fit *f, const char *path) {
+    genai_model *m = f->model;
+    size_t       pixels = genai__pixels(m), bytes = pixels * sizeof(float);
+    float       *made = f->pairs + (size_t)(2 * f->shown) * pixels, *grid = made + (size_t)f->shown * pixels;
+    genai_result result = genai_model_translate(m, f->shown, f->pairs, 0, made);
+    int          bands = (f->shown + GENAI__GRID - 1) / GENAI__GRID, i;
+    memset(grid, 0, (size_t)(3 * bands * GENAI__GRID) * bytes);
+    for (i = 0; i < f->shown && !result; i++) {
+        float *to = grid + (size_t)(i / GENAI__GRID * 3 * GENAI__GRID + i % GENAI__GRID) * pixels;
+        memcpy(to, f->pairs + (size_t)i * pixels, bytes);
+        memcpy(to + GENAI__GRID * pixels, made + (size_t)i * pixels, bytes);
+        memcpy(to + 2 * GENAI__GRID * pixels, f->pairs + (size_t)(f->shown + i) * pixels, bytes);
+    }
+    return result ? result : genai_image_save_grid(f->ctx, path, 3 * bands * GENAI__GRID, GENAI__GRID, m->dim[2], m->dim[1], m->dim[3], grid);
+}
+
 static genai_result genai__fit_pictures(genai__fit *f) {
     genai_model *m = f->model;
     char         name[64];
@@ -13174,6 +13191,7 @@ static genai_result genai__fit_pictures(genai__fit *f) {
     if (!f->desc.out) return GENAI_OK;
     sprintf(name, "samples/step-%06ld" GENAI__PICTURE, m->steps);
     path = genai__fit_path(f, name);
+    if (path && m->family->backs) return genai__fit_translations(f, path);
     result = path ? genai_model_sample_grid(m, path, GENAI__GRID, GENAI__GRID) : GENAI_ERROR_MEMORY;
     if (result || !f->shown) return result;
     for (i = 0; i < f->shown && !result; i += GENAI__GRID / 2) { /* pairs: the second half of `pairs` holds them side by side */
@@ -13267,11 +13285,11 @@ static genai_result genai__fit_begin(genai__fit *f) {
         if (f->ctx->desc.io.make_dir(f->ctx->desc.io.user, path)) result = genai__io_fail(f->ctx, path, "the folder could not be made");
     }
     if (!result) result = genai__fit_begin_rows(f);
-    if (!result && m->family->encode) { /* unseen images where there are any */
+    if (!result && (m->family->encode || m->family->backs)) { /* unseen images where there are any */
         genai_dataset *of = f->test ? f->test : f->data;
         size_t         n = genai_dataset_describe(of).count;
         f->shown = n < GENAI__PAIRS ? (int)n : GENAI__PAIRS;
-        f->pairs = (float *)genai__alloc(f->ctx, (size_t)(3 * GENAI__PAIRS + GENAI__GRID / 2) * pixels, sizeof(float));
+        f->pairs = (float *)genai__alloc(f->ctx, (size_t)(m->family->backs ? 6 * GENAI__PAIRS : 3 * GENAI__PAIRS + GENAI__GRID / 2) * pixels, sizeof(float));
         result = f->pairs ? genai_dataset_batch(of, -1, 0, f->shown, f->pairs, f->classes) : GENAI_ERROR_MEMORY;
     }
     return result;

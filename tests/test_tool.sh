@@ -88,7 +88,7 @@ check 0 "usage: genai train" train --help
 check 0 "genai reconstruct MODEL" --help
 check 0 "genai [0-9]*\.[0-9]*\.[0-9]*" version
 check 0 "vaegan_mlp" presets
-for command in presets sample reconstruct interpolate traverse change inpaint denoise anomaly measure info bench; do check 0 "usage: genai $command" $command -h; done
+for command in presets sample reconstruct interpolate traverse change inpaint denoise anomaly nearest translate measure info bench; do check 0 "usage: genai $command" $command -h; done
 
 # --- a training and what can be done with it ---
 check 0 "24 images 28x28x1" train $small --steps 6 --out 'a run' --seed 3
@@ -111,6 +111,22 @@ check 0 "4 images above them denoised" denoise "$model" --data sprites -n 4 --no
 check 0 "^image,score" anomaly "$model" --data sprites --limit 5 -o anomaly.png
 is "anomaly: a line for each image" [ "$(wc -l <out)" -eq 7 ]
 check 2 "wants --data" anomaly "$model"
+check 0 "6 samples above the nearest" nearest "$model" --data sprites --limit 20 -n 6 -o nearest.png
+check 1 "can't translate" translate "$model" --data sprites -o no.png
+check 2 "wants --target" train --preset cycle --data sprites --out no
+mkdir from to
+for i in 1 2 3 4 5 6; do for d in from to; do { printf 'P5 8 8 255\n'; head -c 64 /dev/urandom; } >$d/$i.pgm; done; done
+check 0 "translate: translate on 6 images 8x8x1" train --preset translate --data from --target to --steps 3 --batch 3 --threads 1 --out pairs
+check 0 "at step 3" train --preset translate --data from --target to --steps 5 --batch 3 --threads 1 --out pairs --resume
+is "a picture of translations" [ -s pairs/samples/step-000003.png ]
+check 0 "6 images above what became" translate pairs/model.safetensors --data from -o translated.png
+check 1 "one way only" translate pairs/model.safetensors --data from --back -o no.png
+check 1 "no latents" sample pairs/model.safetensors -o no.png
+check 0 "" train --preset cycle --data from --target to --steps 2 --batch 2 --threads 1 --out ring
+check 0 "6 images above what became" translate ring/model.safetensors --data to --back -o translated.png
+rm to/6.pgm
+check 1 "as many images in both sets: the first has 6 .* the second 5" train --preset translate --data from --target to --steps 3 --out no
+check 0 "6 images" train --preset cycle --data from --target to --steps 2 --batch 2 --threads 1 --out ring2
 check 2 "wants -o" inpaint "$model" --data sprites
 check 1 "isn't conditional" sample "$model" --label 3 -o no.png
 is "nothing is written by half" [ ! -e no.png ]

@@ -129,6 +129,7 @@ static const option options[] = {
     {"--preset", "NAME", TEXT, TRAIN, AT(preset), 0, 0, "what to train; genai presets lists them (gan)"},
     {"--data", "PATH", TEXT, TRAIN | ON_IMAGES | MEASURE, AT(data), 0, 0,
      "images: IDX file or folder, CIFAR-10 folder, image, folder of images (sprites: the built-in ones)"},
+    {"--target", "PATH", TEXT, TRAIN, AT(target), 0, 0, "translate: what each image of --data becomes, in the order of the files' names; cycle: images of the other kind"},
     {"--out", "DIR", TEXT, TRAIN, AT(out), 0, 0, "folder for the model, the checkpoint, metrics.csv and samples/ (must be given)"},
     {"--epochs", "N", WHOLE, TRAIN, AT(epochs), 1, 1e9, "stop after N passes over the data (10 if nothing else stops it)"},
     {"--steps", "N", WHOLE, TRAIN | MEASURE, AT(steps), 1, 1e9, "stop after N steps (measure: of the judge's training, 1500)"},
@@ -434,7 +435,8 @@ static void print_started(const tool_args *a, genai_ctx *ctx, genai_model *model
 
 static void print_written(const tool_args *a, genai_model *model) {
     printf("%ld steps done; in %s:\n", genai_model_steps(model), a->out);
-    printf("  model.safetensors       the model; for pictures: %s sample %s/model.safetensors -o samples.png\n", a->program, a->out);
+    if (a->target) printf("  model.safetensors       the model; to use it: %s translate %s/model.safetensors --data PATH -o made.png\n", a->program, a->out);
+    else printf("  model.safetensors       the model; for pictures: %s sample %s/model.safetensors -o samples.png\n", a->program, a->out);
     printf("  checkpoint.safetensors  to train it further: the same command with more to do and --resume\n");
     printf("  metrics.csv             losses and measures\n");
     printf("  samples/                pictures on the way, from the same latents each time\n");
@@ -475,6 +477,14 @@ static genai_model *load_checkpoint(const tool_args *a, genai_ctx **ctx, const c
     return *ctx ? genai_model_load(*ctx, path) : NULL;
 }
 
+/* Pairs of the data and the target: aligned, unless for cycle. */
+static genai_dataset *pair_up(genai_ctx *ctx, const tool_args *a, genai_dataset *data, const char *family) {
+    genai_dataset_info info = genai_dataset_describe(data);
+    tool_args          other = *a;
+    other.data = a->target;
+    return genai_dataset_pairs(data, tool_data(ctx, &other, info.width, info.height, info.channels), strcmp(family, "cycle") != 0);
+}
+
 static int train(const tool_args *a, genai_ctx **ctx, const char *checkpoint, int argc, char **argv) {
     const genai_preset *preset = tool_preset(a->preset ? a->preset : "gan");
     char                keys[TOOL_MAX_SETTINGS][64];
@@ -499,6 +509,7 @@ static int train(const tool_args *a, genai_ctx **ctx, const char *checkpoint, in
         channels = a->channels ? (int)a->channels : preset->channels;
     }
     data = tool_data(*ctx, a, width, height, channels);
+    if (data && a->target) data = pair_up(*ctx, a, data, model ? genai_model_family(model) : preset->family);
     if (!data) return TOOL_FAILED;
     if (!model) {
         desc.data = data;
@@ -515,6 +526,8 @@ static int run_train(const tool_args *a, int argc, char **argv) {
     int        status;
     if (a->preset && !tool_preset(a->preset))
         return tool_usage(a, "there is no preset '%s'; did you mean %s?", a->preset, tool_nearest_preset(a->preset));
+    if (a->preset && !a->target && (!strcmp(tool_preset(a->preset)->family, "translate") || !strcmp(tool_preset(a->preset)->family, "cycle")))
+        return tool_usage(a, "preset %s wants --target PATH, what the images of --data shall become", a->preset);
     if (!a->out) return tool_usage(a, "train wants --out DIR, the folder for what it makes");
     if ((size_t)snprintf(checkpoint, sizeof checkpoint, "%s/checkpoint.safetensors", a->out) >= sizeof checkpoint)
         return tool_fail("the path given with --out is longer than %zu bytes", sizeof checkpoint - 24);
@@ -550,6 +563,8 @@ static const command commands[] = {
     {"anomaly", "anomaly MODEL --data PATH [-o FILE.png]", "how badly the model knows each image, the worst first", ANOMALY, 1, 1, tool_anomaly},
     {"measure", "measure MODEL|IMAGES --data PATH", "how good samples, or the images in a folder or .npy file, are: distances to unseen real ones", MEASURE, 1, 1,
      tool_measure},
+    {"translate", "translate MODEL --data PATH -o FILE.png", "images above what a translate or cycle model makes of them", TRANSLATE, 1, 1, tool_translate},
+    {"nearest", "nearest MODEL --data PATH -o FILE.png", "samples above the images of the data that are nearest to them", NEAREST, 1, 1, tool_nearest},
     {"info", "info MODEL", "what is in a model file: settings, layers, shapes, parameters", INFO, 1, 1, tool_info},
     {"bench", "bench [gemm|conv|train|sample|scale] [NAME ...]", "speed; alone: all in brief; NAME: presets, or shapes for gemm", BENCH, 0,
      TOOL_MAX_OPERANDS, tool_bench},

@@ -148,6 +148,15 @@ static int load_judge(const tool_args *a, genai_ctx *ctx, genai_dataset_desc *si
     return TOOL_DONE;
 }
 
+/* Of a conditional model's samples, whose labels go in turn: the share that the judge takes for their label; negative: failed. */
+static double recognised(genai_judge *judge, const pictures *made, int classes) {
+    int *labels = (int *)malloc((size_t)made->n * sizeof *labels), right = 0;
+    if (!labels || genai_judge_classify(judge, made->n, made->image, labels, NULL)) right = -made->n;
+    for (int i = 0; right >= 0 && i < made->n; i++) right += labels[i] == i % classes;
+    free(labels);
+    return (double)right / made->n;
+}
+
 static int measure(const tool_args *a, genai_ctx *ctx) {
     genai_dataset_desc size;
     genai_dataset     *data, *test, *images = NULL;
@@ -156,7 +165,7 @@ static int measure(const tool_args *a, genai_ctx *ctx) {
     genai_judge_info   info;
     pictures           real, made, seen;
     tool_args          opened = *a;
-    double             unseen, near;
+    double             unseen, near, share = -1;
     int                n = a->count ? (int)a->count : 2000, status, npy = has_ending(a->operand[0], ".npy");
     memset(&size, 0, sizeof size);
     memset(&real, 0, sizeof real);
@@ -206,10 +215,15 @@ static int measure(const tool_args *a, genai_ctx *ctx) {
     unseen = nearest_training(ctx, data, &real);
     if (near < 0 || unseen < 0) goto done;
     near = unseen > 0 ? near / unseen : 0;
-    if (a->json) printf("{\"judge_accuracy\": %.4f, \"unseen\": %d", info.accuracy, real.n);
+    if (model && genai_model_resolved(model).classes == info.classes) share = recognised(judge, &made, info.classes);
+    if (a->json) {
+        printf("{\"judge_accuracy\": %.4f, \"unseen\": %d", info.accuracy, real.n);
+        if (share >= 0) printf(", \"recognised\": %.4f", share);
+    }
     else {
         if (info.accuracy >= 0) printf("judge: %.1f %% of the unseen images recognised", 100 * info.accuracy);
         printf("; images %dx%dx%d against %d unseen ones (%s)\n", info.width, info.height, info.channels, real.n, a->data);
+        if (share >= 0) printf("samples recognised as their label: %.1f %%\n", 100 * share);
         printf("%-8s %7s %9s %10s %7s %8s %9s %9s %8s\n", "", "images", "frechet", "precision", "recall", "density", "coverage", "kernel", "nearest");
     }
     if (!print_measures(a, ctx, "made", info.features, &real, &made, near) && !print_measures(a, ctx, "real", info.features, &real, &seen, 1)) status = TOOL_DONE;

@@ -11,7 +11,7 @@ typedef struct tool_args {
     const char  *program, *command;            /* argv[0]; the command's name                                        */
     const char  *operand[TOOL_MAX_OPERANDS];   /* what isn't an option                                               */
     int          operands;
-    const char  *preset, *data, *out;          /* --preset --data --out                                              */
+    const char  *preset, *data, *target, *out; /* --preset --data --target --out                                     */
     const char  *picture, *mask, *judge;       /* -o --mask --judge                                                  */
     const char  *generator, *discriminator, *encoder, *decoder;
     const char  *setting[TOOL_MAX_SETTINGS];   /* --set key=value                                                    */
@@ -39,7 +39,7 @@ genai_dataset *tool_data(genai_ctx *ctx, const tool_args *a, int width, int heig
 float         *tool_floats(size_t a, size_t b);                                      /* a*b; NULL with the reason said     */
 int  tool_sample(const tool_args *a), tool_reconstruct(const tool_args *a), tool_interpolate(const tool_args *a), tool_info(const tool_args *a); /* use.c */
 int  tool_traverse(const tool_args *a), tool_change(const tool_args *a), tool_inpaint(const tool_args *a), tool_denoise(const tool_args *a);
-int  tool_anomaly(const tool_args *a);
+int  tool_anomaly(const tool_args *a), tool_translate(const tool_args *a), tool_nearest(const tool_args *a);
 int  tool_measure(const tool_args *a);                                               /* measure.c                          */
 int  tool_bench(const tool_args *a);                                                 /* bench.c                            */
 #endif

@@ -58,7 +58,7 @@ static int take_images(use *u, int count, long epoch) {
     genai_dataset     *data = tool_data(u->ctx, u->args, u->desc.width, u->desc.height, u->desc.channels), *test = genai_dataset_test(data);
     genai_dataset_info info;
     if (!data) return TOOL_FAILED;
-    if (test) data = test;
+    if (test && epoch >= 0) data = test; /* in the order of the files, of all that it was trained on */
     info = genai_dataset_describe(data);
     if (u->desc.classes && !info.classes) return tool_fail("%s was trained with labels, but %s has none", u->args->operand[0], u->args->data);
     if ((size_t)count > info.count) count = (int)info.count;
@@ -307,6 +307,40 @@ done:
     return status;
 }
 
+static int translate(use *u) {
+    int    status = take_images(u, count_or(u, 16), 0);
+    float *made[2];
+    if (status) return status;
+    made[0] = u->images;
+    made[1] = tool_floats((size_t)u->n, u->pixels);
+    status = made[1] && !genai_model_translate(u->model, u->n, u->images, u->args->back, made[1]) ? save_bands(u, 2, made, "images above what became of them,") : TOOL_FAILED;
+    free(made[1]);
+    return status;
+}
+
+/* In pixels: what a model has learned by heart lies beside its original. */
+static int nearest(use *u) {
+    int    n = count_or(u, 16), status = take_images(u, 65536, -1), *index;
+    float *made[2], *distance;
+    if (status) return status;
+    status = TOOL_FAILED;
+    made[0] = tool_floats((size_t)n, u->pixels);
+    made[1] = tool_floats((size_t)n, u->pixels);
+    distance = tool_floats((size_t)n, 1);
+    index = (int *)malloc((size_t)n * sizeof *index);
+    if (made[0] && made[1] && distance && index && !genai_model_sample(u->model, u->args->seed, n, NULL, made[0]) &&
+        !genai_nearest(u->ctx, n, made[0], u->n, u->images, (int)u->pixels, index, distance)) {
+        for (int i = 0; i < n; i++) memcpy(made[1] + (size_t)i * u->pixels, u->images + (size_t)index[i] * u->pixels, u->pixels * sizeof(float));
+        u->n = n;
+        status = save_bands(u, 2, made, "samples above the nearest images,");
+    }
+    free(made[0]);
+    free(made[1]);
+    free(distance);
+    free(index);
+    return status;
+}
+
 int tool_sample(const tool_args *a) { return with_picture(a, sample); }
 int tool_interpolate(const tool_args *a) { return with_picture(a, interpolate); }
 int tool_traverse(const tool_args *a) { return with_picture(a, traverse); }
@@ -316,3 +350,5 @@ int tool_change(const tool_args *a) { return on_images(a, change); }
 int tool_inpaint(const tool_args *a) { return on_images(a, inpaint); }
 int tool_denoise(const tool_args *a) { return on_images(a, denoise); }
 int tool_anomaly(const tool_args *a) { return on_images(a, anomaly); }
+int tool_translate(const tool_args *a) { return on_images(a, translate); }
+int tool_nearest(const tool_args *a) { return on_images(a, nearest); }
