@@ -207,6 +207,24 @@
  *   "discriminator" is 3 log 2 = 2.08 and "generator" 2 log 2 = 1.39 at a draw. vae_steps begins with so many steps of
  *   plain VAE training.
  *
+ * CLASSES
+ *   Data with labels (folders in a folder, IDX, CIFAR-10) make conditional models: .condition = "concat" for most families; for
+ *   a GAN "projection" or "auxiliary" too. Functions that take images or latents then want a label for each; samples take
+ *   the classes in turn where none are given.
+ *
+ * IMAGES INTO IMAGES
+ *   Preset "translate" (Isola et al. 2017) learns from aligned pairs what image to make of an image: colours from outlines, large
+ *   from small. Losses: "discriminator" and "generator" as of a GAN; "error", the mean absolute error to the target, which
+ *   gamma weighs: lower it for sharper, higher for truer images. Preset "cycle" (Zhu et al. 2017) learns from two sets that
+ *   are not paired, both ways; "error" is that of images that went there and back. Colours that drift: set identity to 5.
+ *   Data come from genai_dataset_pairs, images from genai_model_translate.
+ *
+ * WITH A TRAINED MODEL
+ *   genai_model_interpolate walks from one image to another, genai_model_traverse along one latent, genai_model_direction finds
+ *   the way from class to class (add it to latents). genai_model_inpaint fills what a mask hides, genai_model_denoise gives the
+ *   image that the model believes in, genai_model_anomaly says how badly it knows an image: all by genai_model_refine, a search
+ *   for latents, which takes a second for some dozen small images and works with every family that has latents.
+ *
  * HOW GOOD ARE THE IMAGES
  *   Losses of different families can't be compared, so a judge looks at the images: genai_judge_create trains a small
  *   classifier on real, labelled images, genai_judge_features turns any images into its features, genai_measure compares two
