@@ -164,9 +164,10 @@
  * GAN (Goodfellow et al. 2014)
  *   A generator makes images from Z normal numbers; a discriminator learns to tell them from real ones; the generator
  *   learns to be taken for real. Losses: "discriminator", 2 log 2 = 1.39 when it can't tell; "generator", log 2 = 0.69
- *   then. Neither says how good the images are: look at them. A discriminator loss near 0 for long means that it has won
- *   and the generator learns little: lower lr_discriminator, or give more data. All samples alike: the generator has
- *   collapsed; begin again with another seed or a lower lr. Samples come from an average of the weights over some 1000
+ *   then. Neither says how good the images are: look at them. A discriminator that is always right ("D right 100 %" in the
+ *   progress line), its loss near 0 for long, has won and the generator learns little: lower lr_discriminator, or give more
+ *   data. All samples alike ("diversity" near 0; 1 is that of the data): the generator has collapsed; begin again with another
+ *   seed or a lower lr. fit warns of both, once (genai_health). Samples come from an average of the weights over some 1000
  *   steps (ema 0.999), which lags behind them. A GAN can't encode.
  *   Other losses: "wasserstein" with penalty 10, critic_steps 5, beta1 GENAI_ZERO is WGAN-GP; "hinge" with spectral_norm is
  *   SN-GAN; "relativistic" with r1 keeps both sides in play for long. What they report is the adversarial part alone: for
@@ -177,8 +178,9 @@
  * VAE (Kingma and Welling 2014)
  *   An encoder gives for each image a normal distribution over Z latents, a decoder the image back. Losses:
  *   "reconstruction" and "kl", both sums over the image in the mean of the batch; with likelihood "bernoulli" in nats, so
- *   that their sum bounds -log p(x). "test -ELBO" is that sum on the test set, lower is better. kl near 0: the latents are
- *   ignored; lower beta, or let it rise over beta_warmup steps. Reconstructions good but samples bad: raise beta. Images
+ *   that their sum bounds -log p(x). "test -ELBO" is that sum on the test set, lower is better. "12/20 latents" in the progress
+ *   line: so many are active, the others say nothing about the image, as is usual with large Z. None, and kl near 0: the decoder
+ *   ignores them, of which fit warns; lower beta, or let it rise over beta_warmup steps. Reconstructions good but samples bad: raise beta. Images
  *   are smooth rather than sharp. beta GENAI_ZERO makes a plain autoencoder, which samples badly and reconstructs best.
  *   likelihood: genai_model_desc lists them. Only "bernoulli" and the Gaussian ones are probabilities, of which genai_model_nll
  *   estimates -log p(x); their numbers can't be compared, nor can those of grey images with those of binarised ones (binarise),
@@ -13114,7 +13116,8 @@ GENAI_API genai_result genai_model_anomaly(genai_model *m, int n, const float *i
 #define GENAI__HEALTH_EVERY 250  /* steps: it costs one to two of them                                                */
 #define GENAI__HEALTH_FROM 300   /* before that nothing is told                                                       */
 #define GENAI__ALIKE 0.15        /* diversity below which samples are taken for all alike                             */
-#define GENAI__SURE 6.0          /* mean distance of a logit from the middle from which a discriminator is sure       */
+#define GENAI__RIGHT 0.995       /* share of images told rightly, and mean distance of a logit from the middle, from  */
+#define GENAI__SURE 6.0          /* which on a discriminator has won                                                  */
 #define GENAI__PAIRS 32          /* of image and reconstruction in a reconstruction grid                              */
 #define GENAI__MAX_SKIPPED 100   /* steps in a row without a finite loss, then fit gives up                           */
 
@@ -13276,17 +13279,20 @@ static void genai__health_step(genai__fit *f) {
     if (!m->judged || f->losses.skipped) return;
     f->right += 0.01 * ((double)h->balance - f->right);
     f->surety += 0.01 * (m->surety / (double)m->judged - f->surety);
-    snprintf(what, sizeof what, "the discriminator has told %s %% of the images rightly for some hundred steps, and is sure of it: the %s learns little from it",
-             genai__number(number, 100 * f->right, 3), m->family->takes ? "encoder" : genai__role_names[m->family->painter]);
-    genai__health_suspect(f, GENAI_TROUBLE_OVERRULED, m->loss->probability && f->right >= 0.99 && f->surety >= GENAI__SURE, 1, what);
+    snprintf(what, sizeof what, "the discriminator has told %s %% of the images rightly for some hundred steps and is sure of it: the %s learns little from it",
+             genai__number(number, 100 * f->right, 4), m->family->takes ? "encoder" : genai__role_names[m->family->painter]);
+    genai__health_suspect(f, GENAI_TROUBLE_OVERRULED, m->loss->probability && f->right >= GENAI__RIGHT && f->surety >= GENAI__SURE, 1, what);
 }
 
-/* From time to time: what takes passes of its own. Twice in a row is no accident. */
+/* From time to time: what takes passes of its own. Twice in a row is no accident. What a plain autoencoder makes of numbers
+ * from the prior means nothing until a sampler is fitted. */
+static int          genai__health_is_cheap(const genai_model *m) { return !m->family->latents && !m->family->backs; } /* one pass, of use without pictures */
 static genai_result genai__health_measure(genai__fit *f) {
     genai_model  *m = f->model;
     genai_health *h = &f->progress.health;
     int           again = h->measured == m->steps, critic = m->loss && !m->family->takes;
-    double        ends;
+    int           drawn = m->desc.beta >= 0 || m->loss || m->family->latents || m->extra[GENAI__SAMPLER_MEAN];
+    double        spread, ends;
     char          what[200], a[32], b[32];
     genai_result  result;
     if (m->family->backs) return genai_model_translate(m, f->seen, f->real, 0, f->samples); /* for the pictures */
@@ -13294,16 +13300,16 @@ static genai_result genai__health_measure(genai__fit *f) {
     if (!result && f->kl) result = genai__health_posterior(f);
     if (result) return result;
     h->measured = m->steps;
-    h->diversity = (float)genai__health_spread(GENAI__SEEN, genai__pixels(m), f->samples, &ends);
-    h->diversity = f->spread > 0 ? h->diversity / (float)f->spread : -1;
-    h->saturated = (float)ends;
+    spread = genai__health_spread(GENAI__SEEN, genai__pixels(m), f->samples, &ends);
+    h->diversity = drawn && f->spread > 0 ? (float)(spread / f->spread) : -1;
+    h->saturated = drawn ? (float)ends : -1;
     if (again || m->steps < GENAI__HEALTH_FROM) return GENAI_OK;
     snprintf(what, sizeof what, "the samples are nearly alike (diversity %s of the data's): the %s has collapsed", genai__number(a, (double)h->diversity, 2),
              genai__role_names[m->family->painter]);
     genai__health_suspect(f, GENAI_TROUBLE_COLLAPSED, critic && h->diversity >= 0 && (double)h->diversity < GENAI__ALIKE, 2, what);
     snprintf(what, sizeof what, "%s %% of the samples' pixel values are 0 or 1, of the data's only %s %%: the %s is saturated and learns little",
              genai__number(a, 100 * ends, 4), genai__number(b, 100 * f->ends, 3), genai__role_names[m->family->painter]);
-    genai__health_suspect(f, GENAI_TROUBLE_SATURATED, ends >= 0.999 && f->ends < 0.95, 2, what);
+    genai__health_suspect(f, GENAI_TROUBLE_SATURATED, drawn && ends >= 0.999 && f->ends < 0.95, 2, what);
     snprintf(what, sizeof what, "none of the %d latents says anything about the image: the decoder ignores them", h->latents);
     genai__health_suspect(f, GENAI_TROUBLE_IGNORED, f->kl && !h->active && m->steps > m->desc.beta_warmup, 2, what);
     return GENAI_OK;
@@ -13342,7 +13348,7 @@ static void genai__fit_row(genai__fit *f) {
     for (i = 0; i < h->norms; i++) genai__fit_number(f, (double)h->norm[i], 5, 1);
     if (!f->model->family->backs) {
         genai__fit_number(f, (double)h->diversity, 4, now && h->diversity >= 0);
-        genai__fit_number(f, (double)h->saturated, 4, now);
+        genai__fit_number(f, (double)h->saturated, 4, now && h->saturated >= 0);
     }
     if (f->kl) genai__fit_number(f, h->active, 6, now);
     for (i = 0; f->kl && i < h->latents; i++)
@@ -13581,7 +13587,7 @@ static genai_result genai__fit_loop(genai__fit *f) {
     genai_result result = GENAI_OK;
     f->progress.steps = genai__fit_total(f);
     while (!result && !genai__fit_done(f)) {
-        int n = genai__fit_next(f), every, draws, cheap = !m->family->latents && !m->family->backs; /* one pass */
+        int n = genai__fit_next(f), every, draws;
         if (n) {
             f->progress.epoch = m->epoch;
             result = genai__fit_step(f, n);
@@ -13596,7 +13602,7 @@ static genai_result genai__fit_loop(genai__fit *f) {
         }
         if (!n) continue; /* resumed with another batch size, before a lone image */
         draws = f->desc.out && (f->desc.sample_every ? m->steps % f->desc.sample_every == 0 : genai__fit_round(m->steps));
-        if (draws || ((m->steps % GENAI__HEALTH_EVERY == 0 || genai__fit_done(f)) && cheap)) result = genai__health_measure(f);
+        if (draws || ((m->steps % GENAI__HEALTH_EVERY == 0 || genai__fit_done(f)) && genai__health_is_cheap(m))) result = genai__health_measure(f);
         if (result) return result;
         result = genai__fit_report(f);
         every = m->steps <= 100 ? 1 : m->steps <= 10000 ? 10 : 100;
@@ -13632,7 +13638,7 @@ GENAI_API genai_result genai_model_fit(genai_model *m, genai_dataset *data, cons
     if ((!result || result == GENAI_STOPPED) && m->steps > first) {
         last = m->desc.sampler && strcmp(m->desc.sampler, "prior") ? genai_model_fit_sampler(m, data, m->desc.sampler, m->desc.components) : GENAI_OK;
         if (!last) last = genai__fit_save(&f);
-        if (!last && (f.desc.out || (!m->family->latents && f.progress.health.measured != m->steps))) last = genai__health_measure(&f);
+        if (!last && (f.desc.out || (genai__health_is_cheap(m) && (m->extra[GENAI__SAMPLER_MEAN] || f.progress.health.measured != m->steps)))) last = genai__health_measure(&f);
         if (!last) last = genai__fit_pictures(&f);
         if (last) result = last;
     } else genai__fit_flush(&f);
