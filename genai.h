@@ -164,9 +164,10 @@
  * GAN (Goodfellow et al. 2014)
  *   A generator makes images from Z normal numbers; a discriminator learns to tell them from real ones; the generator
  *   learns to be taken for real. Losses: "discriminator", 2 log 2 = 1.39 when it can't tell; "generator", log 2 = 0.69
- *   then. Neither says how good the images are: look at them. A discriminator loss near 0 for long means that it has won
- *   and the generator learns little: lower lr_discriminator, or give more data. All samples alike: the generator has
- *   collapsed; begin again with another seed or a lower lr. Samples come from an average of the weights over some 1000
+ *   then. Neither says how good the images are: look at them. A discriminator that is always right ("D right 100 %" in the
+ *   progress line), its loss near 0 for long, has won and the generator learns little: lower lr_discriminator, or give more
+ *   data. All samples alike ("diversity" near 0; 1 is that of the data): the generator has collapsed; begin again with another
+ *   seed or a lower lr. fit warns of both, once (genai_health). Samples come from an average of the weights over some 1000
  *   steps (ema 0.999), which lags behind them. A GAN can't encode.
  *   Other losses: "wasserstein" with penalty 10, critic_steps 5, beta1 GENAI_ZERO is WGAN-GP; "hinge" with spectral_norm is
  *   SN-GAN; "relativistic" with r1 keeps both sides in play for long. What they report is the adversarial part alone: for
@@ -177,8 +178,9 @@
  * VAE (Kingma and Welling 2014)
  *   An encoder gives for each image a normal distribution over Z latents, a decoder the image back. Losses:
  *   "reconstruction" and "kl", both sums over the image in the mean of the batch; with likelihood "bernoulli" in nats, so
- *   that their sum bounds -log p(x). "test -ELBO" is that sum on the test set, lower is better. kl near 0: the latents are
- *   ignored; lower beta, or let it rise over beta_warmup steps. Reconstructions good but samples bad: raise beta. Images
+ *   that their sum bounds -log p(x). "test -ELBO" is that sum on the test set, lower is better. "12/20 latents" in the progress
+ *   line: so many are active, the others say nothing about the image, as is usual with large Z. None, and kl near 0: the decoder
+ *   ignores them, of which fit warns; lower beta, or let it rise over beta_warmup steps. Reconstructions good but samples bad: raise beta. Images
  *   are smooth rather than sharp. beta GENAI_ZERO makes a plain autoencoder, which samples badly and reconstructs best.
  *   likelihood: genai_model_desc lists them. Only "bernoulli" and the Gaussian ones are probabilities, of which genai_model_nll
  *   estimates -log p(x); their numbers can't be compared, nor can those of grey images with those of binarised ones (binarise),
@@ -283,7 +285,10 @@
  *                                   hold the tensors optimizer.NET.m and .v
  *   Any safetensors reader can read them. A file that was changed by hand or by another program must have genai.digest
  *   set to "none": a file with genai keys and a digest that doesn't fit, or none at all, is refused as damaged.
- *   metrics.csv: one row for each of the first 100 steps, then for each 10th, from step 10000 for each 100th.
+ *   metrics.csv: one row for each of the first 100 steps, then for each 10th, from step 10000 for each 100th, and for those at
+ *   which health was measured. Columns: step, epoch, seconds, the losses, images_per_s, skipped, measure (at ends of epochs), then
+ *   of genai_health, which says what they are, those that the family has: balance, norm_NET for each optimiser, diversity,
+ *   saturated, active, kl (nats of each latent, largest first, with blanks between). Empty: not measured there.
  *   All reading and writing goes through genai_ctx_desc.io: give your own table to read from an archive.
  *
  * A LOOP OF YOUR OWN
@@ -623,6 +628,30 @@ typedef struct genai_losses {  /* of one step                                   
     int         skipped;       /* 1: an update was left out because something in it was not finite                     */
 } genai_losses;
 
+/* What a training has been told once, in the log, with the usual cure. */
+typedef enum genai_trouble {
+    GENAI_TROUBLE_COLLAPSED = 1, /* samples are nearly alike: gan, vaegan                                              */
+    GENAI_TROUBLE_OVERRULED = 2, /* the discriminator is always right, and sure of it                                  */
+    GENAI_TROUBLE_SATURATED = 4, /* nearly all values of the samples' pixels are 0 or 1, not so the data's             */
+    GENAI_TROUBLE_IGNORED = 8    /* no latent says anything about the image                                            */
+} genai_trouble;
+
+#define GENAI_MAX_NORMS 4
+typedef struct genai_health {  /* how a training fares; a number that doesn't apply, or isn't known, is negative       */
+    float        balance;      /* share of the last step's images, real and made, that the discriminator told rightly, before its
+                                  update: 0.5 by chance, 1 has won; by the logit's sign (lsgan: above 0.5); not for wasserstein */
+    int          norms;        /* optimisers                                                                           */
+    const char  *norm_name[GENAI_MAX_NORMS]; /* by the first net that each trains; "generator" of an aae is its encoder */
+    float        norm[GENAI_MAX_NORMS];      /* L2 norm of the gradients of its last update, before clipping           */
+    long         measured;     /* after so many steps of the model what follows was measured: at every 250th, with pictures, at the end */
+    float        diversity;    /* variance of a pixel over 64 samples of seed 0 against that over up to 64 real images (of the test set,
+                                  if there is one), both in the mean of all pixels: 1 as the data, 0 all alike          */
+    float        saturated;    /* share of the samples' pixel values within 1/255 of 0 or 1                            */
+    int          latents, active; /* of a posterior; those whose mean has a variance above 0.01 over these real images (Burda et al. 2016) */
+    const float *kl;           /* [latents], nats in the mean of these images, largest first; NULL: none; valid during the call */
+    int          told;         /* genai_trouble bits: what this fit has warned of, each once                           */
+} genai_health;
+
 typedef struct genai_progress {
     genai_model        *model;
     const genai_losses *losses;
@@ -634,6 +663,7 @@ typedef struct genai_progress {
     const char         *measure;            /* at the end of an epoch with a test set: its name, else NULL             */
     double              value;              /* and value                                                               */
     int                 finished;           /* 1 in the last call                                                      */
+    genai_health        health;
 } genai_progress;
 
 typedef struct genai_fit_desc { /* epochs and steps count from the model's beginning: a resumed training ends where it would have */
@@ -913,7 +943,8 @@ GENAI_API genai_result   genai_model_step(genai_model *model, int n, const float
 /* Trains; see genai_fit_desc. With out and an existing checkpoint in it, use genai_model_load on that first to go on.
  * STOPPED when on_step stopped it (everything is saved then too). */
 GENAI_API genai_result   genai_model_fit(genai_model *model, genai_dataset *data, const genai_fit_desc *desc);
-/* An on_step that shows one line on a terminal, or plain lines when stderr is none. user is not used. */
+/* An on_step that shows one line on a terminal, or plain lines when stderr is none: losses (D discriminator, G generator, rec
+ * reconstruction), rate, rest, then of genai_health what 120 characters have room for. user is not used. */
 GENAI_API int            genai_progress_bar(void *user, const genai_progress *progress);
 /* n images from latents drawn from seed, into out [n,H,W,C], in [0,1]. Image i depends on (seed, i, its label) alone; without
  * labels a conditional model takes the classes in turn: i % classes. */
@@ -9776,6 +9807,7 @@ typedef struct genai__gan_loss {
     genai_tensor *(*generator)(genai_tensor *logits);                   /* for who made the images                   */
     int         probability; /* 1: the logits are those of a probability, so that its target may be less than 1      */
     int         relative;    /* 1: logits are taken relative to the mean of the other kind's                         */
+    float       middle;      /* a logit above it says "real"; negative: logits say nothing alone                     */
 } genai__gan_loss;
 
 typedef struct genai__likelihood {
@@ -9818,6 +9850,8 @@ struct genai_model {
     size_t                   mark;         /* where the tape stood before the step                                   */
     const int               *labels;       /* of the images at work; NULL if the model isn't conditional             */
     double                   shown;        /* >>fit: when the progress bar last wrote                                */
+    size_t                   judged, right; /* images that discriminators saw in their update of the last step; told rightly */
+    double                   surety;       /* sum over these of how far the logit lies on the right side             */
 };
 
 /* --- settings: one table for genai_model_set, for metadata and for descriptions --- */
@@ -10024,12 +10058,12 @@ static genai_tensor *genai__critic_to(genai_tensor *logits, float target) { retu
 static genai_tensor *genai__critic_real(genai_tensor *logits) { return genai__critic_to(logits, 1); }
 
 static const genai__gan_loss genai__gan_losses[] = {
-    {"nonsaturating", genai__bce_to, genai__bce_real, 1, 0},        /* Goodfellow et al. 2014, -log D at the end of section 3   */
-    {"minimax", genai__bce_to, genai__minimax_generator, 1, 0},     /* there, eq. 1                                             */
-    {"lsgan", genai__squares_to, genai__squares_real, 0, 0},        /* Mao et al. 2017, eq. 9: targets 0 and 1, halves of squares */
-    {"hinge", genai__hinge_to, genai__critic_real, 0, 0},           /* Lim and Ye 2017: max(0, 1 -+ D); the generator has -D    */
-    {"wasserstein", genai__critic_to, genai__critic_real, 0, 0},    /* Arjovsky et al. 2017, eq. 3                              */
-    {"relativistic", genai__bce_to, genai__bce_real, 1, 1},         /* Jolicoeur-Martineau 2019, section 4.2.2: the average one  */
+    {"nonsaturating", genai__bce_to, genai__bce_real, 1, 0, 0},     /* Goodfellow et al. 2014, -log D at the end of section 3   */
+    {"minimax", genai__bce_to, genai__minimax_generator, 1, 0, 0},  /* there, eq. 1                                             */
+    {"lsgan", genai__squares_to, genai__squares_real, 0, 0, 0.5f},  /* Mao et al. 2017, eq. 9: targets 0 and 1, halves of squares */
+    {"hinge", genai__hinge_to, genai__critic_real, 0, 0, 0},        /* Lim and Ye 2017: max(0, 1 -+ D); the generator has -D    */
+    {"wasserstein", genai__critic_to, genai__critic_real, 0, 0, -1},/* Arjovsky et al. 2017, eq. 3                              */
+    {"relativistic", genai__bce_to, genai__bce_real, 1, 1, 0},      /* Jolicoeur-Martineau 2019, section 4.2.2: the average one  */
 };
 
 /* --- network texts --- */
@@ -10412,6 +10446,17 @@ static void genai__clip_weights(const genai_net *net, float most) {
         }
 }
 
+/* For genai_health: who was told rightly. */
+static void genai__count_right(genai_model *m, const genai_tensor *logits, int real) {
+    size_t i;
+    for (i = 0; logits && i < logits->count && m->loss->middle >= 0; i++) {
+        float side = real ? logits->data[i] - m->loss->middle : m->loss->middle - logits->data[i];
+        m->right += side > 0;
+        m->surety += (double)side;
+        m->judged++;
+    }
+}
+
 /* The discriminator's update, on real images and one or two batches of made ones, each a batch of its own (batch norm must not
  * mix them), and done with before the next takes memory, unless the loss needs both at once; the running statistics learn
  * from the real ones only. *value: the adversarial loss alone. */
@@ -10431,10 +10476,17 @@ static genai_result genai__learn_discriminator(genai_model *m, genai_tensor *x, 
         more = NULL;
         logits = i ? genai__judge(m, images[i], GENAI_TRAIN_FROZEN, &classes, NULL) : genai__judge_real(m, images[0], &more);
         if (m->loss->relative) {
-            genai_tensor *made = genai__judge(m, images[++i], GENAI_TRAIN_FROZEN, &classes, NULL);
-            loss = m->loss->discriminator(genai__relative(logits, made), target);
-            loss = genai_add(loss, m->loss->discriminator(genai__relative(made, logits), 0));
-        } else loss = m->loss->discriminator(logits, i ? 0 : target);
+            genai_tensor *made = genai__judge(m, images[++i], GENAI_TRAIN_FROZEN, &classes, NULL), *real = logits;
+            logits = genai__relative(real, made);
+            loss = m->loss->discriminator(logits, target);
+            made = genai__relative(made, real);
+            loss = genai_add(loss, m->loss->discriminator(made, 0));
+            genai__count_right(m, logits, 1);
+            genai__count_right(m, made, 0);
+        } else {
+            loss = m->loss->discriminator(logits, i ? 0 : target);
+            genai__count_right(m, logits, !i);
+        }
         *value += genai_value(loss);
         result = genai__learn_from(m, m->critic, more ? genai_add(loss, more) : loss, mark);
         genai_tape_release(m->ctx, mark);
@@ -11958,6 +12010,8 @@ GENAI_API genai_result genai_model_step(genai_model *m, int n, const float *imag
     draw = ctx->draw;
     recording = genai_recording(ctx, 1);
     m->mark = genai_tape_mark(ctx);
+    m->judged = m->right = 0;
+    m->surety = 0;
     genai_random_at(ctx, GENAI__STREAM_STEP, (uint64_t)m->steps); /* the step's draws depend on its number alone: resume is exact */
     genai__keep_statistics(m, 0);
     for (; m->family->losses[losses->count]; losses->count++) losses->name[losses->count] = genai__loss_name(m, losses->count);
@@ -13076,6 +13130,12 @@ GENAI_API genai_result genai_model_anomaly(genai_model *m, int n, const float *i
  * from the model's beginning: going on with the same desc ends where the uninterrupted run would have.
  * ================================================================================================================= */
 #define GENAI__GRID 8            /* sample grids are 8x8                                                              */
+#define GENAI__SEEN (GENAI__GRID * GENAI__GRID) /* images that health is measured on: one portion                     */
+#define GENAI__HEALTH_EVERY 250  /* steps: it costs one to two of them                                                */
+#define GENAI__HEALTH_FROM 300   /* before that nothing is told                                                       */
+#define GENAI__ALIKE 0.15        /* diversity below which samples are taken for all alike                             */
+#define GENAI__RIGHT 0.995       /* share of images told rightly, and mean distance of a logit from the middle, from  */
+#define GENAI__SURE 6.0          /* which on a discriminator has won                                                  */
 #define GENAI__PAIRS 32          /* of image and reconstruction in a reconstruction grid                              */
 #define GENAI__MAX_SKIPPED 100   /* steps in a row without a finite loss, then fit gives up                           */
 
@@ -13100,6 +13160,10 @@ typedef struct genai__fit {
     genai__text    rows, path;
     genai_progress progress;
     genai_losses   losses;
+    int            seen, seen_labels[GENAI__SEEN], suspected[GENAI_TROUBLE_IGNORED + 1]; /* real images for health; how often in a row, by trouble */
+    float         *samples, *real, *kl; /* pictures and health are of these; kl: NULL without posterior */
+    double         spread, ends;        /* of the real images                                           */
+    double         right, surety;       /* running means over about 100 steps                           */
 } genai__fit;
 
 static const char *genai__fit_path(genai__fit *f, const char *name) {
@@ -13110,22 +13174,204 @@ static const char *genai__fit_path(genai__fit *f, const char *name) {
     return f->path.failed ? NULL : f->path.p;
 }
 
+/* --- health: how the training fares, and what it is told when it doesn't --- */
+
+/* What to try against a trouble, if the family has such a setting; one whose value is given, only if it isn't set. */
+typedef struct genai__cure { const char *key, *text; int of, value; } genai__cure;
+static const genai__cure genai__cures[] = {
+    {"lr_discriminator", "a lower lr_discriminator", GENAI_TROUBLE_OVERRULED, 0},
+    {"r1", "r1 1", GENAI_TROUBLE_COLLAPSED | GENAI_TROUBLE_OVERRULED, 1},
+    {"augment", "augment 'translation cutout'", GENAI_TROUBLE_COLLAPSED | GENAI_TROUBLE_OVERRULED, 0},
+    {"minibatch_stddev", "minibatch_stddev 1", GENAI_TROUBLE_COLLAPSED, 1},
+    {"lr", "a lower lr", GENAI_TROUBLE_COLLAPSED | GENAI_TROUBLE_SATURATED, 0},
+    {"clip_norm", "clip_norm 1", GENAI_TROUBLE_SATURATED, 1},
+    {"beta", "a lower beta", GENAI_TROUBLE_IGNORED, 0},
+    {"beta_warmup", "beta_warmup 1000", GENAI_TROUBLE_IGNORED, 1},
+    {"free_bits", "free_bits 0.1", GENAI_TROUBLE_IGNORED, 1},
+    {"preset", "another seed", GENAI_TROUBLE_COLLAPSED | GENAI_TROUBLE_SATURATED, 0},
+    {"preset", "more data", GENAI_TROUBLE_OVERRULED, 0},
+};
+
+/* Warns of a trouble once it has been seen `most` times in a row; seen 0: it wasn't this time. */
+static void genai__health_suspect(genai__fit *f, int trouble, int seen, int most, const char *what) {
+    const genai_model *m = f->model;
+    const char        *cure[GENAI__COUNT(genai__cures)];
+    char               text[300];
+    size_t             i, n = 0, k = 0, length = 0;
+    f->suspected[trouble] = seen ? f->suspected[trouble] + 1 : 0;
+    if (f->suspected[trouble] < most || f->progress.health.told & trouble) return;
+    f->progress.health.told |= trouble;
+    for (i = 0; i < GENAI__COUNT(genai__cures); i++) {
+        const genai__cure  *c = &genai__cures[i];
+        const genai__field *field = genai__field_of(c->key);
+        if (c->of & trouble && genai__field_fits(field, m->family->name) && !(c->value && genai__field_is_set(field, &m->desc))) cure[n++] = c->text;
+    }
+    for (; k < n; k++) length += (size_t)snprintf(text + length, sizeof text - length, "%s%s", !k ? "" : k + 1 < n ? ", " : " or ", cure[k]);
+    genai__warn(f->ctx, "step %ld: %s; try %s", m->steps, what, text);
+}
+
+/* Of n rows: the variance of a value over them, in the mean of all values (-1: of one row), and the share of values at the ends. */
+static double genai__health_spread(int n, size_t size, const float *x, double *ends) {
+    double sum = 0;
+    size_t i, j, k = 0;
+    for (j = 0; j < size; j++) {
+        double mean = 0, squares = 0;
+        for (i = j; i < (size_t)n * size; i += size) {
+            mean += (double)x[i];
+            k += x[i] <= 1 / 255.0f || x[i] >= 254 / 255.0f;
+        }
+        mean /= n;
+        for (i = j; i < (size_t)n * size; i += size) squares += ((double)x[i] - mean) * ((double)x[i] - mean);
+        sum += squares;
+    }
+    if (ends) *ends = (double)k / ((double)n * (double)size);
+    return n > 1 ? sum / (n - 1) / (double)size : -1;
+}
+
+static genai_result genai__health_begin(genai__fit *f) {
+    genai_model   *m = f->model;
+    genai_health  *h = &f->progress.health;
+    genai_dataset *of = f->test ? f->test : f->data;
+    size_t         pixels = genai__pixels(m), count = genai_dataset_describe(of).count;
+    genai_result   result;
+    int            role;
+    h->balance = h->diversity = h->saturated = -1;
+    h->measured = h->latents = h->active = -1;
+    f->right = 0.5;
+    for (role = 0; role < GENAI__ROLES; role++)
+        if (m->optimizer[role]) h->norm_name[h->norms++] = genai__role_names[role];
+    f->samples = (float *)genai__alloc(f->ctx, (1 + genai__at_once(m, 1)) * GENAI__SEEN * pixels, sizeof(float));
+    if (!f->samples) return GENAI_ERROR_MEMORY;
+    f->real = f->samples + GENAI__SEEN * pixels;
+    f->seen = count < GENAI__SEEN ? (int)count : GENAI__SEEN;
+    result = genai_dataset_batch(of, 0, 0, f->seen, f->real, f->seen_labels); /* shuffled: folders are in the order of their classes */
+    if (m->family->backs) return result;
+    f->spread = genai__health_spread(f->seen, pixels, f->real, &f->ends);
+    if (result || !m->net[GENAI__ENCODER] || genai__pointwise(m)) return result;
+    f->kl = (float *)genai__alloc(f->ctx, (size_t)m->desc.latent, sizeof(float));
+    h->latents = m->desc.latent;
+    return f->kl ? GENAI_OK : GENAI_ERROR_MEMORY;
+}
+
+static int genai__falling(const void *a, const void *b) {
+    float x, y;
+    memcpy(&x, a, sizeof x);
+    memcpy(&y, b, sizeof y);
+    return (x < y) - (x > y);
+}
+
+/* Of each latent: the KL, and whether it is active. */
+static genai_result genai__health_posterior(genai__fit *f) {
+    genai_model  *m = f->model;
+    genai_health *h = &f->progress.health;
+    genai_tensor *x, *mean, *log_var, *kl = NULL;
+    genai_result  result = genai__model_labels(m, "genai_model_fit", f->seen, genai_dataset_describe(f->test ? f->test : f->data).classes ? f->seen_labels : NULL);
+    genai__quiet  q = genai__quiet_begin(f->ctx);
+    int           i;
+    x = result ? NULL : genai__binarised(m, genai__model_input(m, f->seen, f->real), 0);
+    if (x && genai__posterior(m, genai__best(m, GENAI__ENCODER), x, GENAI_EVAL, &mean, &log_var))
+        kl = genai_mean(genai_scale(genai_sub(genai_add(genai_exp(log_var), genai_square(mean)), genai_scale(log_var, 1, 1)), 0.5f, 0), 1);
+    if (kl) {
+        memcpy(f->kl, kl->data, (size_t)h->latents * sizeof(float));
+        genai__sort(f->kl, (size_t)h->latents, sizeof(float), genai__falling);
+        mean = genai_sub(mean, genai_mean(mean, 1));
+        kl = genai_sum(genai_square(mean), 1);
+    }
+    h->active = f->seen > 1 ? 0 : -1;
+    for (i = 0; kl && f->seen > 1 && i < h->latents; i++) h->active += kl->data[i] > 0.01f * (float)(f->seen - 1);
+    if (kl) h->kl = f->kl;
+    else if (!result) result = genai__result_of(f->ctx);
+    genai__quiet_end(f->ctx, q);
+    return result;
+}
+
+/* After each step: what it has left behind. */
+static void genai__health_step(genai__fit *f) {
+    genai_model  *m = f->model;
+    genai_health *h = &f->progress.health;
+    char          what[200], number[32];
+    int           role, i = 0;
+    for (role = 0; role < GENAI__ROLES; role++)
+        if (m->optimizer[role]) h->norm[i++] = genai_optimizer_norm(m->optimizer[role]);
+    h->balance = m->judged ? (float)m->right / (float)m->judged : -1;
+    if (!m->judged || f->losses.skipped) return;
+    f->right += 0.01 * ((double)h->balance - f->right);
+    f->surety += 0.01 * (m->surety / (double)m->judged - f->surety);
+    snprintf(what, sizeof what, "the discriminator has told %s %% of the images rightly for some hundred steps and is sure of it: the %s learns little from it",
+             genai__number(number, 100 * f->right, 4), m->family->takes ? "encoder" : genai__role_names[m->family->painter]);
+    genai__health_suspect(f, GENAI_TROUBLE_OVERRULED, m->loss->probability && f->right >= GENAI__RIGHT && f->surety >= GENAI__SURE, 1, what);
+}
+
+/* From time to time: what takes passes of its own. Twice in a row is no accident. What a plain autoencoder makes of numbers
+ * from the prior means nothing until a sampler is fitted. */
+static int          genai__health_is_cheap(const genai_model *m) { return !m->family->latents && !m->family->backs; } /* one pass, of use without pictures */
+static genai_result genai__health_measure(genai__fit *f) {
+    genai_model  *m = f->model;
+    genai_health *h = &f->progress.health;
+    int           again = h->measured == m->steps, critic = m->loss && !m->family->takes;
+    int           drawn = m->desc.beta >= 0 || m->loss || m->family->latents || m->extra[GENAI__SAMPLER_MEAN];
+    double        spread, ends;
+    char          what[200], a[32], b[32];
+    genai_result  result;
+    if (m->family->backs) return GENAI_OK;
+    result = genai_model_sample(m, 0, GENAI__SEEN, NULL, f->samples);
+    if (!result && f->kl) result = genai__health_posterior(f);
+    if (result) return result;
+    h->measured = m->steps;
+    spread = genai__health_spread(GENAI__SEEN, genai__pixels(m), f->samples, &ends);
+    h->diversity = drawn && f->spread > 0 ? (float)(spread / f->spread) : -1;
+    h->saturated = drawn ? (float)ends : -1;
+    if (again || m->steps < GENAI__HEALTH_FROM) return GENAI_OK;
+    snprintf(what, sizeof what, "the samples are nearly alike (diversity %s of the data's): the %s has collapsed", genai__number(a, (double)h->diversity, 2),
+             genai__role_names[m->family->painter]);
+    genai__health_suspect(f, GENAI_TROUBLE_COLLAPSED, critic && h->diversity >= 0 && (double)h->diversity < GENAI__ALIKE, 2, what);
+    snprintf(what, sizeof what, "%s %% of the samples' pixel values are 0 or 1, of the data's only %s %%: the %s is saturated and learns little",
+             genai__number(a, 100 * ends, 4), genai__number(b, 100 * f->ends, 3), genai__role_names[m->family->painter]);
+    genai__health_suspect(f, GENAI_TROUBLE_SATURATED, drawn && ends >= 0.999 && f->ends < 0.95, 2, what);
+    snprintf(what, sizeof what, "none of the %d latents says anything about the image: the decoder ignores them", h->latents);
+    genai__health_suspect(f, GENAI_TROUBLE_IGNORED, f->kl && !h->active && m->steps > m->desc.beta_warmup, 2, what);
+    return GENAI_OK;
+}
+
 /* --- metrics.csv --- */
 static void genai__fit_header(genai__fit *f, genai__text *t) {
-    int i;
+    const genai_model *m = f->model;
+    int                i;
     genai__text_add(t, "step,epoch,seconds");
-    for (i = 0; f->model->family->losses[i]; i++) genai__text_format(t, ",%s", genai__loss_name(f->model, i));
-    genai__text_add(t, ",images_per_s,skipped,measure\n");
+    for (i = 0; m->family->losses[i]; i++) genai__text_format(t, ",%s", genai__loss_name(m, i));
+    genai__text_add(t, ",images_per_s,skipped,measure");
+    if (m->loss && m->loss->middle >= 0) genai__text_add(t, ",balance");
+    for (i = 0; i < f->progress.health.norms; i++) genai__text_format(t, ",norm_%s", f->progress.health.norm_name[i]);
+    if (!m->family->backs) genai__text_add(t, ",diversity,saturated");
+    if (f->kl) genai__text_add(t, ",active,kl_latents");
+    genai__text_add(t, "\n");
+}
+
+static void genai__fit_number(genai__fit *f, double x, int digits, int known) {
+    char number[32];
+    genai__text_format(&f->rows, ",%s", known ? genai__number(number, x, digits) : "");
 }
 
 static void genai__fit_row(genai__fit *f) {
     const genai_progress *p = &f->progress;
+    const genai_health   *h = &p->health;
     char                  number[32];
-    int                   i;
+    int                   i, now = h->measured == p->step;
     genai__text_format(&f->rows, "%ld,%ld,%s", p->step, p->epoch, genai__number(number, f->before + p->seconds, 6));
-    for (i = 0; f->model->family->losses[i]; i++) genai__text_format(&f->rows, ",%s", genai__number(number, (double)f->losses.value[i], 6));
-    genai__text_format(&f->rows, ",%s", genai__number(number, p->images_per_s, 5));
-    genai__text_format(&f->rows, ",%ld,%s\n", p->skipped, p->measure ? genai__number(number, p->value, 7) : "");
+    for (i = 0; f->model->family->losses[i]; i++) genai__fit_number(f, (double)f->losses.value[i], 6, 1);
+    genai__fit_number(f, p->images_per_s, 5, 1);
+    genai__text_format(&f->rows, ",%ld", p->skipped);
+    genai__fit_number(f, p->value, 7, p->measure != NULL);
+    if (f->model->loss && f->model->loss->middle >= 0) genai__fit_number(f, (double)h->balance, 4, h->balance >= 0);
+    for (i = 0; i < h->norms; i++) genai__fit_number(f, (double)h->norm[i], 5, 1);
+    if (!f->model->family->backs) {
+        genai__fit_number(f, (double)h->diversity, 4, now && h->diversity >= 0);
+        genai__fit_number(f, (double)h->saturated, 4, now && h->saturated >= 0);
+    }
+    if (f->kl) genai__fit_number(f, h->active, 6, now);
+    for (i = 0; f->kl && i < h->latents; i++)
+        genai__text_format(&f->rows, "%s%s", i ? now ? " " : "" : ",", now ? genai__number(number, (double)f->kl[i], 4) : "");
+    genai__text_add(&f->rows, "\n");
 }
 
 static genai_result genai__fit_flush(genai__fit *f) {
@@ -13209,8 +13455,9 @@ static genai_result genai__fit_pictures(genai__fit *f) {
     if (!f->desc.out) return GENAI_OK;
     sprintf(name, "samples/step-%06ld" GENAI__PICTURE, m->steps);
     path = genai__fit_path(f, name);
-    if (path && m->family->backs) return genai__fit_translations(f, path);
-    result = path ? genai_model_sample_grid(m, path, GENAI__GRID, GENAI__GRID) : GENAI_ERROR_MEMORY;
+    if (!path) return GENAI_ERROR_MEMORY;
+    if (m->family->backs) return genai__fit_translations(f, path);
+    result = genai_image_save_grid(f->ctx, path, GENAI__SEEN, GENAI__GRID, m->dim[2], m->dim[1], m->dim[3], f->samples);
     if (result || !f->shown) return result;
     for (i = 0; i < f->shown && !result; i += GENAI__GRID / 2) { /* pairs: the second half of `pairs` holds them side by side */
         int n = f->shown - i < GENAI__GRID / 2 ? f->shown - i : GENAI__GRID / 2, j;
@@ -13295,7 +13542,8 @@ static genai_result genai__fit_begin(genai__fit *f) {
         m->epoch++;
     }
     f->began = f->saved = f->flushed = genai__now();
-    if (!f->desc.out) return GENAI_OK;
+    result = genai__health_begin(f);
+    if (result || !f->desc.out) return result;
     result = f->ctx->desc.io.make_dir(f->ctx->desc.io.user, f->desc.out) ? genai__io_fail(f->ctx, f->desc.out, "the folder could not be made") : GENAI_OK;
     if (!result) {
         const char *path = genai__fit_path(f, "samples");
@@ -13359,6 +13607,7 @@ static genai_result genai__fit_step(genai__fit *f, int n) {
     if (!result) result = genai_model_step(m, n, f->images, f->labels, &f->losses);
     if (result) return result;
     m->position += (size_t)n;
+    genai__health_step(f);
     seconds = genai__now() - start;
     if (seconds < 1e-6) seconds = 1e-6;
     weight = seconds < 1 ? seconds : 1; /* a mean over about the last second */
@@ -13374,7 +13623,7 @@ static genai_result genai__fit_loop(genai__fit *f) {
     genai_result result = GENAI_OK;
     f->progress.steps = genai__fit_total(f);
     while (!result && !genai__fit_done(f)) {
-        int n = genai__fit_next(f), every;
+        int n = genai__fit_next(f), every, draws;
         if (n) {
             f->progress.epoch = m->epoch;
             result = genai__fit_step(f, n);
@@ -13388,10 +13637,13 @@ static genai_result genai__fit_loop(genai__fit *f) {
             if (result) return result;
         }
         if (!n) continue; /* resumed with another batch size, before a lone image */
+        draws = f->desc.out && (f->desc.sample_every ? m->steps % f->desc.sample_every == 0 : genai__fit_round(m->steps));
+        if (draws || ((m->steps % GENAI__HEALTH_EVERY == 0 || genai__fit_done(f)) && genai__health_is_cheap(m))) result = genai__health_measure(f);
+        if (result) return result;
         result = genai__fit_report(f);
         every = m->steps <= 100 ? 1 : m->steps <= 10000 ? 10 : 100;
-        if (f->desc.out && (m->steps % every == 0 || f->progress.measure || result == GENAI_STOPPED)) genai__fit_row(f);
-        if (f->desc.out && (f->desc.sample_every ? m->steps % f->desc.sample_every == 0 : genai__fit_round(m->steps))) {
+        if (f->desc.out && (m->steps % every == 0 || f->progress.measure || f->progress.health.measured == m->steps || result == GENAI_STOPPED)) genai__fit_row(f);
+        if (draws) {
             genai_result drawn = genai__fit_pictures(f);
             if (drawn) return drawn;
         }
@@ -13422,6 +13674,7 @@ GENAI_API genai_result genai_model_fit(genai_model *m, genai_dataset *data, cons
     if ((!result || result == GENAI_STOPPED) && m->steps > first) {
         last = m->desc.sampler && strcmp(m->desc.sampler, "prior") ? genai_model_fit_sampler(m, data, m->desc.sampler, m->desc.components) : GENAI_OK;
         if (!last) last = genai__fit_save(&f);
+        if (!last && (f.desc.out || (genai__health_is_cheap(m) && (m->extra[GENAI__SAMPLER_MEAN] || f.progress.health.measured != m->steps)))) last = genai__health_measure(&f);
         if (!last) last = genai__fit_pictures(&f);
         if (last) result = last;
     } else genai__fit_flush(&f);
@@ -13435,6 +13688,8 @@ GENAI_API genai_result genai_model_fit(genai_model *m, genai_dataset *data, cons
     genai__free(m->ctx, f.images);
     genai__free(m->ctx, f.labels);
     genai__free(m->ctx, f.pairs);
+    genai__free(m->ctx, f.samples);
+    genai__free(m->ctx, f.kl);
     return result;
 }
 
@@ -13451,24 +13706,39 @@ static int genai__terminal(void) { return _isatty(2); }
 static int genai__terminal(void) { return isatty(2); }
 #endif
 
+#define GENAI__LINE 120 /* characters of a progress line that health keeps within */
+
+/* The name of a loss in a progress line. */
+static const char *genai__line_name(const char *name) {
+    return !strcmp(name, "discriminator") ? "D" : !strcmp(name, "generator") ? "G" : !strcmp(name, "reconstruction") ? "rec" : name;
+}
+
 GENAI_API int genai_progress_bar(void *user, const genai_progress *p) {
-    char   line[400], number[32];
-    size_t n = 0;
-    int    i, terminal = genai__terminal();
-    double now = genai__now();
+    char                line[400], number[32], piece[3][64];
+    const genai_health *h;
+    size_t              n = 0;
+    int                 i, terminal = genai__terminal();
+    double              now = genai__now();
     (void)user;
     if (!p || !p->model) return 0;
     if (!p->finished && !p->measure && p->step > 1 && now - p->model->shown < (terminal ? 0.1 : 5)) return 0;
     p->model->shown = now;
+    h = &p->health;
     n += (size_t)snprintf(line + n, sizeof line - n, p->steps ? "step %ld/%ld" : "step %ld", p->step, p->steps);
     n += (size_t)snprintf(line + n, sizeof line - n, "  epoch %ld", p->epoch + 1);
     for (i = 0; i < p->losses->count; i++)
-        n += (size_t)snprintf(line + n, sizeof line - n, "  %s %s", p->losses->name[i], genai__number(number, (double)p->losses->value[i], 4));
+        n += (size_t)snprintf(line + n, sizeof line - n, "  %s %s", genai__line_name(p->losses->name[i]), genai__number(number, (double)p->losses->value[i], 4));
     n += (size_t)snprintf(line + n, sizeof line - n, "  %ld img/s", (long)(p->images_per_s + 0.5));
     if (p->skipped) n += (size_t)snprintf(line + n, sizeof line - n, "  %ld skipped", p->skipped);
     if (!p->finished && p->eta >= 0) n += (size_t)snprintf(line + n, sizeof line - n, "  ETA %ld:%02ld", (long)p->eta / 60, (long)p->eta % 60);
     if (p->measure) n += (size_t)snprintf(line + n, sizeof line - n, "  %s %.2f", p->measure, p->value);
-    if (p->finished) snprintf(line + n, sizeof line - n, "  done in %ld:%02ld", (long)p->seconds / 60, (long)p->seconds % 60);
+    if (p->finished) n += (size_t)snprintf(line + n, sizeof line - n, "  done in %ld:%02ld", (long)p->seconds / 60, (long)p->seconds % 60);
+    piece[0][0] = piece[1][0] = piece[2][0] = 0;
+    if (h->balance >= 0) snprintf(piece[0], sizeof piece[0], "  D right %.0f %%", 100 * (double)h->balance);
+    if (h->active >= 0) snprintf(piece[1], sizeof piece[1], "  %d/%d latents", h->active, h->latents);
+    if (h->diversity >= 0) snprintf(piece[2], sizeof piece[2], "  diversity %.2f", (double)h->diversity);
+    for (i = 0; i < 3; i++)
+        if (n + strlen(piece[i]) <= GENAI__LINE) n += (size_t)snprintf(line + n, sizeof line - n, "%s", piece[i]);
     if (terminal) fprintf(stderr, "\r%s\x1b[K%s", line, p->measure || p->finished ? "\n" : "");
     else fprintf(stderr, "%s\n", line);
     fflush(stderr);

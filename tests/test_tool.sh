@@ -140,6 +140,8 @@ check 1 "which --lr can't change" train --resume --lr 0.5 --out 'a run'
 is "a refused resume changes nothing" cmp before "a run/checkpoint.safetensors"
 check 1 "no nowhere/checkpoint.safetensors to resume from" train --resume --out nowhere
 check 0 "at step 6" train $small --steps 8 --resume --out 'a run' # with the seed of the checkpoint
+check 0 "/20 latents  diversity " train $small --steps 2 --out 'healthy run'
+is "metrics.csv says what health was" sh -c 'head -n 1 "healthy run/metrics.csv" | grep -q "measure,norm_encoder,diversity,saturated,active,kl_latents$"'
 is "metrics.csv has one header and grew" sh -c '[ "$(grep -c step "a run/metrics.csv")" = 1 ]'
 case $(uname -m) in x86_64) lacks=neon ;; *) lacks=avx2 ;; esac
 check 1 "hasn't got the instruction set $lacks" bench gemm --isa $lacks

@@ -1,0 +1,501 @@
+/* What fit says about how a training fares: measures against closed forms on nets whose weights are set by hand, troubles made
+ * on purpose and told once, metrics.csv, and that looking changes nothing. */
+#define GENAI_IMPLEMENTATION
+#define GENAI__POISON /* memory that was given back reads as NaN */
+#include "../genai.h"
+#include "check.h"
+
+#define PIXELS 16 /* 4x4 grey */
+#define IMAGES 32
+
+/* --- contexts that count allocations and warnings; files in memory --- */
+static struct { long calls; int warnings; char last[512]; } heard;
+static void *counted_alloc(void *user, size_t bytes) {
+    (void)user;
+    heard.calls++;
+    return malloc(bytes);
+}
+static void counted_free(void *user, void *p) {
+    (void)user;
+    free(p);
+}
+static void hear(void *user, genai_log_level level, const char *text) {
+    (void)user;
+    if (level != GENAI_LOG_WARNING) return;
+    heard.warnings++;
+    snprintf(heard.last, sizeof heard.last, "%s", text);
+}
+
+static struct { char path[96], *p; size_t n; } disk[40];
+static int disk_at(const char *path) {
+    int i = 0;
+    while (i < 40 && strcmp(disk[i].path, path)) i++;
+    return i;
+}
+typedef struct handle { int at; size_t from; } handle;
+static int disk_remove(void *user, const char *path) {
+    int i = disk_at(path);
+    (void)user;
+    if (i == 40) return -1;
+    free(disk[i].p);
+    memset(&disk[i], 0, sizeof disk[i]);
+    return 0;
+}
+static void *disk_open(void *user, const char *path, int write) {
+    handle *h;
+    if (write == 1) disk_remove(user, path);
+    if (disk_at(path) == 40 && !write) return NULL;
+    h = (handle *)calloc(1, sizeof *h);
+    h->at = disk_at(path);
+    if (h->at == 40) {
+        h->at = disk_at("");
+        snprintf(disk[h->at].path, sizeof disk[h->at].path, "%s", path);
+    }
+    return h;
+}
+static long disk_read(void *user, void *file, void *to, size_t n) {
+    handle *h = (handle *)file;
+    (void)user;
+    if (n > disk[h->at].n - h->from) n = disk[h->at].n - h->from;
+    if (n) memcpy(to, disk[h->at].p + h->from, n);
+    h->from += n;
+    return (long)n;
+}
+static long disk_write(void *user, void *file, const void *p, size_t n) {
+    int at = ((handle *)file)->at;
+    (void)user;
+    disk[at].p = (char *)realloc(disk[at].p, disk[at].n + n);
+    memcpy(disk[at].p + disk[at].n, p, n);
+    disk[at].n += n;
+    return (long)n;
+}
+static int disk_nothing(void *user, void *file) { (void)user; (void)file; return 0; }
+static int disk_close(void *user, void *file) {
+    (void)user;
+    free(file);
+    return 0;
+}
+static int disk_rename(void *user, const char *from, const char *to) {
+    int i = disk_at(from);
+    if (i == 40) return -1;
+    disk_remove(user, to);
+    snprintf(disk[i].path, sizeof disk[i].path, "%s", to);
+    return 0;
+}
+static int disk_make_dir(void *user, const char *path) { (void)user; (void)path; return 0; }
+static void disk_clear(void) {
+    int i;
+    for (i = 0; i < 40; i++) free(disk[i].p);
+    memset(disk, 0, sizeof disk);
+}
+
+static genai_ctx *make_ctx(void) {
+    genai_ctx_desc d;
+    memset(&d, 0, sizeof d);
+    d.seed = 5;
+    d.threads = 1;
+    d.log = hear;
+    d.allocator.alloc = counted_alloc;
+    d.allocator.free = counted_free;
+    d.io.open = disk_open;
+    d.io.read = disk_read;
+    d.io.write = disk_write;
+    d.io.append = d.io.sync = disk_nothing;
+    d.io.close = disk_close;
+    d.io.rename = disk_rename;
+    d.io.remove = disk_remove;
+    d.io.make_dir = disk_make_dir;
+    memset(&heard, 0, sizeof heard);
+    return genai_ctx_create(&d);
+}
+
+/* --- data and models --- */
+
+/* IMAGES images, the first half of value a in every pixel, the other of b. */
+static genai_dataset *two_kinds(genai_ctx *g, unsigned char a, unsigned char b) {
+    unsigned char pixels[IMAGES * PIXELS];
+    memset(pixels, a, sizeof pixels / 2);
+    memset(pixels + sizeof pixels / 2, b, sizeof pixels / 2);
+    return genai_dataset_memory(g, IMAGES, 4, 4, 1, pixels, NULL, NULL);
+}
+
+/* Nets of one layer; lr is too small to move them. */
+static genai_model_desc linear_desc(const char *family) {
+    genai_model_desc d;
+    memset(&d, 0, sizeof d);
+    d.preset = family;
+    d.width = d.height = 4;
+    d.channels = 1;
+    d.latent = 3;
+    d.lr = d.lr_discriminator = 1e-12f;
+    if (!strcmp(family, "vae")) d.lr_discriminator = 0;
+    if (!strcmp(family, "gan")) d.generator = "dense $D | tanh";
+    else d.decoder = strcmp(family, "aae") ? "dense $D | sigmoid" : "dense $D";
+    if (strcmp(family, "gan")) d.encoder = strcmp(family, "aae") ? "dense 2*$Z" : "dense $Z";
+    if (strcmp(family, "vae")) d.discriminator = "dense 1";
+    if (strcmp(family, "gan")) d.likelihood = "mse";
+    return d;
+}
+/* A dense layer's weights [in,out] and biases [out], also of the averaged copy. */
+static void set(genai_model *m, int role, float weight, float bias) {
+    genai_net *nets[2];
+    size_t     i;
+    int        k;
+    nets[0] = m->net[role];
+    nets[1] = m->average[role];
+    for (k = 0; k < 2 && nets[k]; k++) {
+        genai_tensor *w = nets[k]->layer[0].parameter[0], *b = nets[k]->layer[0].parameter[1];
+        for (i = 0; i < w->count; i++) w->data[i] = weight;
+        for (i = 0; i < b->count; i++) b->data[i] = bias;
+    }
+    m->ctx->changes++;
+}
+
+typedef struct seen { genai_health health; float kl[16]; long steps, first_told, calls; int told_twice; } seen;
+static int look(void *user, const genai_progress *p) {
+    seen *s = (seen *)user;
+    if (p->health.told & ~s->health.told) s->first_told = p->step;
+    s->health = p->health;
+    if (p->health.kl) memcpy(s->kl, p->health.kl, (size_t)p->health.latents * sizeof(float));
+    if (p->step == 251 && !p->finished) s->calls = heard.calls;
+    if (p->step == 801 && !p->finished) s->calls = heard.calls - s->calls;
+    s->steps++;
+    return 0;
+}
+static seen fit(genai_model *m, genai_dataset *data, long steps, int batch, const char *out, long sample_every) {
+    genai_fit_desc f;
+    seen           s;
+    memset(&f, 0, sizeof f);
+    memset(&s, 0, sizeof s);
+    f.steps = steps;
+    f.batch = batch;
+    f.on_step = look;
+    f.user = &s;
+    f.out = out;
+    f.sample_every = sample_every;
+    f.checkpoint_every = 1000000;
+    CHECK(m && !genai_model_fit(m, data, &f), "%s", m ? genai_ctx_error(m->ctx) : "no model");
+    return s;
+}
+static int close_to(double x, double y) { return fabs(x - y) <= 1e-5 * (1 + fabs(y)); }
+
+/* --- balance, by the logit's sign: of 32 real images half are white, half black, all 32 made ones black; logit = sum + b --- */
+static void test_balance(void) {
+    static const struct { const char *loss; float w, b; double balance; } cases[] = {
+        {"nonsaturating", 1, 0, 0.75}, {"nonsaturating", 1, 15, 0.75}, {"nonsaturating", 1, 17, 0.5}, {"nonsaturating", -1, 0, 0.25}, {"nonsaturating", 0, 1, 0.5},
+        {"minimax", 1, 0, 0.75}, {"hinge", 1, 0, 0.75}, {"lsgan", 0.025f, 0, 0.5}, {"lsgan", 0.05f, 0, 0.75}, {"relativistic", 1, 100, 0.75}, {"wasserstein", 1, 0, -1},
+    };
+    size_t i;
+    for (i = 0; i < sizeof cases / sizeof *cases; i++) {
+        genai_ctx       *g = make_ctx();
+        genai_model_desc d = linear_desc("gan");
+        genai_model     *m;
+        seen             s;
+        d.loss = cases[i].loss;
+        if (cases[i].balance < 0) d.clip = 100;
+        m = genai_model_create(g, &d);
+        set(m, GENAI__GENERATOR, 0, -50);
+        set(m, GENAI__DISCRIMINATOR, cases[i].w, cases[i].b);
+        s = fit(m, two_kinds(g, 255, 0), 1, IMAGES, NULL, 0);
+        CHECK(close_to((double)s.health.balance, cases[i].balance), "%s, case %d: %g of the images", cases[i].loss, (int)i, (double)s.health.balance);
+        genai_ctx_destroy(g);
+    }
+    { /* two batches of made images: black reconstructions and samples */
+        genai_ctx       *g = make_ctx();
+        genai_model_desc d = linear_desc("vaegan");
+        genai_model     *m = genai_model_create(g, &d);
+        seen             s;
+        set(m, GENAI__DECODER, 0, -50);
+        set(m, GENAI__DISCRIMINATOR, 1, -1); /* pixels in [0,1] */
+        s = fit(m, two_kinds(g, 255, 0), 1, IMAGES, NULL, 0);
+        CHECK(close_to((double)s.health.balance, 5.0 / 6), "vaegan: %g of the images", (double)s.health.balance);
+        m->desc.vae_steps = 10; /* nobody judges */
+        s = fit(m, two_kinds(g, 255, 0), 2, IMAGES, NULL, 0);
+        CHECK(s.health.balance < 0, "vaegan without judging: %g", (double)s.health.balance);
+        genai_ctx_destroy(g);
+    }
+    { /* a vae has none */
+        genai_ctx       *g = make_ctx();
+        genai_model_desc d = linear_desc("vae");
+        seen             s = fit(genai_model_create(g, &d), two_kinds(g, 255, 0), 1, IMAGES, NULL, 0);
+        CHECK(s.health.balance < 0, "vae: %g", (double)s.health.balance);
+        genai_ctx_destroy(g);
+    }
+}
+
+/* --- gradient norms: a discriminator w.x with w = 0, real images white (1), made ones black (-1): d loss / d w = -1 each --- */
+static void test_norms(void) {
+    genai_ctx       *g = make_ctx();
+    genai_model_desc d = linear_desc("gan");
+    genai_model     *m;
+    seen             s;
+    d.clip_norm = 0.5f; /* the norm is that before clipping */
+    m = genai_model_create(g, &d);
+    set(m, GENAI__GENERATOR, 0, -50);
+    set(m, GENAI__DISCRIMINATOR, 0, 0);
+    s = fit(m, two_kinds(g, 255, 255), 1, IMAGES, NULL, 0);
+    CHECK(s.health.norms == 2 && !strcmp(s.health.norm_name[0], "generator") && !strcmp(s.health.norm_name[1], "discriminator"), "%d norms", s.health.norms);
+    CHECK(close_to((double)s.health.norm[1], 4), "norm %g of the discriminator's gradient", (double)s.health.norm[1]);
+    CHECK(s.health.norm[0] == genai_optimizer_norm(m->optimizer[GENAI__GENERATOR]), "norm %g of the generator's", (double)s.health.norm[0]);
+    d = linear_desc("aae");
+    m = genai_model_create(g, &d);
+    s = fit(m, two_kinds(g, 255, 255), 1, IMAGES, NULL, 0);
+    CHECK(s.health.norms == 3 && !strcmp(s.health.norm_name[2], "encoder") && s.health.norm[2] > 0, "aae: %d norms", s.health.norms);
+    genai_ctx_destroy(g);
+}
+
+/* --- KL and activity: means w x_0 and biases, log-variances by hand; x_0 is 0 or 1, of variance 1/4 n/(n-1) over the images --- */
+static void test_posterior(void) {
+    genai_ctx       *g = make_ctx();
+    genai_model_desc d = linear_desc("vae");
+    genai_dataset   *data = two_kinds(g, 255, 0);
+    genai_model     *m = genai_model_create(g, &d);
+    genai_tensor    *w = m->net[GENAI__ENCODER]->layer[0].parameter[0], *b = m->net[GENAI__ENCODER]->layer[0].parameter[1];
+    seen             s;
+    int              i;
+    set(m, GENAI__ENCODER, 0, 0);
+    w->data[1] = 0.21f; /* of pixel 0: w is [16,6], three means and three log-variances; variance 0.0114 */
+    b->data[0] = 2;     /* a constant mean costs 2 nats and says nothing */
+    b->data[5] = 1;     /* log-variance 1 */
+    w->data[2] = 0.19f; /* variance 0.0093 */
+    m->ctx->changes++;
+    s = fit(m, data, 1, IMAGES, NULL, 0);
+    CHECK(s.health.measured == 1 && s.health.latents == 3 && s.health.active == 1, "%d of %d latents are active", s.health.active, s.health.latents);
+    CHECK(close_to((double)s.kl[0], 2), "KL %g, not 2", (double)s.kl[0]);
+    CHECK(close_to((double)s.kl[1], 0.5 * (0.19 * 0.19 / 2 + exp(1.0) - 1 - 1)), "KL %g", (double)s.kl[1]);
+    CHECK(close_to((double)s.kl[2], 0.5 * 0.21 * 0.21 / 2), "KL %g", (double)s.kl[2]);
+    w->data[1] = 0.5f;
+    w->data[2] = 0.5f;
+    m->ctx->changes++;
+    s = fit(m, data, 2, IMAGES, NULL, 0);
+    CHECK(s.health.active == 2 && heard.warnings == 0, "%d latents are active", s.health.active);
+    for (i = 0; i < 2; i++) { /* no posterior */
+        d = linear_desc(i ? "gan" : "vae");
+        if (!i) { d.beta = GENAI_ZERO; d.encoder = "dense $Z"; }
+        s = fit(genai_model_create(g, &d), data, 1, IMAGES, NULL, 0);
+        CHECK(s.health.latents < 0 && s.health.active < 0 && !s.health.kl && (s.health.diversity >= 0) == i && (s.health.saturated >= 0) == i, "a posterior in a %s without", d.preset);
+    }
+    d = linear_desc("vae"); /* a plain autoencoder, whose samples mean something once they come from where its latents are */
+    d.beta = GENAI_ZERO;
+    d.encoder = "dense $Z";
+    d.sampler = "gaussian";
+    s = fit(genai_model_create(g, &d), data, 1, IMAGES, NULL, 0);
+    CHECK(s.health.diversity > 0 && s.health.saturated >= 0, "diversity %g with a sampler", (double)s.health.diversity);
+    genai_ctx_destroy(g);
+}
+
+/* --- diversity: images 0.5 + 0.05 z_0 + ... against images of 0 and 1; saturation --- */
+static void test_diversity(void) {
+    genai_ctx       *g = make_ctx();
+    genai_model_desc d = linear_desc("gan");
+    genai_model     *m;
+    seen             s;
+    float            z[64 * 3];
+    double           mean = 0, squares = 0;
+    int              i;
+    d.generator = "dense $D"; /* 2 pixel - 1 */
+    m = genai_model_create(g, &d);
+    set(m, GENAI__GENERATOR, 0.1f, 0);
+    s = fit(m, two_kinds(g, 255, 0), 1, IMAGES, NULL, 0);
+    genai_model_latents(m, 0, 64, z);
+    for (i = 0; i < 192; i++) mean += (double)z[i] / 64;
+    for (i = 0; i < 64; i++) {
+        double sum = (double)z[3 * i] + (double)z[3 * i + 1] + (double)z[3 * i + 2] - mean;
+        squares += 0.0025 * sum * sum / 63;
+    }
+    CHECK(close_to((double)s.health.diversity, squares / (0.25 * 32 / 31)), "diversity %g, not %g", (double)s.health.diversity, squares / (0.25 * 32 / 31));
+    CHECK(s.health.saturated == 0, "%g saturated", (double)s.health.saturated);
+    set(m, GENAI__GENERATOR, 0, 0.993f);
+    s = fit(m, two_kinds(g, 255, 0), 2, IMAGES, NULL, 0);
+    CHECK(s.health.diversity == 0 && s.health.saturated == 1, "%g, saturated %g", (double)s.health.diversity, (double)s.health.saturated);
+    set(m, GENAI__GENERATOR, 0, 0.991f);
+    s = fit(m, two_kinds(g, 128, 128), 3, IMAGES, NULL, 0);
+    CHECK(s.health.diversity < 0 && s.health.saturated == 0, "%g of data all alike; saturated %g", (double)s.health.diversity, (double)s.health.saturated);
+    genai_ctx_destroy(g);
+}
+
+/* --- troubles, made on purpose; each is told once, at its time, and no other --- */
+typedef struct trouble { const char *family; float g, gb, e, d; const char *set, *value; int told; long at; const char *says, *not_this; } trouble;
+static void test_troubles(void) {
+    static const trouble cases[] = {
+        /* family, the painter's weights and biases, the encoder's weights, the discriminator's */
+        {"gan", 0.01f, 0, 0, 0, NULL, NULL, GENAI_TROUBLE_COLLAPSED, 400, "try r1 1, augment 'translation cutout', minibatch_stddev 1, a lower lr or another seed", "saturated"},
+        {"gan", 0.01f, 0, 0, 0, "r1", "5", GENAI_TROUBLE_COLLAPSED, 400, "collapsed; try augment", "r1"},
+        {"gan", 1, 0, 0, 0, NULL, NULL, 0, 0, NULL, NULL}, /* a generator as diverse as need be */
+        {"vaegan", 0.01f, 0, 0.1f, 0, NULL, NULL, GENAI_TROUBLE_COLLAPSED, 400, "the decoder has collapsed", "augment"},
+        {"vae", 0.01f, 0, 0.1f, 0, NULL, NULL, 0, 0, NULL, NULL}, /* whose samples are alike for other reasons */
+        {"gan", 1000, 0, 0, 0, NULL, NULL, GENAI_TROUBLE_SATURATED, 400, "of the data's only 0 %: the generator is saturated and learns little; try a lower lr, clip_norm 1 or", "collapsed"},
+        {"vae", 0, -50, 0.1f, 0, "beta", "0", 0, 0, NULL, NULL}, /* from the prior, which isn't its own */
+        {"vae", 0, -50, 0.1f, 0, NULL, NULL, GENAI_TROUBLE_SATURATED, 400, "the decoder is saturated", "collapsed"},
+        {"vae", 1, 0, 0, 0, NULL, NULL, GENAI_TROUBLE_IGNORED, 400, "none of the 3 latents", "saturated"},
+        {"vae", 1, 0, 0, 0, "beta_warmup", "400", GENAI_TROUBLE_IGNORED, 600, "try a lower beta or free_bits 0.1", "beta_warmup"},
+        {"vae", 1, 0, 0, 0, "beta_warmup", "900", 0, 0, NULL, NULL}, /* still rising */
+        {"vae", 1, 0, 0, 0, "free_bits", "0.1", GENAI_TROUBLE_IGNORED, 400, "try a lower beta or beta_warmup 1000", "free_bits"},
+        {"gan", 0.3f, -2, 0, 9, NULL, NULL, GENAI_TROUBLE_OVERRULED, 459, "try a lower lr_discriminator, r1 1, augment 'translation cutout' or more data", "collapsed"},
+        {"gan", 0.3f, -2, 0, 9, "loss", "lsgan", 0, 0, NULL, NULL},
+        {"gan", 0.3f, -2, 0, 9, "loss", "relativistic", GENAI_TROUBLE_OVERRULED, 459, "has told 99.5 % of the images rightly", "collapsed"},
+        {"aae", 1, 0, 9, 9, NULL, NULL, GENAI_TROUBLE_OVERRULED, 459, "the encoder learns little from it; try a lower lr_discriminator or more data", "r1"},
+    };
+    size_t i;
+    for (i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const trouble   *t = &cases[i];
+        genai_ctx       *g = make_ctx();
+        genai_model_desc d = linear_desc(t->family);
+        genai_model     *m;
+        genai_dataset   *data;
+        seen             s;
+        if (t->set) genai_model_set(g, &d, t->set, t->value);
+        if (d.beta < 0) d.encoder = "dense $Z";
+        m = genai_model_create(g, &d);
+        data = t->d != 0 ? two_kinds(g, 250, 240) : two_kinds(g, 60, 190);
+        set(m, m->family->painter, t->g, t->gb);
+        if (m->net[GENAI__ENCODER]) set(m, GENAI__ENCODER, t->e, 0);
+        if (m->net[GENAI__DISCRIMINATOR]) set(m, GENAI__DISCRIMINATOR, t->d, 0);
+        if (!strcmp(t->family, "aae")) { /* latents near -100, which the discriminator knows for certain from the prior's */
+            set(m, GENAI__ENCODER, 0, -100);
+            set(m, GENAI__DISCRIMINATOR, 9, 90);
+        }
+        s = fit(m, data, 1000, 8, t->at == 459 ? NULL : "run", 100);
+        CHECK(s.health.told == t->told && heard.warnings == (t->told != 0), "case %d, %s: told %d in %d warnings: %s", (int)i, t->family, s.health.told, heard.warnings, heard.last);
+        CHECK(!t->told || (strstr(heard.last, t->says) && !strstr(heard.last, t->not_this)), "case %d, %s: %s", (int)i, t->family, heard.last);
+        CHECK(labs(s.first_told - t->at) <= 3 || !t->told, "case %d, %s: told at step %ld, not %ld", (int)i, t->family, s.first_told, t->at);
+        genai_ctx_destroy(g);
+        disk_clear();
+    }
+}
+
+/* --- metrics.csv: as many fields in each row as in the header, also after a resume; health where it was measured --- */
+static int fields(const char *from, const char *end) {
+    int n = 1;
+    for (; from < end; from++) n += *from == ',';
+    return n;
+}
+static const char *field(const char *row, int k) {
+    for (; k; k--) row = strchr(row, ',') + 1;
+    return row;
+}
+static void test_rows(void) {
+    static const struct { const char *family, *columns; } cases[] = {
+        {"gan", ",measure,balance,norm_generator,norm_discriminator,diversity,saturated\n"},
+        {"vae", ",measure,norm_encoder,diversity,saturated,active,kl_latents\n"},
+        {"vaegan", ",measure,balance,norm_discriminator,norm_encoder,diversity,saturated,active,kl_latents\n"},
+    };
+    size_t i;
+    for (i = 0; i < sizeof cases / sizeof *cases; i++) {
+        genai_ctx       *g = make_ctx();
+        genai_model_desc d = linear_desc(cases[i].family);
+        genai_dataset   *data = two_kinds(g, 255, 0);
+        genai_model     *m = genai_model_create(g, &d);
+        const char      *text, *end, *row;
+        int              columns, rows = 0, at;
+        fit(m, data, 4, 8, "run", 3);
+        genai_model_destroy(m);
+        m = genai_model_load(g, "run/checkpoint.safetensors");
+        fit(m, data, 7, 8, "run", 3);
+        at = disk_at("run/metrics.csv");
+        CHECK(at < 40, "no metrics.csv");
+        if (at == 40) continue;
+        disk_write(NULL, &at, "", 1); /* the end of the text; a handle begins with its number */
+        text = disk[at].p;
+        end = strchr(text, '\n');
+        CHECK(!strncmp(end + 1 - strlen(cases[i].columns), cases[i].columns, strlen(cases[i].columns)), "columns %.*s", (int)(end - text), text);
+        columns = fields(text, end);
+        for (row = end + 1; *row; row = end + 1, rows++) {
+            int wanted, last = columns - 1, first = strcmp(cases[i].family, "gan") ? last - 3 : last - 1;
+            end = strchr(row, '\n');
+            wanted = rows + 1 == 3 || rows + 1 == 4 || rows + 1 == 6 || rows + 1 == 7; /* pictures, and the ends of both runs */
+            CHECK(fields(row, end) == columns, "%s: %d fields of %d: %.*s", cases[i].family, fields(row, end), columns, (int)(end - row), row);
+            CHECK((*field(row, first) != ',') == wanted && (field(row, last) != end) == wanted, "%s: row %.*s", cases[i].family, (int)(end - row), row);
+            if (wanted && first < last - 1) {
+                double a = -1, b = -1, c = -1;
+                CHECK(sscanf(field(row, last), "%lf %lf %lf\n", &a, &b, &c) == 3 && a >= b && b >= c && c >= 0, "KL %s", field(row, last));
+            }
+        }
+        CHECK(rows == 7, "%d rows", rows);
+        genai_ctx_destroy(g);
+        disk_clear();
+    }
+}
+
+/* --- looking changes nothing: equal checkpoints with pictures at each step, at few, and with other health --- */
+static void test_same_bits(void) {
+    static const char *const families[] = {"gan", "vae", "vaegan", "aae", "vqvae"};
+    size_t i;
+    int    k;
+    for (i = 0; i < sizeof families / sizeof *families; i++) {
+        char  *first = NULL;
+        size_t n = 0;
+        for (k = 0; k < 3; k++) {
+            genai_ctx         *g = make_ctx();
+            genai_model_desc   d;
+            genai_dataset_desc dd;
+            genai_dataset     *data;
+            int                at;
+            memset(&d, 0, sizeof d);
+            memset(&dd, 0, sizeof dd);
+            dd.width = dd.height = 8;
+            dd.channels = 1;
+            data = genai_dataset_sprites(g, 40, &dd);
+            d.preset = families[i];
+            d.data = data;
+            if (strcmp(families[i], "vqvae")) d.latent = 4;
+            if (!i) d.discriminator = "conv 8 k4 s2 sn | lrelu 0.2 | dropout 0.3 | stddev | flatten | dense 1 sn";
+            fit(genai_model_create(g, &d), data, 5, 8, "run", k == 0 ? 1 : k == 1 ? 3 : 1000);
+            at = disk_at("run/checkpoint.safetensors");
+            CHECK(at < 40, "no checkpoint");
+            if (!k && at < 40) {
+                n = disk[at].n;
+                first = (char *)malloc(n);
+                memcpy(first, disk[at].p, n);
+            }
+            CHECK(k == 0 || (at < 40 && n == disk[at].n && !memcmp(first, disk[at].p, n)), "%s: pictures at other steps give another model", families[i]);
+            genai_ctx_destroy(g);
+            disk_clear();
+        }
+        free(first);
+    }
+}
+
+/* --- nothing is allocated after the first time --- */
+static void test_no_allocation(void) {
+    static const char *const families[] = {"gan", "vae", "vaegan", "aae"};
+    size_t i;
+    for (i = 0; i < sizeof families / sizeof *families; i++) {
+        genai_ctx       *g = make_ctx();
+        genai_model_desc d = linear_desc(families[i]);
+        seen             s = fit(genai_model_create(g, &d), two_kinds(g, 255, 0), 802, 8, NULL, 0);
+        CHECK(s.calls == 0, "%s: %ld allocations after the first time", families[i], s.calls);
+        genai_ctx_destroy(g);
+    }
+}
+
+/* --- images into images: pictures of translations, and the balance --- */
+static void test_translate(void) {
+    genai_ctx         *g = make_ctx();
+    genai_dataset     *data = genai_dataset_pairs(two_kinds(g, 255, 0), two_kinds(g, 0, 255), 1);
+    genai_model_desc   d;
+    seen               s;
+    memset(&d, 0, sizeof d);
+    d.preset = "translate";
+    d.data = data;
+    d.generator = "conv 1 k1 | tanh";
+    d.discriminator = "flatten | dense 1";
+    s = fit(genai_model_create(g, &d), data, 2, 8, "run", 0);
+    CHECK(disk_at("run/samples/step-000002" GENAI__PICTURE) < 40, "no picture");
+    CHECK(s.health.balance >= 0 && s.health.diversity < 0 && s.health.latents < 0, "balance %g", (double)s.health.balance);
+    genai_ctx_destroy(g);
+    disk_clear();
+}
+
+int main(void) {
+    test_balance();
+    test_norms();
+    test_posterior();
+    test_diversity();
+    test_troubles();
+    test_rows();
+    test_same_bits();
+    test_no_allocation();
+    test_translate();
+    return CHECK_DONE("test_health");
+}
