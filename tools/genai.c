@@ -438,7 +438,7 @@ static void print_written(const tool_args *a, genai_model *model) {
     if (a->target) printf("  model.safetensors       the model; to use it: %s translate %s/model.safetensors --data PATH -o made.png\n", a->program, a->out);
     else printf("  model.safetensors       the model; for pictures: %s sample %s/model.safetensors -o samples.png\n", a->program, a->out);
     printf("  checkpoint.safetensors  to train it further: the same command with more to do and --resume\n");
-    printf("  metrics.csv             losses and measures\n");
+    printf("  metrics.csv             losses, measures, health of the training\n");
     printf("  samples/                pictures on the way, from the same latents each time\n");
 }
 
