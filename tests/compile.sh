@@ -216,7 +216,7 @@ if have gcc; then
     cp small.h renamed/
     check "GENAI_HEADER_FILENAME" gcc -std=c99 -O0 $strict '-DGENAI_HEADER_FILENAME="images.h"' renamed/run.c -o run -lm
     runs "GENAI_HEADER_FILENAME: run" ./run
-    for fast in "gcc -O2" "clang -O2"; do
+    for fast in "gcc -O2" "gcc -O3 -march=native" "clang -O2"; do
         have "${fast%% *}" || continue
         $fast -ffast-math fast.c -o fast -lm >/dev/null 2>&1
         runs "$fast -ffast-math: not a number is noticed, numbers are right" ./fast
