@@ -414,6 +414,29 @@ static void test_vaegan_routing(void) { /* T13: each net's gradient equals that 
     }
 }
 
+/* Of all the passes in a step only one makes a net's statistics learn: the discriminator's over the real images, the decoder's over the
+ * reconstructions. */
+static void test_vaegan_statistics(void) { /* T14 */
+    genai_ctx    *g = make_ctx(4, NULL);
+    genai_model  *a = make_small(g, "vaegan", 1), *b = make_small(g, "vaegan", 1);
+    genai_net    *d, *decoder;
+    genai_tensor *x, *h;
+    CHECK(a && b, "%s", genai_ctx_error(g));
+    if (!a || !b) return;
+    d = b->net[GENAI__DISCRIMINATOR];
+    decoder = b->net[GENAI__DECODER];
+    fill_images(5 * 16);
+    CHECK(!genai_model_step(a, 5, images, NULL, NULL), "%s", genai_ctx_error(g));
+    genai_random_at(g, GENAI__STREAM_STEP, 0);
+    x = genai__model_input(b, 5, images);
+    genai_net_forward(d, x, GENAI_TRAIN);
+    h = genai_net_forward(b->net[GENAI__ENCODER], x, GENAI_TRAIN);
+    genai_net_forward(decoder, genai__reparameterise(genai_slice(h, 1, 0, 3), genai_slice(h, 1, 3, 3), genai__latents(b, 5)), GENAI_TRAIN);
+    CHECK(d->running_size && !memcmp(d->running, a->net[GENAI__DISCRIMINATOR]->running, d->running_size * sizeof(float)), "the discriminator's statistics learnt elsewhere");
+    CHECK(decoder->running_size && !memcmp(decoder->running, a->net[GENAI__DECODER]->running, decoder->running_size * sizeof(float)), "the decoder's statistics learnt elsewhere");
+    genai_ctx_destroy(g);
+}
+
 static void test_statistics(void) { /* T05, T06 */
     genai_ctx       *g = make_ctx(5, NULL);
     genai_model_desc d = small_desc("gan", 1);
@@ -1269,6 +1292,7 @@ int main(void) {
     test_holdings();
     test_gan_routing();
     test_vaegan_routing();
+    test_vaegan_statistics();
     test_statistics();
     test_values();
     test_reparameterisation();

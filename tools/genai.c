@@ -142,6 +142,7 @@ static const option options[] = {
     {"--holdout", "F", NUMBER, TRAIN | MEASURE, AT(holdout), 0, 0.9,
      "set this share of the images aside, to measure on it (train: 0, measure: 0.1; give both the same)"},
     {"--judge", "FILE", TEXT, MEASURE, AT(judge), 0, 0, "use the judge in this file, or leave it there for the next time (a new one)"},
+    {"--nll", "K", WHOLE, MEASURE, AT(nll), 1, 100000, "also the unseen images' negative log-likelihood, by K importance samples (autoencoders with a density)"},
     {"--crop", "WxH", SIZE, MEASURE, AT(crop), 0, 0, "keep only the middle of an .npy file's images"},
     {"--limit", "N", WHOLE, TRAIN | ON_IMAGES | MEASURE, AT(limit), 1, 1e9, "use at most N images (all; 4096 sprites an epoch)"},
     {"--lr", "X", NUMBER, TRAIN, AT(lr), 1e-30, 1e38, "learning rate (the preset's)"},

@@ -55,11 +55,17 @@ none "calls that a library may not make" "$(
 none "genai.h is longer than 15400 lines" "$(awk 'END { if (NR > 15400) print NR " lines" }' genai.h)"
 none "a first screen without the cc command" "$(head -n 60 genai.h | grep -q 'cc -O2' || echo 'no "cc -O2" in the first 60 lines')"
 
-# --- every op has a test ---
+# --- every op has a test, and every known mistake ---
 # Ops without a public function of their name are parts of others' gradients, and tested there.
 ops=$(grep -oE 'genai__op_[a-z0-9_]+ *= *\{' genai.h | sed 's/genai__op_//; s/ *= *{//' | sort -u)
 none "ops without a test in tests/test_ops.c" "$(for op in $ops; do
     ! grep -q "^GENAI_API genai_tensor \*genai_$op(" genai.h || grep -qE "CHECK_OP\($op,|genai_$op\(" tests/test_ops.c || echo "$op"
+done)"
+
+# The last column of a row: "file: function, function; file: function", or a script alone.
+none "tests in docs/traps.md that aren't there" "$(sed -n 's/^| T.*| \(.*\) |$/\1/p' docs/traps.md | tr ';' '\n' | sed 's/,//g; s/^ *//' | while read -r file names; do
+    [ -e "tests/${file%:}" ] || echo "tests/${file%:}"
+    for name in $names; do grep -q "^static void $name(" "tests/${file%:}" || echo "${file%:}: $name"; done
 done)"
 
 # --- examples ---

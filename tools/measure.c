@@ -157,6 +157,14 @@ static double recognised(genai_judge *judge, const pictures *made, int classes) 
     return (double)right / made->n;
 }
 
+static int print_likelihood(const tool_args *a, genai_model *model, genai_dataset *test) {
+    double nats;
+    if (genai_model_nll(model, test, (int)a->nll, &nats)) return TOOL_FAILED;
+    if (a->json) printf(", \"nll\": %.6g, \"nll_samples\": %ld", nats, a->nll);
+    else printf("negative log-likelihood of the unseen images: %.2f nats (%ld samples)\n", nats, a->nll);
+    return TOOL_DONE;
+}
+
 static int measure(const tool_args *a, genai_ctx *ctx) {
     genai_dataset_desc size;
     genai_dataset     *data, *test, *images = NULL;
@@ -186,6 +194,7 @@ static int measure(const tool_args *a, genai_ctx *ctx) {
         size.height = desc.height;
         size.channels = desc.channels;
     }
+    if (a->nll && !model) return tool_usage(a, "--nll wants a model, which %s isn't", a->operand[0]);
     status = load_judge(a, ctx, &size, &judge);
     if (status) return status;
     if (!model) { /* the images say how large and how coloured, if nobody else does */
@@ -224,8 +233,9 @@ static int measure(const tool_args *a, genai_ctx *ctx) {
         if (info.accuracy >= 0) printf("judge: %.1f %% of the unseen images recognised", 100 * info.accuracy);
         printf("; images %dx%dx%d against %d unseen ones (%s)\n", info.width, info.height, info.channels, real.n, a->data);
         if (share >= 0) printf("samples recognised as their label: %.1f %%\n", 100 * share);
-        printf("%-8s %7s %9s %10s %7s %8s %9s %9s %8s\n", "", "images", "frechet", "precision", "recall", "density", "coverage", "kernel", "nearest");
     }
+    if (a->nll && print_likelihood(a, model, test)) goto done;
+    if (!a->json) printf("%-8s %7s %9s %10s %7s %8s %9s %9s %8s\n", "", "images", "frechet", "precision", "recall", "density", "coverage", "kernel", "nearest");
     if (!print_measures(a, ctx, "made", info.features, &real, &made, near) && !print_measures(a, ctx, "real", info.features, &real, &seen, 1)) status = TOOL_DONE;
     if (a->json) printf("}\n");
 done:

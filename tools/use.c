@@ -10,6 +10,7 @@ typedef struct use {
     const tool_args *args;
     genai_ctx       *ctx;
     genai_model     *model;
+    genai_dataset   *data;      /* that the images are from                          */
     genai_model_desc desc;
     size_t           pixels;    /* of one image                                      */
     int              n;         /* images                                            */
@@ -58,6 +59,7 @@ static int take_images(use *u, int count, long epoch) {
     genai_dataset     *data = tool_data(u->ctx, u->args, u->desc.width, u->desc.height, u->desc.channels), *test = genai_dataset_test(data);
     genai_dataset_info info;
     if (!data) return TOOL_FAILED;
+    u->data = data;
     if (test && epoch >= 0) data = test; /* in the order of the files, of all that it was trained on */
     info = genai_dataset_describe(data);
     if (u->desc.classes && !info.classes) return tool_fail("%s was trained with labels, but %s has none", u->args->operand[0], u->args->data);
@@ -235,9 +237,38 @@ static float *make_mask(const use *u) {
     return NULL;
 }
 
+/* The mean of all the data's images, [H,W,C]. */
+static float *mean_image(const use *u) {
+    enum { PORTION = 256 };
+    size_t count = genai_dataset_describe(u->data).count, first, i;
+    float *mean = tool_floats(1, u->pixels), *images = tool_floats(PORTION, u->pixels);
+    int    done = mean && images;
+    for (i = 0; i < u->pixels && done; i++) mean[i] = 0;
+    for (first = 0; first < count && done; first += PORTION) {
+        size_t n = count - first < PORTION ? count - first : PORTION;
+        done = !genai_dataset_batch(u->data, -1, first, (int)n, images, NULL);
+        for (i = 0; i < n * u->pixels; i++) mean[i % u->pixels] += images[i] / (float)count;
+    }
+    free(images);
+    if (done) return mean;
+    free(mean);
+    return NULL;
+}
+
+/* The mean squared error of what is hidden of the images; made: [n,H,W,C], or [H,W,C] for all of them. */
+static double hidden_error(const use *u, const float *mask, const float *made, int one) {
+    double sum = 0, hidden = 0;
+    for (size_t i = 0; i < (size_t)u->n * u->pixels; i++) {
+        double unknown = 1 - (double)mask[i % u->pixels / (size_t)u->desc.channels], off = (double)made[one ? i % u->pixels : i] - (double)u->images[i];
+        sum += unknown * off * off;
+        hidden += unknown;
+    }
+    return hidden > 0 ? sum / hidden : 0;
+}
+
 static int inpaint(use *u) {
     int               status = take_images(u, count_or(u, 16), 0), c = u->desc.channels;
-    float            *made[3], *mask;
+    float            *made[3], *mask, *mean = NULL;
     genai_refine_desc d;
     if (status) return status;
     mask = make_mask(u);
@@ -254,8 +285,13 @@ static int inpaint(use *u) {
     d.mask = mask;
     d.noise = (float)u->args->noise;
     d.seed = u->args->seed;
-    if (!genai_model_inpaint(u->model, u->n, u->images, u->labels, &d, made[2])) status = save_bands(u, 3, made, "images, what is known of them, and completions,");
+    if (genai_model_inpaint(u->model, u->n, u->images, u->labels, &d, made[2])) goto done;
+    mean = mean_image(u);
+    if (!mean) goto done;
+    printf("mean squared error of what was hidden, pixels in [0,1]: %.4f; of the mean image in its place: %.4f\n", hidden_error(u, mask, made[2], 0), hidden_error(u, mask, mean, 1));
+    status = save_bands(u, 3, made, "images, what is known of them, and completions,");
 done:
+    free(mean);
     free(mask);
     free(made[1]);
     free(made[2]);
