@@ -12243,6 +12243,7 @@ static genai_result genai__model_paint(genai_model *m, int n, const float *z, co
     genai__quiet  q = genai__quiet_begin(m->ctx);
     genai_result  result = GENAI_OK;
     genai_tensor *y;
+    const int    *was = m->labels;
     int           dim[2];
     m->labels = labels;
     dim[0] = n;
@@ -12250,6 +12251,7 @@ static genai_result genai__model_paint(genai_model *m, int n, const float *z, co
     y = genai_clamp(genai__decoded(m, genai_tensor_of(m->ctx, 2, dim, z)), 0, 1);
     if (y) memcpy(images, y->data, y->count * sizeof(float));
     else result = genai__result_of(m->ctx);
+    m->labels = was;
     genai__quiet_end(m->ctx, q);
     return result;
 }
@@ -12310,6 +12312,7 @@ GENAI_API genai_result genai_model_decode(genai_model *m, int n, const float *z,
 static genai_result genai__encode(genai_model *m, int n, const float *images, const int *labels, float *z) { /* one portion */
     genai__quiet  q;
     genai_tensor *mean;
+    const int    *was = m->labels;
     genai_result  result = GENAI_OK;
     if (!m->family->encode)
         return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "a %s can't encode images, it has no encoder: use family vae, vaegan, aae or vqvae", m->family->name);
@@ -12318,6 +12321,7 @@ static genai_result genai__encode(genai_model *m, int n, const float *images, co
     mean = m->family->encode(m, genai__model_input(m, n, images));
     if (mean) memcpy(z, mean->data, mean->count * sizeof(float));
     else result = genai__result_of(m->ctx);
+    m->labels = was;
     genai__quiet_end(m->ctx, q);
     return result;
 }
@@ -13069,7 +13073,7 @@ static genai_result genai__refine_all(genai_model *m, const char *what, int n, c
     if (!result && !z && !own) result = GENAI_ERROR_MEMORY;
     for (i = 0; i < n && !result; i += GENAI__PORTION) {
         const float *x = images + (size_t)i * pixels;
-        const int   *as = genai__labels_at(m->desc.classes ? labels : NULL, i);
+        const int   *as = m->labels = genai__labels_at(m->desc.classes ? labels : NULL, i);
         int          part = genai__portion(i, n);
         float       *latents = z ? z + (size_t)i * (size_t)m->desc.latent : own;
         result = genai__refine_portion(&r, part, x, as, latents);

@@ -1180,6 +1180,43 @@ static void test_refine(void) {
     genai_ctx_destroy(g);
 }
 
+/* The same with labels: each image's latents are sought under its own class. */
+static void test_refine_labels(void) {
+    static const float w[3][6] = {{0.5f, -0.25f, 0.75f, 1, -0.5f, 0.25f}, {0.5f, 0.5f, -0.5f, 0.25f, 0, -0.75f}, {-1, 0.25f, 0, -0.5f, 1, 0.5f}}; /* of z, and of the classes */
+    genai_ctx         *g = make_ctx(3, NULL);
+    genai_model_desc   d = desc_of("gan", 3, 2, 1);
+    genai_refine_desc  r;
+    genai_model       *m;
+    float              z[70];
+    int                i, k, labels[70];
+    memset(&r, 0, sizeof r);
+    d.latent = 1;
+    d.classes = 2;
+    d.ema = GENAI_ZERO;
+    d.generator = "label | dense $D";
+    d.discriminator = "label | dense 1";
+    m = genai_model_create(g, &d);
+    CHECK(m != NULL, "%s", genai_ctx_error(g));
+    if (!m) { genai_ctx_destroy(g); return; }
+    memcpy(genai__net_tensor(m->net[GENAI__GENERATOR], 0)->data, w, sizeof w);
+    g->changes++;
+    fill_images(70 * 6);
+    for (i = 0; i < 70; i++) labels[i] = i % 3 == 1;
+    r.noise = 0.3f;
+    r.steps = 400;
+    r.starts = 4;
+    CHECK(!genai_model_refine(m, 70, images, labels, &r, z), "%s", genai_ctx_error(g));
+    for (i = 0; i < 70; i++) {
+        double above = 0, below = 0.3 * 0.3;
+        for (k = 0; k < 6; k++) {
+            above += 0.5 * (double)w[0][k] * ((double)images[6 * i + k] - 0.5 - 0.5 * (double)w[1 + labels[i]][k]);
+            below += 0.25 * (double)w[0][k] * (double)w[0][k];
+        }
+        CHECK(fabs((double)z[i] - above / below) < 2e-3, "image %d, class %d: z %g, by hand %g", i, labels[i], (double)z[i], above / below);
+    }
+    genai_ctx_destroy(g);
+}
+
 /* --- images into images --- */
 static void test_translate(void) {
     static float     x[2 * 32 * 8 * 8], out[32 * 8 * 8];
@@ -1307,6 +1344,7 @@ int main(void) {
     test_evaluate();
     test_trace();
     test_refine();
+    test_refine_labels();
     test_translate();
     return CHECK_DONE("test_models");
 }
