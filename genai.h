@@ -12918,13 +12918,13 @@ typedef struct genai__refine {
     genai_refine_desc desc;    /* resolved */
     float            *weight;  /* [H,W,C]: the mask                                                                  */
     float            *made;    /* a portion of images                                                                */
-    float            *filled;  /* the same, with what isn't known filled in                                          */
+    float            *known;   /* the same, of the user's, grey where nothing is known: hidden values may be anything    */
     genai_tensor     *z;
     genai_optimizer  *adam;
 } genai__refine;
 
 /* Without encoder: the sample that is nearest in what is known. */
-static genai_result genai__refine_start(genai__refine *r, int n, const float *images, const int *labels, float *z) {
+static genai_result genai__refine_start(genai__refine *r, int n, const int *labels, float *z) {
     genai_model *m = r->model;
     size_t       pixels = genai__pixels(m), latent = (size_t)m->desc.latent, k;
     double       best[GENAI__PORTION];
@@ -12941,7 +12941,7 @@ static genai_result genai__refine_start(genai__refine *r, int n, const float *im
                 for (j = 0; j < count; j++) {
                     double sum = 0;
                     for (k = 0; k < pixels; k++) {
-                        double d = (double)r->made[(size_t)j * pixels + k] - (double)images[(size_t)l * pixels + k];
+                        double d = (double)r->made[(size_t)j * pixels + k] - (double)r->known[(size_t)l * pixels + k];
                         sum += (double)r->weight[k] * (d * d);
                     }
                     if ((first || j) && !(sum < best[l])) continue;
@@ -12955,25 +12955,21 @@ static genai_result genai__refine_start(genai__refine *r, int n, const float *im
 
 /* With encoder: what it says of the image, where what isn't known comes from the image it spoke of before (Rezende et al. 2014,
  * appendix F), grey at first. */
-static genai_result genai__refine_encode(genai__refine *r, int n, const float *images, const int *labels, float *z) {
+static genai_result genai__refine_encode(genai__refine *r, int n, const int *labels, float *z) {
     size_t       pixels = genai__pixels(r->model), k;
-    int          round, i;
+    int          round;
     genai_result result = GENAI_OK;
     for (k = 0; k < (size_t)n * pixels; k++) r->made[k] = 0.5f;
     for (round = 0; round < (r->desc.mask ? 10 : 1) && !result; round++) {
-        for (i = 0; i < n; i++)
-            for (k = 0; k < pixels; k++) {
-                size_t at = (size_t)i * pixels + k;
-                r->filled[at] = (1 - r->weight[k]) * r->made[at] + r->weight[k] * images[at];
-            }
-        result = genai__encode(r->model, n, r->filled, labels, z);
+        for (k = 0; k < (size_t)n * pixels; k++) r->made[k] = (1 - r->weight[k % pixels]) * r->made[k] + r->weight[k % pixels] * r->known[k];
+        result = genai__encode(r->model, n, r->made, labels, z);
         if (!result) result = genai__model_paint(r->model, n, z, labels, r->made);
     }
     return result;
 }
 
 /* 0.5 / noise^2 sum of weight (made - x)^2 + 0.5 |z|^2, over the images too: each image's latents see their own terms only. */
-static genai_tensor *genai__refine_loss(genai__refine *r, genai_tensor *z, int n, const float *images) {
+static genai_tensor *genai__refine_loss(genai__refine *r, genai_tensor *z, int n) {
     genai_model  *m = r->model;
     genai_ctx    *ctx = m->ctx;
     genai_tensor *x, *weight, *error;
@@ -12981,16 +12977,16 @@ static genai_tensor *genai__refine_loss(genai__refine *r, genai_tensor *z, int n
     memcpy(dim, m->dim, sizeof dim);
     weight = genai_tensor_of(ctx, 4, dim, r->weight);
     dim[0] = n;
-    x = genai_tensor_of(ctx, 4, dim, images);
+    x = genai_tensor_of(ctx, 4, dim, r->known);
     error = genai_mul(genai_square(genai_sub(genai__images(m, genai__decoded(m, z)), x)), weight);
     return genai_add(genai_scale(genai_sum(error, 0), 0.5f / (r->desc.noise * r->desc.noise), 0), genai_scale(genai_sum(genai_square(z), 0), 0.5f, 0));
 }
 
-static genai_result genai__refine_portion(genai__refine *r, int n, const float *images, const int *labels, float *z) {
+static genai_result genai__refine_portion(genai__refine *r, int n, const int *labels, float *z) {
     genai_model         *m = r->model;
     genai_ctx           *ctx = m->ctx;
     genai_net           *painter = genai__best(m, m->family->painter);
-    genai_result         result = m->family->encode ? genai__refine_encode(r, n, images, labels, z) : genai__refine_start(r, n, images, labels, z);
+    genai_result         result = m->family->encode ? genai__refine_encode(r, n, labels, z) : genai__refine_start(r, n, labels, z);
     genai_optimizer_desc d;
     int                  dim[2], step, trainable;
     size_t               mark;
@@ -13012,7 +13008,7 @@ static genai_result genai__refine_portion(genai__refine *r, int n, const float *
     trainable = genai_net_trainable(painter, 0);
     mark = genai_tape_mark(ctx);
     for (step = 0; step < r->desc.steps && !result; step++) {
-        genai_tensor *loss = genai__refine_loss(r, r->z, n, images);
+        genai_tensor *loss = genai__refine_loss(r, r->z, n);
         genai_optimizer_zero(r->adam);
         result = loss ? genai__backward(loss, mark) : genai__result_of(ctx);
         if (!result) result = genai_optimizer_step(r->adam);
@@ -13038,8 +13034,8 @@ static genai_result genai__refine_begin(genai__refine *r, genai_model *m, const 
         return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "%s: steps, lr, noise or starts is out of range", what);
     r->weight = (float *)genai__alloc(m->ctx, pixels, sizeof(float));
     r->made = (float *)genai__alloc(m->ctx, GENAI__PORTION * pixels, sizeof(float));
-    r->filled = (float *)genai__alloc(m->ctx, GENAI__PORTION * pixels, sizeof(float));
-    if (!r->weight || !r->made || !r->filled) return GENAI_ERROR_MEMORY;
+    r->known = (float *)genai__alloc(m->ctx, GENAI__PORTION * pixels, sizeof(float));
+    if (!r->weight || !r->made || !r->known) return GENAI_ERROR_MEMORY;
     for (k = 0; k < pixels; k++) {
         r->weight[k] = r->desc.mask ? r->desc.mask[k / c] : 1;
         if (!genai__in_range(r->weight[k], 0, 1)) return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "%s: the mask's value number %zu isn't from 0 to 1", what, k / c);
@@ -13050,7 +13046,7 @@ static genai_result genai__refine_begin(genai__refine *r, genai_model *m, const 
 static void genai__refine_end(genai__refine *r) {
     genai__free(r->model->ctx, r->weight);
     genai__free(r->model->ctx, r->made);
-    genai__free(r->model->ctx, r->filled);
+    genai__free(r->model->ctx, r->known);
 }
 
 /* What refine, inpaint, denoise and anomaly share: the latents of each portion, and the images they make if `out` or `score`
@@ -13072,19 +13068,19 @@ static genai_result genai__refine_all(genai_model *m, const char *what, int n, c
     if (!result && !z) own = (float *)genai__alloc(m->ctx, GENAI__PORTION * (size_t)m->desc.latent, sizeof *own);
     if (!result && !z && !own) result = GENAI_ERROR_MEMORY;
     for (i = 0; i < n && !result; i += GENAI__PORTION) {
-        const float *x = images + (size_t)i * pixels;
         const int   *as = m->labels = genai__labels_at(m->desc.classes ? labels : NULL, i);
         int          part = genai__portion(i, n);
         float       *latents = z ? z + (size_t)i * (size_t)m->desc.latent : own;
-        result = genai__refine_portion(&r, part, x, as, latents);
+        for (k = 0; k < (size_t)part * pixels; k++) r.known[k] = r.weight[k % pixels] > 0 ? images[(size_t)i * pixels + k] : 0.5f;
+        result = genai__refine_portion(&r, part, as, latents);
         if (result || z) continue;
         result = genai__model_paint(m, part, latents, as, r.made);
         for (j = 0; j < part && !result; j++) {
             double sum = 0;
             for (k = 0; k < pixels; k++) {
                 size_t at = (size_t)j * pixels + k;
-                double d = (double)r.made[at] - (double)x[at];
-                if (out) out[(size_t)i * pixels + at] = r.desc.mask ? (1 - r.weight[k]) * r.made[at] + r.weight[k] * x[at] : r.made[at];
+                double d = (double)r.made[at] - (double)r.known[at];
+                if (out) out[(size_t)i * pixels + at] = r.desc.mask ? (1 - r.weight[k]) * r.made[at] + r.weight[k] * r.known[at] : r.made[at];
                 sum += d * d;
             }
             if (score) score[i + j] = (float)(sum / (double)pixels);

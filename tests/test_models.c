@@ -1113,7 +1113,7 @@ static void test_refine(void) {
     genai_model_desc   d;
     genai_refine_desc  r;
     genai_model       *m;
-    float              x[140 * 6], z[140], out[140 * 6], score[140];
+    float              x[140 * 6], z[140], out[140 * 6], score[140], holes[140 * 6], again[140 * 6], zero = 0;
     int                i, k, masked, f, labels[140];
     for (f = 0; f < 2; f++) {
         memset(&d, 0, sizeof d);
@@ -1152,6 +1152,8 @@ static void test_refine(void) {
             float want = (1 - half[i % 6]) * images[i] + half[i % 6] * x[i];
             CHECK(out[i] == want && (half[i % 6] < 1 || out[i] == x[i]), "pixel %d: %g, not %g", i, (double)out[i], (double)want);
         }
+        for (i = 0; i < 140 * 6; i++) holes[i] = half[i % 6] > 0 ? x[i] : zero / zero;
+        CHECK(!genai_model_inpaint(m, 140, holes, NULL, &r, again) && !memcmp(out, again, sizeof out), "what is hidden matters: %s", genai_ctx_error(g));
         CHECK(!genai_model_denoise(m, 140, x, NULL, &r, out) && !genai_model_anomaly(m, 140, x, NULL, f ? NULL : &r, score), "%s", genai_ctx_error(g));
         if (f) genai_model_reconstruct(m, 140, x, NULL, out); /* an encoder's model is asked once */
         for (i = 0; i < 140; i++) {
