@@ -955,8 +955,8 @@ GENAI_API genai_result   genai_model_sample_grid(genai_model *model, const char 
 GENAI_API genai_result   genai_model_encode(genai_model *model, int n, const float *images, const int *labels, float *z);
 GENAI_API genai_result   genai_model_decode(genai_model *model, int n, const float *z, const int *labels, float *images);
 GENAI_API genai_result   genai_model_reconstruct(genai_model *model, int n, const float *images, const int *labels, float *out);
-/* n images on the way from latent a to latent b, ends included: spherical (White 2016), since the prior is Gaussian. label:
- * the class of all, if the model is conditional. */
+/* n images on the way from latent a to latent b, ends included: spherical where the prior is normal (White 2016), straight where
+ * it isn't (plain autoencoders, fitted samplers, codes). label: the class of all, if the model is conditional. */
 GENAI_API genai_result   genai_model_interpolate(genai_model *model, const float *a, const float *b, int label, int n, float *out);
 /* n images from z [Z] with latent number `dimension` going from low to high, the others as they are. */
 GENAI_API genai_result   genai_model_traverse(genai_model *model, const float *z, int label, int dimension, float low, float high, int n, float *out);
@@ -964,8 +964,8 @@ GENAI_API genai_result   genai_model_traverse(genai_model *model, const float *z
  * 2016, 6.3.2). labels are needed. DATA: an image of each is. */
 GENAI_API genai_result   genai_model_direction(genai_model *model, int n, const float *images, const int *labels, int from, int to, float *z);
 /* Latents z [n,Z] whose images agree best with the known pixels of `images` [n,H,W,C]: Adam on the sum over known pixels of
- * (made - x)^2 / (2 noise^2) plus |z|^2 / 2, the posterior's mode for normal noise (Bora et al. 2017), from the encoder's answer
- * or, without encoder, from the best of `starts` samples. desc may be NULL. */
+ * (made - x)^2 / (2 noise^2) plus, where the prior is normal, |z|^2 / 2, the posterior's mode for normal noise (Bora et al. 2017), from
+ * the encoder's answer or, without encoder, from the best of `starts` samples. Of a vqvae the nearest codes to that. desc may be NULL. */
 GENAI_API genai_result   genai_model_refine(genai_model *model, int n, const float *images, const int *labels, const genai_refine_desc *desc, float *z);
 /* Images with what the mask hides made anew; known pixels stay as they are. ARGUMENT: no mask. */
 GENAI_API genai_result   genai_model_inpaint(genai_model *model, int n, const float *images, const int *labels, const genai_refine_desc *desc, float *out);
@@ -11359,14 +11359,16 @@ static genai_result genai__vqvae_step(genai_model *m, genai_tensor *x, float *va
 }
 
 /* --- encode: the codes --- */
-static genai_tensor *genai__vqvae_encode(genai_model *m, genai_tensor *x) {
-    genai_tensor *v = genai__vqvae_vectors(m, genai__best(m, GENAI__ENCODER), x, GENAI_EVAL);
-    int          *code = genai__codes_nearest(m, v), dim[2];
-    if (!code) return NULL;
-    dim[0] = x->dim[0];
+static genai_tensor *genai__codes_snap(genai_model *m, genai_tensor *v) { /* [n,Z], of vectors in any shape */
+    int dim[2], *code;
+    dim[0] = -1;
+    dim[1] = m->desc.code_size;
+    v = genai_reshape(v, 2, dim);
+    code = genai__codes_nearest(m, v);
     dim[1] = m->desc.latent;
-    return genai_reshape(genai__codes_of(m, v, code), 2, dim);
+    return code ? genai_reshape(genai__codes_of(m, v, code), 2, dim) : NULL;
 }
+static genai_tensor *genai__vqvae_encode(genai_model *m, genai_tensor *x) { return genai__codes_snap(m, genai__vqvae_vectors(m, genai__best(m, GENAI__ENCODER), x, GENAI_EVAL)); }
 
 /* --- evaluate: the reconstruction --- */
 static genai_result genai__vqvae_evaluate(genai_model *m, genai_tensor *x, size_t first, double *sum) {
@@ -12265,6 +12267,9 @@ static genai_result genai__model_check(genai_model *m, const char *what, int n, 
     return n < 1 || !a || !b ? genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "%s: %s", what, n < 1 ? "n must be at least 1" : "a pointer is NULL") : GENAI_OK;
 }
 
+/* Do latents follow N(0,1)? Not codes, not those of a plain autoencoder, nor where something else was fitted to them. */
+static int genai__normal_prior(const genai_model *m) { return (m->desc.beta >= 0 || m->loss) && !m->family->latents && !m->extra[GENAI__SAMPLER_MEAN]; }
+
 /* Latents number first, first + 1, ... to sample from: of the prior, or of what was fitted. */
 static genai_result genai__model_latents(genai_model *m, uint64_t seed, size_t first, int n, float *z) {
     size_t size = (size_t)m->desc.latent;
@@ -12520,8 +12525,8 @@ GENAI_API genai_result genai_model_interpolate(genai_model *m, const float *a, c
         float   *way = genai__model_scratch(m, (size_t)GENAI__PORTION * z);
         uint64_t mode = genai__fp_enter();
         for (j = 0; way && j < genai__portion(i, n); j++) {
-            double wa, wb;
-            genai__slerp_weights(a, b, z, n > 1 ? (double)(i + j) / (double)(n - 1) : 0, &wa, &wb);
+            double t = n > 1 ? (double)(i + j) / (double)(n - 1) : 0, wa = 1 - t, wb = t;
+            if (genai__normal_prior(m)) genai__slerp_weights(a, b, z, t, &wa, &wb);
             if (i + j == 0) { wa = 1; wb = 0; }
             else if (i + j == n - 1) { wa = 0; wb = 1; }
             for (k = 0; k < z; k++) way[(size_t)j * z + k] = (float)(wa * (double)a[k] + wb * (double)b[k]);
@@ -12968,7 +12973,7 @@ static genai_result genai__refine_encode(genai__refine *r, int n, const int *lab
     return result;
 }
 
-/* 0.5 / noise^2 sum of weight (made - x)^2 + 0.5 |z|^2, over the images too: each image's latents see their own terms only. */
+/* 0.5 / noise^2 sum of weight (made - x)^2, and 0.5 |z|^2 where that is the prior's; over the images too: each image's latents see their own terms only. */
 static genai_tensor *genai__refine_loss(genai__refine *r, genai_tensor *z, int n) {
     genai_model  *m = r->model;
     genai_ctx    *ctx = m->ctx;
@@ -12979,7 +12984,8 @@ static genai_tensor *genai__refine_loss(genai__refine *r, genai_tensor *z, int n
     dim[0] = n;
     x = genai_tensor_of(ctx, 4, dim, r->known);
     error = genai_mul(genai_square(genai_sub(genai__images(m, genai__decoded(m, z)), x)), weight);
-    return genai_add(genai_scale(genai_sum(error, 0), 0.5f / (r->desc.noise * r->desc.noise), 0), genai_scale(genai_sum(genai_square(z), 0), 0.5f, 0));
+    error = genai_scale(genai_sum(error, 0), 0.5f / (r->desc.noise * r->desc.noise), 0);
+    return genai__normal_prior(m) ? genai_add(error, genai_scale(genai_sum(genai_square(z), 0), 0.5f, 0)) : error;
 }
 
 static genai_result genai__refine_portion(genai__refine *r, int n, const int *labels, float *z) {
@@ -13015,7 +13021,12 @@ static genai_result genai__refine_portion(genai__refine *r, int n, const int *la
         genai_tape_release(ctx, mark);
     }
     genai_net_trainable(painter, trainable);
-    if (!result) memcpy(z, r->z->data, r->z->count * sizeof *z);
+    if (!result) {
+        const genai_tensor *found = m->extra[GENAI__CODES] ? genai__codes_snap(m, r->z) : r->z;
+        if (found) memcpy(z, found->data, r->z->count * sizeof *z);
+        else result = genai__result_of(ctx);
+        genai_tape_release(ctx, mark);
+    }
     genai_optimizer_destroy(r->adam);
     genai_tensor_destroy(r->z);
     return result;

@@ -954,10 +954,26 @@ static void test_latents(void) {
     float        z[5 * 20], w[3 * 20], out[5 * 16], ends[2 * 16];
     double       wa, wb, norm, t;
     int          i, k;
+    genai_dataset_desc dd;
+    memset(&dd, 0, sizeof dd);
+    dd.width = dd.height = 4;
+    dd.channels = 1;
     CHECK(!genai_model_latents(m, 3, 5, z) && !genai_model_latents(m, 3, 3, w) && !memcmp(z, w, sizeof w), "latents depend on n");
     CHECK(!genai_model_latents(m, 4, 3, w) && memcmp(z, w, sizeof w), "latents don't depend on the seed");
     CHECK(!genai_model_interpolate(m, z, z + 20, 0, 5, out) && !genai_model_decode(m, 2, z, NULL, ends) && !memcmp(out, ends, 16 * sizeof *out) &&
           !memcmp(out + 4 * 16, ends + 16, 16 * sizeof *out), "interpolation doesn't begin and end at a and b");
+    for (k = 0; k < 3; k++) { /* the middle of a way: beyond the chord's, unless latents follow no normal prior */
+        genai_model_desc d = desc_of("vae_mlp", 4, 4, 1);
+        float            middle[20];
+        d.beta = k == 1 ? GENAI_ZERO : 0;
+        if (k == 1) d.encoder = "dense $Z";
+        genai_model_destroy(m);
+        m = genai_model_create(g, &d);
+        for (i = 0; i < 20; i++) middle[i] = 0.5f * (z[i] + z[20 + i]);
+        if (k == 2) CHECK(!genai_model_fit_sampler(m, genai_dataset_sprites(g, 10, &dd), "gaussian", 0), "%s", genai_ctx_error(g));
+        CHECK(!genai_model_interpolate(m, z, z + 20, 0, 3, out) && !genai_model_decode(m, 1, middle, NULL, ends) && (memcmp(out + 16, ends, 16 * sizeof *out) == 0) == (k > 0),
+              "model %d: the middle: %s", k, genai_ctx_error(g));
+    }
     for (i = 0; i <= 10; i++) { /* unit vectors 0.3 radians apart, then 3 */
         double apart = i % 2 ? 3 : 0.3;
         float  a[2] = {1, 0}, b[2];
@@ -1115,10 +1131,10 @@ static void test_refine(void) {
     genai_model       *m;
     float              x[140 * 6], z[140], out[140 * 6], score[140], holes[140 * 6], again[140 * 6], zero = 0;
     int                i, k, masked, f, labels[140];
-    for (f = 0; f < 2; f++) {
+    for (f = 0; f < 3; f++) { /* a GAN; a VAE; an autoencoder, whose latents follow no prior */
         memset(&d, 0, sizeof d);
         memset(&r, 0, sizeof r);
-        d.preset = f ? "vae_mlp" : "gan";
+        d.preset = f ? f > 1 ? "ae_32" : "vae_mlp" : "gan";
         d.width = 3;
         d.height = 2;
         d.channels = d.latent = 1;
@@ -1138,7 +1154,7 @@ static void test_refine(void) {
             r.mask = masked ? half : NULL;
             CHECK(!genai_model_refine(m, 140, x, NULL, &r, z), "%s", genai_ctx_error(g));
             for (i = 0; i < 140; i++) {
-                double above = 0, below = 0.3 * 0.3, scale = f ? 1 : 0.5, shift = f ? 0 : 0.5;
+                double above = 0, below = f > 1 ? 0 : 0.3 * 0.3, scale = f ? 1 : 0.5, shift = f ? 0 : 0.5;
                 for (k = 0; k < 6; k++) {
                     double weight = masked ? (double)half[k] : 1;
                     above += weight * scale * (double)w[k] * ((double)x[6 * i + k] - shift);

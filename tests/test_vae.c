@@ -987,6 +987,11 @@ static void test_vq_codes(void) {
         for (found = k = 0; k < 5; k++) found += !memcmp(z + 3 * r, old + 3 * k, 3 * sizeof(float));
         CHECK(found, "an encoded vector is no code");
     }
+    CHECK(!genai_model_refine(m, 3, images, NULL, NULL, z), "%s", genai_ctx_error(g));
+    for (r = 0; r < 12; r++) {
+        for (found = k = 0; k < 5; k++) found += !memcmp(z + 3 * r, old + 3 * k, 3 * sizeof(float));
+        CHECK(found, "a refined vector is no code");
+    }
     for (i = 0; i < 12; i++) grid[i] = (float)i; /* a cell's context: causal, and by hand */
     before[0] = 0 + 3 + 6; before[1] = 1 + 4 + 7; before[2] = 2 + 5 + 8;
     genai__code_context(m, grid, before, 3, context);
