@@ -11632,6 +11632,16 @@ static genai_result genai__pairs_check(const genai_model *m, const char *what, c
     return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, info->pairs ? "%s: a %s takes images, but the data are pairs" : "%s: a %s takes pairs of images: see genai_dataset_pairs",
                        what, m->family->name);
 }
+/* Can the model use such data: in size, labels and kind? A buffer for images is too small for pairs. */
+static genai_result genai__data_check(const genai_model *m, const char *what, const genai_dataset *data) {
+    genai_dataset_info info = genai_dataset_describe(data);
+    if (!info.count || info.width != m->dim[2] || info.height != m->dim[1] || info.channels != m->dim[3])
+        return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "%s: the data has %zu images of %dx%dx%d, but the model is for %dx%dx%d (WxHxC)", what, info.count, info.width,
+                           info.height, info.channels, m->dim[2], m->dim[1], m->dim[3]);
+    if (m->desc.classes && (!info.classes || info.classes > m->desc.classes))
+        return genai__fail(m->ctx, GENAI_ERROR_DATA, "%s: the model is for %d classes, but the data has %d", what, m->desc.classes, info.classes);
+    return genai__pairs_check(m, what, &info);
+}
 
 static genai_result genai__resolve_size(genai_model *m, const genai__preset *row, const genai_model_desc *given) {
     genai_ctx         *ctx = m->ctx;
@@ -12350,7 +12360,7 @@ static genai_result genai__sampler_encode(genai_model *m, genai_dataset *data, g
     for (i = 0; i < q->n && !result; i += GENAI__PORTION) {
         int n = q->n - i < GENAI__PORTION ? (int)(q->n - i) : GENAI__PORTION;
         result = genai_dataset_batch(data, 0, i, n, images, labels);
-        if (!result) result = genai__model_labels(m, "genai_model_fit_sampler", n, m->desc.classes && genai_dataset_describe(data).classes ? labels : NULL);
+        if (!result) result = genai__model_labels(m, "genai_model_fit_sampler", n, labels);
         if (!result) result = genai__encode(m, n, images, m->labels, z);
         for (k = 0; k < (size_t)n * size && !result; k++) {
             q->x[i * size + k] = (double)z[k];
@@ -12379,9 +12389,8 @@ GENAI_API genai_result genai_model_fit_sampler(genai_model *m, genai_dataset *da
     if (!prior) {
         if (!data) return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "genai_model_fit_sampler: data is NULL");
         info = genai_dataset_describe(data);
-        if (!info.count || info.width != m->dim[2] || info.height != m->dim[1] || info.channels != m->dim[3])
-            return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "genai_model_fit_sampler: the data has %zu images of %dx%dx%d, the model is for %dx%dx%d (WxHxC)", info.count,
-                               info.width, info.height, info.channels, m->dim[2], m->dim[1], m->dim[3]);
+        result = genai__data_check(m, "genai_model_fit_sampler", data);
+        if (result) return result;
         if (q.z > 1024) return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "genai_model_fit_sampler: covariances of %d latents are too large, 1024 is the most", q.z);
         q.n = info.count < GENAI__MIXTURE_IMAGES ? info.count : GENAI__MIXTURE_IMAGES;
         q.k = !strcmp(kind, "gaussian") ? 1 : components ? components : 10;
@@ -13276,7 +13285,7 @@ static genai_result genai__health_posterior(genai__fit *f) {
     genai_model  *m = f->model;
     genai_health *h = &f->progress.health;
     genai_tensor *x, *mean, *log_var, *kl = NULL;
-    genai_result  result = genai__model_labels(m, "genai_model_fit", f->seen, genai_dataset_describe(f->test ? f->test : f->data).classes ? f->seen_labels : NULL);
+    genai_result  result = genai__model_labels(m, "genai_model_fit", f->seen, f->seen_labels);
     genai__quiet  q = genai__quiet_begin(f->ctx);
     int           i;
     x = result ? NULL : genai__binarised(m, genai__model_input(m, f->seen, f->real), 0);
@@ -13508,37 +13517,28 @@ static int genai__fit_round(long step) { /* 1, 2, 5, 10, 20, 50, ... */
 static genai_result genai__fit_check(genai__fit *f, const genai_fit_desc *desc) {
     genai_model       *m = f->model;
     genai_ctx         *ctx = f->ctx;
-    genai_dataset_info info = genai_dataset_describe(f->data), test;
+    genai_dataset_info info = genai_dataset_describe(f->data);
+    genai_result       result;
     int                i, role;
     if (desc) f->desc = *desc;
     if (f->desc.epochs < 0 || f->desc.steps < 0 || !(f->desc.minutes >= 0) || f->desc.batch < 0 || f->desc.sample_every < 0 || f->desc.checkpoint_every < 0)
         return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "genai_model_fit: epochs, steps, minutes, batch and the intervals must not be negative");
     if (!f->desc.epochs && !f->desc.steps && !(f->desc.minutes > 0)) f->desc.epochs = 10;
     if (!f->desc.batch) f->desc.batch = (genai__preset_of(m->desc.preset) ? genai__preset_of(m->desc.preset) : genai__preset_of(m->family->name))->info.batch;
-    if (!info.count) return genai__fail(ctx, GENAI_ERROR_DATA, "genai_model_fit: the data set has no images");
-    if (info.width != m->dim[2] || info.height != m->dim[1] || info.channels != m->dim[3])
-        return genai__fail(ctx, GENAI_ERROR_SHAPE, "genai_model_fit: the data has images of %dx%dx%d, but the model is for %dx%dx%d (WxHxC)", info.width,
-                           info.height, info.channels, m->dim[2], m->dim[1], m->dim[3]);
-    if (genai__pairs_check(m, "genai_model_fit", &info)) return genai__result_of(ctx);
+    result = genai__data_check(m, "genai_model_fit", f->data);
+    if (result) return result;
     if (m->resumed && m->seed != ctx->desc.seed)
         return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "this training began with seed %llu, but the context has seed %llu: to go on, make the context with seed %llu",
                            (unsigned long long)m->seed, (unsigned long long)ctx->desc.seed, (unsigned long long)m->seed);
-    if (m->desc.classes && (!info.classes || info.classes > m->desc.classes))
-        return genai__fail(ctx, GENAI_ERROR_DATA, "genai_model_fit: the model is for %d classes, but the data has %d", m->desc.classes, info.classes);
     f->test = f->desc.test ? f->desc.test : genai_dataset_test(f->data);
     if (f->test && !m->family->evaluate) f->test = NULL;
-    if (f->test) {
-        test = genai_dataset_describe(f->test);
-        if (test.width != info.width || test.height != info.height || test.channels != info.channels)
-            return genai__fail(ctx, GENAI_ERROR_SHAPE, "genai_model_fit: the test set has images of %dx%dx%d, the training set %dx%dx%d (WxHxC)", test.width,
-                               test.height, test.channels, info.width, info.height, info.channels);
-    }
+    if (f->test) result = genai__data_check(m, "genai_model_fit's test set", f->test);
     f->count = info.count;
     f->batch = (size_t)f->desc.batch > f->count ? (int)f->count : f->desc.batch;
     for (role = 0; role < GENAI__ROLES; role++)
         for (i = 0; m->net[role] && i < m->net[role]->layers; i++)
             if (m->net[role]->layer[i].kind->owns == GENAI__OWNS_SCALE_AND_STATISTICS) f->lone = 1;
-    return GENAI_OK;
+    return result;
 }
 
 static genai_result genai__fit_begin(genai__fit *f) {
@@ -13775,17 +13775,15 @@ static genai_result genai__evaluate(genai_model *m, const char *what, genai_data
     uint64_t           mode;
     if (!data || !value) return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "%s: %s is NULL", what, data ? "value" : "data");
     info = genai_dataset_describe(data);
-    if (!info.count || info.width != m->dim[2] || info.height != m->dim[1] || info.channels != m->dim[3])
-        return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "%s: the data has %zu images of %dx%dx%d, the model is for %dx%dx%d (WxHxC)", what, info.count,
-                           info.width, info.height, info.channels, m->dim[2], m->dim[1], m->dim[3]);
-    if (genai__pairs_check(m, what, &info)) return genai__result_of(m->ctx);
+    result = genai__data_check(m, what, data);
+    if (result) return result;
     images = (float *)genai__alloc(m->ctx, genai__at_once(m, GENAI__PORTION) * genai__pixels(m), sizeof *images);
     if (!images) return GENAI_ERROR_MEMORY;
     mode = genai__fp_enter();
     for (i = 0; i < info.count && !result; i += GENAI__PORTION) {
         int n = info.count - i < GENAI__PORTION ? (int)(info.count - i) : GENAI__PORTION;
         result = genai_dataset_batch(data, -1, i, n, images, labels);
-        if (!result) result = genai__model_labels(m, what, n, info.classes ? labels : NULL);
+        if (!result) result = genai__model_labels(m, what, n, labels);
         if (!result) {
             genai__quiet  q = genai__quiet_begin(m->ctx);
             genai_tensor *x = genai__model_input(m, (int)genai__at_once(m, n), images);
@@ -13971,6 +13969,7 @@ static genai_result genai__judge_test(genai_judge *j, genai_dataset *test, float
 /* Fills in the defaults and what the judge will be. */
 static genai_result genai__judge_check(genai_ctx *ctx, const genai_dataset *data, genai_judge_desc *d, genai_judge_info *info) {
     if (!data) return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "genai_judge_create: data is NULL");
+    if (data->info.pairs) return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "genai_judge_create: a judge takes images, but the data are pairs");
     if (!d->steps) d->steps = 1500;
     if (!d->features) d->features = 64;
     if (d->features < 1 || d->features > GENAI__JUDGE_FEATURES || d->steps < 1 || d->steps > 1000000000)

@@ -1235,6 +1235,53 @@ static void test_refine_labels(void) {
     genai_ctx_destroy(g);
 }
 
+/* --- data that a model can't use: refused before any training --- */
+static void unfit(genai_model *m, genai_dataset *data, genai_dataset *test, genai_result code, const char *word) {
+    genai_ctx     *g = m->ctx;
+    genai_fit_desc fit;
+    genai_result   result;
+    memset(&fit, 0, sizeof fit);
+    fit.steps = 1;
+    fit.test = test;
+    result = genai_model_fit(m, data, &fit);
+    CHECK(result == code && genai_ctx_result(g) == code && strstr(genai_ctx_error(g), word) && !genai_model_steps(m), "'%s' gives %d after %ld steps: %s", word, (int)result, genai_model_steps(m),
+          genai_ctx_error(g));
+    genai_ctx_clear(g);
+}
+static void test_unfit(void) {
+    static const int labels[4] = {0, 1, 1, 0}, more[4] = {0, 1, 2, 0};
+    genai_ctx        *g = make_ctx(6, NULL);
+    genai_model_desc  d = desc_of("vae_mlp", 4, 4, 1);
+    genai_dataset    *plain, *labelled, *classes, *pairs;
+    genai_judge_desc  judge;
+    genai_model      *m;
+    unsigned char     pixels[4 * 16], small[4 * 15];
+    memset(pixels, 7, sizeof pixels);
+    memset(small, 7, sizeof small);
+    memset(&judge, 0, sizeof judge);
+    judge.steps = 1;
+    plain = genai_dataset_memory(g, 4, 4, 4, 1, pixels, NULL, NULL);
+    labelled = genai_dataset_memory(g, 4, 4, 4, 1, pixels, labels, NULL);
+    classes = genai_dataset_memory(g, 4, 4, 4, 1, pixels, more, NULL);
+    pairs = genai_dataset_pairs(genai_dataset_memory(g, 4, 4, 4, 1, pixels, labels, NULL), genai_dataset_memory(g, 4, 4, 4, 1, pixels, NULL, NULL), 1);
+    m = genai_model_create(g, &d);
+    unfit(m, plain, pairs, GENAI_ERROR_ARGUMENT, "test set: a vae takes images"); /* batches of pairs are twice as large */
+    unfit(m, plain, genai_dataset_memory(g, 4, 3, 5, 1, small, NULL, NULL), GENAI_ERROR_SHAPE, "test set: the data has 4 images of 3x5x1");
+    CHECK_RESULT(g, GENAI_ERROR_ARGUMENT, genai_model_fit_sampler(m, pairs, "gaussian", 0));
+    CHECK_RESULT(g, GENAI_ERROR_ARGUMENT, genai_judge_create(g, pairs, &judge));
+    d.condition = "concat";
+    d.classes = 2;
+    d.decoder = "label | dense $D";
+    m = genai_model_create(g, &d);
+    unfit(m, plain, NULL, GENAI_ERROR_DATA, "2 classes, but the data has 0");
+    unfit(m, labelled, plain, GENAI_ERROR_DATA, "test set: the model is for 2 classes, but the data has 0");
+    unfit(m, labelled, classes, GENAI_ERROR_DATA, "test set: the model is for 2 classes, but the data has 3");
+    d = desc_of("translate", 4, 4, 1);
+    m = genai_model_create(g, &d);
+    unfit(m, pairs, plain, GENAI_ERROR_ARGUMENT, "test set: a translate takes pairs");
+    genai_ctx_destroy(g);
+}
+
 /* --- images into images --- */
 static void test_translate(void) {
     static float     x[2 * 32 * 8 * 8], out[32 * 8 * 8];
@@ -1363,6 +1410,7 @@ int main(void) {
     test_trace();
     test_refine();
     test_refine_labels();
+    test_unfit();
     test_translate();
     return CHECK_DONE("test_models");
 }
