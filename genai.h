@@ -9870,6 +9870,7 @@ static const char *const genai__schedule_words[] = {"constant", "linear", "cosin
 static const char *const genai__model_init_words[] = {"default", "he", "glorot", "normal", "orthogonal", NULL};
 typedef char genai__enums_are_ints[sizeof(genai_rule) == sizeof(int) && sizeof(genai_schedule) == sizeof(int) && sizeof(genai_init) == sizeof(int) ? 1 : -1];
 
+#define GENAI__SAMPLER_MOST 1024 /* components, and latents, of a sampler that is fitted */
 #define GENAI__AT(field) offsetof(genai_model_desc, field)
 static const genai__field genai__fields[] = {
     {"preset", GENAI__FIELD_TEXT, GENAI__AT(preset), 0, 0, NULL, NULL},
@@ -9913,7 +9914,7 @@ static const genai__field genai__fields[] = {
     {"codes", GENAI__FIELD_INT, GENAI__AT(codes), 1, 8192, NULL, "vqvae"},
     {"code_size", GENAI__FIELD_INT, GENAI__AT(code_size), 1, 1024, NULL, "vqvae"},
     {"sampler", GENAI__FIELD_TEXT, GENAI__AT(sampler), 0, 0, NULL, "vae vaegan aae"},
-    {"components", GENAI__FIELD_INT, GENAI__AT(components), 1, 1024, NULL, "vae vaegan aae"},
+    {"components", GENAI__FIELD_INT, GENAI__AT(components), 1, GENAI__SAMPLER_MOST, NULL, "vae vaegan aae"},
     {"rule", GENAI__FIELD_WORD, GENAI__AT(rule), 0, 0, genai__rule_words, NULL},
     {"lr", GENAI__FIELD_FLOAT, GENAI__AT(lr), 1e-12, 100, NULL, NULL},
     {"lr_discriminator", GENAI__FIELD_FLOAT, GENAI__AT(lr_discriminator), 1e-12, 100, NULL, "gan vaegan translate cycle aae"},
@@ -11763,6 +11764,8 @@ static genai_result genai__resolve(genai_model *m, const genai__preset *row, con
     if (!d->components) d->components = 10;
     if (d->sampler && strcmp(d->sampler, "prior") && strcmp(d->sampler, "gaussian") && strcmp(d->sampler, "mixture"))
         return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "sampler: there is no '%.40s', only prior, gaussian and mixture", d->sampler);
+    if (d->sampler && strcmp(d->sampler, "prior") && d->latent > GENAI__SAMPLER_MOST)
+        return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "sampler %s: covariances of %d latents are too large, %d is the most", d->sampler, d->latent, GENAI__SAMPLER_MOST);
     if (!d->rule) d->rule = GENAI_RULE_ADAM;
     if (d->lr == 0) d->lr = row->lr;
     if (d->lr_discriminator == 0 && (m->family->roles & GENAI__ROLE(DISCRIMINATOR))) d->lr_discriminator = row->lr_discriminator > 0 && given->lr == 0 ? row->lr_discriminator : d->lr;
@@ -12380,9 +12383,9 @@ GENAI_API genai_result genai_model_fit_sampler(genai_model *m, genai_dataset *da
     int                prior;
     if (!m) return GENAI_ERROR_ARGUMENT;
     prior = kind && !strcmp(kind, "prior");
-    if (!kind || (!prior && strcmp(kind, "gaussian") && strcmp(kind, "mixture")) || components < 0 || components > 1024)
-        return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "genai_model_fit_sampler: kind '%.40s' must be prior, gaussian or mixture, components %d from 0 to 1024",
-                           kind ? kind : "NULL", components);
+    if (!kind || (!prior && strcmp(kind, "gaussian") && strcmp(kind, "mixture")) || components < 0 || components > GENAI__SAMPLER_MOST)
+        return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "genai_model_fit_sampler: kind '%.40s' must be prior, gaussian or mixture, components %d from 0 to %d",
+                           kind ? kind : "NULL", components, GENAI__SAMPLER_MOST);
     if (!m->desc.sampler) return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "a %s has its own prior, and no other sampler", m->family->name);
     memset(&q, 0, sizeof q);
     q.z = m->desc.latent;
@@ -12391,7 +12394,8 @@ GENAI_API genai_result genai_model_fit_sampler(genai_model *m, genai_dataset *da
         info = genai_dataset_describe(data);
         result = genai__data_check(m, "genai_model_fit_sampler", data);
         if (result) return result;
-        if (q.z > 1024) return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "genai_model_fit_sampler: covariances of %d latents are too large, 1024 is the most", q.z);
+        if (q.z > GENAI__SAMPLER_MOST)
+            return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "genai_model_fit_sampler: covariances of %d latents are too large, %d is the most", q.z, GENAI__SAMPLER_MOST);
         q.n = info.count < GENAI__MIXTURE_IMAGES ? info.count : GENAI__MIXTURE_IMAGES;
         q.k = !strcmp(kind, "gaussian") ? 1 : components ? components : 10;
         if ((size_t)q.k > q.n) q.k = (int)q.n;
@@ -13615,6 +13619,7 @@ static genai_result genai__fit_step(genai__fit *f, int n) {
     genai_model *m = f->model;
     double       start = genai__now(), seconds, weight;
     genai_result result = genai_dataset_batch(f->data, m->epoch, m->position, n, f->images, f->labels);
+    if (!result) genai__sampler_make(m, 0); /* one that was fitted belongs to the encoder of before */
     if (!result) result = genai_model_step(m, n, f->images, f->labels, &f->losses);
     if (result) return result;
     m->position += (size_t)n;
@@ -13683,12 +13688,16 @@ GENAI_API genai_result genai_model_fit(genai_model *m, genai_dataset *data, cons
     if (!result) result = genai__fit_begin(&f);
     if (!result) result = genai__fit_loop(&f);
     if ((!result || result == GENAI_STOPPED) && m->steps > first) {
-        last = m->desc.sampler && strcmp(m->desc.sampler, "prior") ? genai_model_fit_sampler(m, data, m->desc.sampler, m->desc.components) : GENAI_OK;
-        if (!last) last = genai__fit_save(&f);
+        last = genai__fit_save(&f);
+        if (!last && m->desc.sampler && strcmp(m->desc.sampler, "prior")) {
+            last = genai_model_fit_sampler(m, data, m->desc.sampler, m->desc.components);
+            if (!last) last = genai__fit_save(&f);
+        }
         if (!last && (f.desc.out || (genai__health_is_cheap(m) && (m->extra[GENAI__SAMPLER_MEAN] || f.progress.health.measured != m->steps)))) last = genai__health_measure(&f);
         if (!last) last = genai__fit_pictures(&f);
         if (last) result = last;
-    } else genai__fit_flush(&f);
+    } else if (m->steps > first && result != GENAI_ERROR_NONFINITE && result != GENAI_ERROR_MEMORY) genai__fit_save(&f);
+    else genai__fit_flush(&f);
     if (!result || result == GENAI_STOPPED) {
         f.progress.finished = 1;
         f.progress.measure = NULL;

@@ -1282,6 +1282,69 @@ static void test_unfit(void) {
     genai_ctx_destroy(g);
 }
 
+/* --- what a training that fails late leaves behind --- */
+typedef struct late { genai_dataset *data; float made[16]; } late;
+static int spoil(void *user, const genai_progress *p) {
+    if (p->step == 2) ((late *)user)->data->labels[0] = 9;
+    if (p->step == 3) ((late *)user)->data->info.count = 0; /* nothing to fit a sampler to */
+    return 0;
+}
+static int look(void *user, const genai_progress *p) {
+    if (p->step == 3 && !p->finished) genai_model_sample(p->model, 1, 1, NULL, ((late *)user)->made);
+    return 0;
+}
+static void left(genai_ctx *g, long steps) { /* a checkpoint in "late" */
+    genai_model *m;
+    genai_ctx_clear(g);
+    m = genai_model_load(g, "late/checkpoint.safetensors");
+    CHECK(m && genai_model_steps(m) == steps, "%ld steps are kept: %s", genai_model_steps(m), genai_ctx_error(g));
+    genai_ctx_clear(g);
+    disk_clear();
+}
+static void test_late(void) {
+    static const int labels[4] = {0, 1, 1, 0};
+    genai_ctx       *g = make_ctx(6, NULL);
+    genai_model_desc d = desc_of("vae_mlp", 4, 4, 1);
+    genai_fit_desc   fit;
+    genai_model     *m;
+    late             a, b;
+    unsigned char    pixels[4 * 16];
+    int              i;
+    for (i = 0; i < 64; i++) pixels[i] = (unsigned char)(i * 37);
+    memset(&fit, 0, sizeof fit);
+    fit.steps = 3;
+    fit.out = "late";
+    fit.user = &a;
+    a.data = b.data = genai_dataset_memory(g, 4, 4, 4, 1, pixels, labels, NULL);
+    d.sampler = "gaussian";
+    m = genai_model_create(g, &d);
+    fit.on_step = spoil;
+    CHECK(genai_model_fit(m, a.data, &fit) == GENAI_ERROR_SHAPE, "%s", genai_ctx_error(g));
+    left(g, 3);
+    a.data = b.data = genai_dataset_memory(g, 4, 4, 4, 1, pixels, labels, NULL);
+    fit.out = NULL; /* trained in two parts, it doesn't sample in between as it did at the end of the first */
+    fit.on_step = look;
+    CHECK(!genai_model_fit(genai_model_create(g, &d), a.data, &fit), "%s", genai_ctx_error(g));
+    m = genai_model_create(g, &d);
+    fit.user = &b;
+    fit.steps = 2;
+    CHECK(!genai_model_fit(m, b.data, &fit) && m->extra[GENAI__SAMPLER_MEAN], "%s", genai_ctx_error(g));
+    fit.steps = 3;
+    CHECK(!genai_model_fit(m, b.data, &fit) && m->extra[GENAI__SAMPLER_MEAN] && !memcmp(a.made, b.made, sizeof a.made), "an old sampler was used: %s", genai_ctx_error(g));
+    d.latent = 1025;
+    fails(g, GENAI_ERROR_UNSUPPORTED, "1025 latents", &d);
+    d.latent = 0;
+    d.sampler = NULL;
+    d.condition = "concat";
+    d.classes = 2;
+    d.decoder = "label | dense $D";
+    fit.out = "late";
+    fit.on_step = spoil;
+    CHECK(genai_model_fit(genai_model_create(g, &d), b.data, &fit) == GENAI_ERROR_ARGUMENT, "%s", genai_ctx_error(g)); /* a label that there isn't */
+    left(g, 2);
+    genai_ctx_destroy(g);
+}
+
 /* --- images into images --- */
 static void test_translate(void) {
     static float     x[2 * 32 * 8 * 8], out[32 * 8 * 8];
@@ -1411,6 +1474,7 @@ int main(void) {
     test_refine();
     test_refine_labels();
     test_unfit();
+    test_late();
     test_translate();
     return CHECK_DONE("test_models");
 }
