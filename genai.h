@@ -11619,7 +11619,7 @@ static const genai__field *genai__field_of(const char *key) {
     while (strcmp(genai__fields[i].key, key)) i++;
     return &genai__fields[i];
 }
-static const genai__field *genai__role_field(int role) { /* one text serves both ways */
+static const genai__field *genai__role_field(int role) {
     return genai__field_of(genai__role_names[role >= GENAI__GENERATOR_BACK ? role - GENAI__GENERATOR_BACK : role]);
 }
 static int genai__field_is_set(const genai__field *f, const genai_model_desc *d) {
@@ -11777,7 +11777,7 @@ static genai_result genai__resolve(genai_model *m, const genai__preset *row, con
     if (!d->init) d->init = row->init;
     if (d->schedule && !d->schedule_steps)
         return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "schedule %s needs schedule_steps, the number of steps it goes over", genai__schedule_words[d->schedule]);
-    for (role = 0; role < GENAI__ROLES; role++)
+    for (role = 0; role < GENAI__GENERATOR_BACK; role++) /* one text serves both ways */
         if (m->family->roles >> role & 1) {
             result = genai__resolve_text(m, row, given, role);
             if (result) return result;
@@ -12847,7 +12847,8 @@ static genai_result genai__sampler_read(genai_model *m, const char *path, const 
     const genai__entry *mean = genai__safetensors_find(file, genai__extra_names[GENAI__SAMPLER_MEAN]);
     const genai__entry *factor = genai__safetensors_find(file, genai__extra_names[GENAI__SAMPLER_FACTOR]);
     if (!mean || !m->desc.sampler) return GENAI_OK;
-    if (!factor || mean->ndim != 2 || factor->count / mean->count != (size_t)m->desc.latent)
+    if (!factor || mean->ndim != 2 || factor->ndim != 3 || mean->dim[0] < 1 || mean->dim[0] > GENAI__SAMPLER_MOST || mean->dim[1] != m->desc.latent ||
+        factor->dim[0] != mean->dim[0] || factor->dim[1] != m->desc.latent || factor->dim[2] != m->desc.latent)
         return genai__fail(m->ctx, GENAI_ERROR_FORMAT, "%s: the tensors of its sampler don't belong together", path);
     return genai__sampler_make(m, mean->dim[0]);
 }

@@ -210,10 +210,13 @@ static void test_presets(void) {
         allocations         a = {0, 0, -1};
         genai_ctx          *g = make_ctx(1, &a);
         int                 side = row->width ? row->width : 16;
-        genai_model        *m = make(g, row->name, side, side, row->width ? 0 : 1);
+        genai_model        *m;
         genai_losses        losses;
         float              *out = (float *)malloc(5 * 64 * 64 * 3 * sizeof *out), *again = (float *)malloc(5 * 64 * 64 * 3 * sizeof *out);
-        long                calls;
+        long                calls, live = a.live;
+        genai_model_destroy(make(g, row->name, side, side, row->width ? 0 : 1));
+        CHECK(a.live == live, "%s: a model that is destroyed leaves %ld blocks", row->name, a.live - live);
+        m = make(g, row->name, side, side, row->width ? 0 : 1);
         CHECK(m && genai__family_of(row->family) == m->family, "%s: %s", row->name, genai_ctx_error(g));
         if (m) {
             fill_images(8 * genai__pixels(m));
@@ -947,6 +950,39 @@ static void test_files(void) {
     disk_clear();
 }
 
+/* A sampler whose tensors don't fit is refused before memory is taken for it. */
+static void test_sampler_files(void) {
+    static const int dims[][5] = {{2, 3, 2, 3, 3}, {6, 1, 2, 3, 3}, {0, 3, 0, 3, 3}, {2, 3, 1, 6, 3}, {2, 3, 2, 9, 1}}; /* of means and factors; the first are right */
+    genai_ctx       *g = make_ctx(14, NULL);
+    genai_model     *m = make_small(g, "vae", 0);
+    int              k;
+    fill_images(5 * 16);
+    CHECK(m && !genai_model_fit_sampler(m, genai_dataset_memory(g, 5, 4, 4, 1, (const unsigned char *)images, NULL, NULL), "mixture", 2) && !genai_model_save(m, "model"), "%s",
+          genai_ctx_error(g));
+    for (k = 0; k < 5; k++) {
+        genai__safetensors file;
+        genai__pair        pair[96];
+        size_t             i, n = 0;
+        CHECK(!genai__safetensors_read(g, "model", &file), "%s", genai_ctx_error(g));
+        for (i = 0; i < file.n; i++) {
+            genai__entry *e = &file.entries[i];
+            int           d;
+            if (strstr(e->name, "sampler.mean")) memcpy(e->dim, dims[k], 2 * sizeof(int));
+            if (strstr(e->name, "sampler.factor")) memcpy(e->dim, dims[k] + 2, 3 * sizeof(int));
+            for (d = 0, e->count = 1; d < e->ndim; d++) e->count *= (size_t)e->dim[d];
+        }
+        for (i = 0; i < file.pairs; i++)
+            if (strcmp(file.metadata[i].key, "genai.digest") && strcmp(file.metadata[i].key, "genai.format")) pair[n++] = file.metadata[i];
+        CHECK(!genai__safetensors_write(g, "edited", file.n, file.entries, n, pair), "%s", genai_ctx_error(g));
+        genai__safetensors_free(g, &file);
+        m = genai_model_load(g, "edited");
+        CHECK((m != NULL) == !k && (!k || strstr(genai_ctx_error(g), "don't belong together")), "case %d: %s", k, genai_ctx_error(g));
+        genai_ctx_clear(g);
+    }
+    genai_ctx_destroy(g);
+    disk_clear();
+}
+
 /* --- latents --- */
 static void test_latents(void) {
     genai_ctx   *g = make_ctx(15, NULL);
@@ -1468,6 +1504,7 @@ int main(void) {
     test_no_memory();
     test_settings();
     test_files();
+    test_sampler_files();
     test_latents();
     test_evaluate();
     test_trace();
