@@ -903,7 +903,7 @@ GENAI_API genai_dataset *genai_dataset_sprites(genai_ctx *ctx, size_t count, con
 /* Pairs for image-to-image models, out of two data sets of one size and channel count, which belong to it afterwards. Aligned:
  * image i of one (in the order of its files) goes with image i of the other, which has as many; else an epoch is one pass over
  * `from`, with images of `to` in an order of their own. Batches are [2,n,H,W,C]: all sources, then all targets. Their test sets
- * make its test set. Errors: ARGUMENT, SHAPE, DATA (counts differ, or files of an aligned set could not be read). */
+ * make its test set. Errors: ARGUMENT (aligned: one is flipped), SHAPE, DATA (counts differ, or files of an aligned set could not be read). */
 GENAI_API genai_dataset *genai_dataset_pairs(genai_dataset *from, genai_dataset *to, int aligned);
 GENAI_API void           genai_dataset_destroy(genai_dataset *data);
 GENAI_API genai_dataset_info genai_dataset_describe(const genai_dataset *data);
@@ -9685,6 +9685,11 @@ GENAI_API genai_dataset *genai_dataset_pairs(genai_dataset *from, genai_dataset 
     else if (aligned && (a->count != b->count || a->skipped || b->skipped))
         genai__fail(ctx, GENAI_ERROR_DATA, "aligned pairs need as many images in both sets: the first has %zu and %zu that could not be read, the second %zu and %zu",
                     a->count, a->skipped, b->count, b->skipped);
+    else if (aligned && genai_dataset_describe(from->test).count != genai_dataset_describe(to->test).count)
+        genai__fail(ctx, GENAI_ERROR_DATA, "aligned pairs need as many images in both test sets: the first has %zu, the second %zu",
+                    genai_dataset_describe(from->test).count, genai_dataset_describe(to->test).count);
+    else if (aligned && !from->desc.flip != !to->desc.flip)
+        genai__fail(ctx, GENAI_ERROR_ARGUMENT, "aligned pairs are mirrored together: the first set has flip %d, the second %d", from->desc.flip, to->desc.flip);
     else if (!a->count || !b->count) genai__fail(ctx, GENAI_ERROR_DATA, "pairs need images in both sets: the first has %zu, the second %zu", a->count, b->count);
     else {
         data = genai__pairs(from, to, aligned, 0);
