@@ -11710,18 +11710,12 @@ static const char *genai__standard_text(const genai__preset *row, const genai_mo
     return i < GENAI__COUNT(standard) ? standard[i][1] : NULL;
 }
 
-static genai_result genai__resolve(genai_model *m, const genai__preset *row, const genai_model_desc *wanted) {
-    genai_model_desc  full = *wanted, *d = &m->desc, *given = &full;
+static genai_result genai__resolve(genai_model *m, const genai__preset *row, const genai_model_desc *given) {
+    genai_model_desc *d = &m->desc;
     genai_result      result;
     const char       *none = NULL, *text;
     size_t            i;
     int               role;
-    for (i = 0; i < GENAI__COUNT(genai__settings); i++)
-        if (!strcmp(genai__settings[i].preset, row->info.name)) {
-            const genai__field *f = genai__field_of(genai__settings[i].key);
-            result = genai__field_is_set(f, given) ? GENAI_OK : genai__field_set(m->ctx, f, given, genai__settings[i].value);
-            if (result) return result;
-        }
     *d = *given;
     d->data = NULL;
     for (i = 0; i < GENAI__COUNT(genai__fields); i++)
@@ -11878,6 +11872,7 @@ GENAI_API genai_model *genai_model_create(genai_ctx *ctx, const genai_model_desc
     genai_model_desc     d;
     const genai__preset *row;
     genai_model         *m;
+    size_t               i;
     if (!ctx || ctx->result) return NULL; /* say, data that could not be opened: no model of another size in its place */
     memset(&d, 0, sizeof d);
     if (desc) d = *desc;
@@ -11887,6 +11882,10 @@ GENAI_API genai_model *genai_model_create(genai_ctx *ctx, const genai_model_desc
         genai__fail(ctx, GENAI_ERROR_ARGUMENT, "there is no preset '%.40s', did you mean '%s'?", d.preset,
                     genai__nearest(d.preset, strlen(d.preset), genai__presets, GENAI__COUNT(genai__presets), sizeof genai__presets[0]));
         return NULL;
+    }
+    for (i = 0; i < GENAI__COUNT(genai__settings); i++) { /* here, since files hold their own */
+        const genai__field *f = genai__field_of(genai__settings[i].key);
+        if (!strcmp(genai__settings[i].preset, d.preset) && !genai__field_is_set(f, &d) && genai__field_set(ctx, f, &d, genai__settings[i].value)) return NULL;
     }
     m = genai__model_begin(ctx, row, &d);
     if (!m || !genai__model_make(m)) return m;
@@ -12719,7 +12718,9 @@ static genai_result genai__model_read_desc(genai_ctx *ctx, const char *path, con
         sprintf(name, "genai.%.50s", f->key);
         value = genai__safetensors_get(file, name);
         if (!genai__field_fits(f, family)) continue;
-        if (!value) return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: its metadata has no %s", path, name);
+        if (!value && (genai__field_is_net(f) || f->offset <= offsetof(genai_model_desc, channels)))
+            return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: its metadata has no %s", path, name);
+        if (!value) continue; /* a setting newer than the file: not set */
         if ((f->kind == GENAI__FIELD_FLOAT || f->kind == GENAI__FIELD_INT) && !strcmp(value, "0") && f->low <= 0) continue;
         if (genai__field_set(ctx, f, d, value)) return genai__result_of(ctx);
     }
