@@ -105,7 +105,10 @@ check 0 "12 images" interpolate "$model" -o way.png --rows 3 -n 4
 check 0 "5 latents" traverse "$model" -o traverse.png --rows 5 -n 3
 check 0 "2 images on their way" change "$model" --data sprites --from 0 --to 1 --rows 2 -n 3 -o change.png
 check 1 "of classes 0 and 900 there are" change "$model" --data sprites --from 0 --to 900 -o change.png
-for mask in left bottom center way.png; do check 0 "3 images, what is known" inpaint "$model" --data sprites --limit 3 --mask $mask -o inpaint.png; done
+{ printf 'P5 28 28 255\n'; head -c 784 /dev/urandom; } >mask.pgm
+for mask in left bottom center mask.pgm; do check 0 "3 images, what is known" inpaint "$model" --data sprites --limit 3 --mask $mask -o inpaint.png; done
+{ printf 'P5 28 27 255\n'; head -c 756 /dev/urandom; } >mask.pgm
+check 1 "mask.pgm is 28x27, but the images are 28x28" inpaint "$model" --data sprites --limit 3 --mask mask.pgm -o no.png
 check 1 "nowhere" inpaint "$model" --data sprites --limit 3 --mask nowhere -o no.png
 check 0 "4 images above them denoised" denoise "$model" --data sprites -n 4 --noise 0.2 -o denoise.png
 check 0 "^image,score" anomaly "$model" --data sprites --limit 5 -o anomaly.png

@@ -158,7 +158,7 @@ static const option options[] = {
     {"-n", "N", WHOLE, PICTURES | MEASURE, AT(count), 1, 65536, "images (sample: 64, measure: 2000, else 16); steps from end to end (interpolate, traverse, change: 10)"},
     {"--rows", "N", WHOLE, INTERPOLATE | TRAVERSE | CHANGE, AT(rows), 1, 4096, "rows: pairs of ends, latents, or images (8)"},
     {"--label", "N", WHOLE, SAMPLE | INTERPOLATE | TRAVERSE, AT(label), 0, 65535, "the class to make, of a conditional model (sample: all in turn; else 0)"},
-    {"--mask", "WHAT", TEXT, INPAINT, AT(mask), 0, 0, "what is hidden: left, right, top, bottom, center, or a picture that is dark there (right)"},
+    {"--mask", "WHAT", TEXT, INPAINT, AT(mask), 0, 0, "what is hidden: left, right, top, bottom, center, or a picture of the images' size that is dark there (right)"},
     {"--noise", "X", NUMBER, INPAINT | DENOISE, AT(noise), 1e-4, 10, "standard deviation of the known pixels from what they should be, white being 1 (0.1)"},
     {"--from", "N", WHOLE, CHANGE, AT(from), 0, 65535, "the class that the images are of (0)"},
     {"--to", "N", WHOLE, CHANGE, AT(to), 0, 65535, "the class that they become (1)"},
