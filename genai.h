@@ -931,6 +931,9 @@ GENAI_API genai_result   genai_model_set(genai_ctx *ctx, genai_model_desc *desc,
 GENAI_API genai_model   *genai_model_create(genai_ctx *ctx, const genai_model_desc *desc);
 GENAI_API void           genai_model_destroy(genai_model *model);
 GENAI_API genai_model_desc genai_model_resolved(const genai_model *model); /* with every default filled in                */
+/* One of these by its name, as text that genai_model_set takes: the model's own, or written to `to`, which holds 32 characters. NULL:
+ * there is no such setting, or it is a text and not set. */
+GENAI_API const char    *genai_model_get(const genai_model *model, const char *key, char *to);
 GENAI_API const char    *genai_model_family(const genai_model *model);     /* "gan", "vae", "vaegan", "aae", "vqvae"      */
 GENAI_API long           genai_model_steps(const genai_model *model);      /* trained so far                              */
 GENAI_API uint64_t       genai_model_seed(const genai_model *model);       /* of the context in which its training began; going on needs the same */
@@ -11897,6 +11900,12 @@ GENAI_API genai_model_desc genai_model_resolved(const genai_model *m) {
     genai_model_desc none;
     memset(&none, 0, sizeof none);
     return m ? m->desc : none;
+}
+GENAI_API const char *genai_model_get(const genai_model *m, const char *key, char *to) {
+    size_t i;
+    for (i = 0; m && key && to && i < GENAI__COUNT(genai__fields); i++)
+        if (!strcmp(genai__fields[i].key, key)) return genai__field_text(&genai__fields[i], &m->desc, to);
+    return NULL;
 }
 GENAI_API const char *genai_model_family(const genai_model *m) { return m ? m->family->name : ""; }
 GENAI_API long        genai_model_steps(const genai_model *m) { return m ? m->steps : 0; }
