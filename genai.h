@@ -903,7 +903,7 @@ GENAI_API genai_dataset *genai_dataset_sprites(genai_ctx *ctx, size_t count, con
 /* Pairs for image-to-image models, out of two data sets of one size and channel count, which belong to it afterwards. Aligned:
  * image i of one (in the order of its files) goes with image i of the other, which has as many; else an epoch is one pass over
  * `from`, with images of `to` in an order of their own. Batches are [2,n,H,W,C]: all sources, then all targets. Their test sets
- * make its test set. Errors: ARGUMENT, SHAPE, DATA (counts differ, or files of an aligned set could not be read). */
+ * make its test set. Errors: ARGUMENT (aligned: one is flipped), SHAPE, DATA (counts differ, or files of an aligned set could not be read). */
 GENAI_API genai_dataset *genai_dataset_pairs(genai_dataset *from, genai_dataset *to, int aligned);
 GENAI_API void           genai_dataset_destroy(genai_dataset *data);
 GENAI_API genai_dataset_info genai_dataset_describe(const genai_dataset *data);
@@ -931,6 +931,9 @@ GENAI_API genai_result   genai_model_set(genai_ctx *ctx, genai_model_desc *desc,
 GENAI_API genai_model   *genai_model_create(genai_ctx *ctx, const genai_model_desc *desc);
 GENAI_API void           genai_model_destroy(genai_model *model);
 GENAI_API genai_model_desc genai_model_resolved(const genai_model *model); /* with every default filled in                */
+/* One of these by its name, as text that genai_model_set takes: the model's own, or written to `to`, which holds 32 characters. NULL:
+ * there is no such setting, or it is a text and not set. */
+GENAI_API const char    *genai_model_get(const genai_model *model, const char *key, char *to);
 GENAI_API const char    *genai_model_family(const genai_model *model);     /* "gan", "vae", "vaegan", "aae", "vqvae"      */
 GENAI_API long           genai_model_steps(const genai_model *model);      /* trained so far                              */
 GENAI_API uint64_t       genai_model_seed(const genai_model *model);       /* of the context in which its training began; going on needs the same */
@@ -9685,6 +9688,11 @@ GENAI_API genai_dataset *genai_dataset_pairs(genai_dataset *from, genai_dataset 
     else if (aligned && (a->count != b->count || a->skipped || b->skipped))
         genai__fail(ctx, GENAI_ERROR_DATA, "aligned pairs need as many images in both sets: the first has %zu and %zu that could not be read, the second %zu and %zu",
                     a->count, a->skipped, b->count, b->skipped);
+    else if (aligned && genai_dataset_describe(from->test).count != genai_dataset_describe(to->test).count)
+        genai__fail(ctx, GENAI_ERROR_DATA, "aligned pairs need as many images in both test sets: the first has %zu, the second %zu",
+                    genai_dataset_describe(from->test).count, genai_dataset_describe(to->test).count);
+    else if (aligned && !from->desc.flip != !to->desc.flip)
+        genai__fail(ctx, GENAI_ERROR_ARGUMENT, "aligned pairs are mirrored together: the first set has flip %d, the second %d", from->desc.flip, to->desc.flip);
     else if (!a->count || !b->count) genai__fail(ctx, GENAI_ERROR_DATA, "pairs need images in both sets: the first has %zu, the second %zu", a->count, b->count);
     else {
         data = genai__pairs(from, to, aligned, 0);
@@ -11718,18 +11726,12 @@ static const char *genai__standard_text(const genai__preset *row, const genai_mo
     return i < GENAI__COUNT(standard) ? standard[i][1] : NULL;
 }
 
-static genai_result genai__resolve(genai_model *m, const genai__preset *row, const genai_model_desc *wanted) {
-    genai_model_desc  full = *wanted, *d = &m->desc, *given = &full;
+static genai_result genai__resolve(genai_model *m, const genai__preset *row, const genai_model_desc *given) {
+    genai_model_desc *d = &m->desc;
     genai_result      result;
     const char       *none = NULL, *text;
     size_t            i;
     int               role;
-    for (i = 0; i < GENAI__COUNT(genai__settings); i++)
-        if (!strcmp(genai__settings[i].preset, row->info.name)) {
-            const genai__field *f = genai__field_of(genai__settings[i].key);
-            result = genai__field_is_set(f, given) ? GENAI_OK : genai__field_set(m->ctx, f, given, genai__settings[i].value);
-            if (result) return result;
-        }
     *d = *given;
     d->data = NULL;
     for (i = 0; i < GENAI__COUNT(genai__fields); i++)
@@ -11888,6 +11890,7 @@ GENAI_API genai_model *genai_model_create(genai_ctx *ctx, const genai_model_desc
     genai_model_desc     d;
     const genai__preset *row;
     genai_model         *m;
+    size_t               i;
     if (!ctx || ctx->result) return NULL; /* say, data that could not be opened: no model of another size in its place */
     memset(&d, 0, sizeof d);
     if (desc) d = *desc;
@@ -11897,6 +11900,10 @@ GENAI_API genai_model *genai_model_create(genai_ctx *ctx, const genai_model_desc
         genai__fail(ctx, GENAI_ERROR_ARGUMENT, "there is no preset '%.40s', did you mean '%s'?", d.preset,
                     genai__nearest(d.preset, strlen(d.preset), genai__presets, GENAI__COUNT(genai__presets), sizeof genai__presets[0]));
         return NULL;
+    }
+    for (i = 0; i < GENAI__COUNT(genai__settings); i++) { /* here, since files hold their own */
+        const genai__field *f = genai__field_of(genai__settings[i].key);
+        if (!strcmp(genai__settings[i].preset, d.preset) && !genai__field_is_set(f, &d) && genai__field_set(ctx, f, &d, genai__settings[i].value)) return NULL;
     }
     m = genai__model_begin(ctx, row, &d);
     if (!m || !genai__model_make(m)) return m;
@@ -11908,6 +11915,12 @@ GENAI_API genai_model_desc genai_model_resolved(const genai_model *m) {
     genai_model_desc none;
     memset(&none, 0, sizeof none);
     return m ? m->desc : none;
+}
+GENAI_API const char *genai_model_get(const genai_model *m, const char *key, char *to) {
+    size_t i;
+    for (i = 0; m && key && to && i < GENAI__COUNT(genai__fields); i++)
+        if (!strcmp(genai__fields[i].key, key)) return genai__field_text(&genai__fields[i], &m->desc, to);
+    return NULL;
 }
 GENAI_API const char *genai_model_family(const genai_model *m) { return m ? m->family->name : ""; }
 GENAI_API long        genai_model_steps(const genai_model *m) { return m ? m->steps : 0; }
@@ -12736,7 +12749,9 @@ static genai_result genai__model_read_desc(genai_ctx *ctx, const char *path, con
         sprintf(name, "genai.%.50s", f->key);
         value = genai__safetensors_get(file, name);
         if (!genai__field_fits(f, family)) continue;
-        if (!value) return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: its metadata has no %s", path, name);
+        if (!value && (genai__field_is_net(f) || f->offset <= offsetof(genai_model_desc, channels)))
+            return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: its metadata has no %s", path, name);
+        if (!value) continue; /* a setting newer than the file: not set */
         if ((f->kind == GENAI__FIELD_FLOAT || f->kind == GENAI__FIELD_INT) && !strcmp(value, "0") && f->low <= 0) continue;
         if (genai__field_set(ctx, f, d, value)) return genai__result_of(ctx);
     }

@@ -1010,6 +1010,20 @@ static void test_pairs(genai_ctx *g) {
     CHECK(!genai_dataset_pairs(a, b, 1) && strstr(genai_ctx_error(g), "has 5 and") && strstr(genai_ctx_error(g), "the second 6"), "%s", genai_ctx_error(g));
     genai_ctx_clear(g);
     CHECK_RESULT(g, GENAI_ERROR_SHAPE, genai_dataset_pairs(a, other, 1));
+    for (i = 0; i < 2; i++) { /* as many to train with, but other test sets; mirrored on one side only */
+        genai_dataset *first, *second;
+        memset(&d, 0, sizeof d);
+        if (i) d.flip = 1;
+        else d.holdout = 0.2f;
+        first = numbered(g, i ? 8 : 10, 0, &d);
+        second = numbered(g, 8, 0, NULL);
+        CHECK(!genai_dataset_pairs(first, second, 1) && genai_ctx_result(g) == (i ? GENAI_ERROR_ARGUMENT : GENAI_ERROR_DATA) &&
+              strstr(genai_ctx_error(g), i ? "flip 1, the second 0" : "has 2, the second 0"), "%s", genai_ctx_error(g));
+        genai_ctx_clear(g);
+        pairs = genai_dataset_pairs(first, second, 0);
+        CHECK(pairs != NULL, "%s", genai_ctx_error(g));
+        genai_dataset_destroy(pairs);
+    }
     CHECK_RESULT(g, GENAI_ERROR_ARGUMENT, genai_dataset_pairs(a, a, 1));
     CHECK(!genai_dataset_pairs(NULL, a, 1), "NULL");
     genai_dataset_destroy(a);

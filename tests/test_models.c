@@ -927,6 +927,23 @@ static void test_files(void) {
     edited(g, GENAI_ERROR_FORMAT, "missing", "genai.decoder", "dense 8 | relu | dense 16");
     edited(g, GENAI_ERROR_FORMAT, "should be", "genai.decoder", "dense 7 | batchnorm | relu | dense 16");
     edited(g, GENAI_OK, "", "genai.preset", "something_newer");
+    edited(g, GENAI_ERROR_FORMAT, "genai.decoder", "genai.decoder", NULL);
+    edited(g, GENAI_OK, "", "genai.sigma", NULL); /* files of before there was a setting */
+    edited(g, GENAI_OK, "", "genai.sampler", NULL);
+    edited(g, GENAI_OK, "", "genai.schedule", NULL);
+    { /* not as the preset has it by now */
+        genai_model_desc iwae = desc_of("iwae", 4, 4, 1);
+        char             number[32];
+        iwae.importance = 2;
+        m = genai_model_create(g, &iwae);
+        CHECK(m && m->desc.binarise && !genai_model_save(m, "iwae") && rewrite(g, "iwae", "old", "genai.binarise", NULL, NULL, 0, NULL), "%s", genai_ctx_error(g));
+        b = genai_model_load(g, "old");
+        CHECK(b && !b->desc.binarise && b->desc.importance == 2, "binarise %d: %s", b ? b->desc.binarise : -1, genai_ctx_error(g));
+        CHECK(!strcmp(genai_model_get(m, "importance", number), "2") && !strcmp(genai_model_get(m, "likelihood", number), "bernoulli"), "importance isn't 2");
+        CHECK(!genai_model_get(m, "loss", number) && !genai_model_get(m, "nothing", number) && !genai_model_get(NULL, "lr", number), "settings that there aren't");
+        genai_model_destroy(b);
+        genai_model_destroy(m);
+    }
     CHECK(rewrite(g, "model", "edited", NULL, NULL, NULL, 1, NULL), "%s", genai_ctx_error(g));
     CHECK(!genai_model_load(g, "edited") && strstr(genai_ctx_error(g), "stowaway"), "%s", genai_ctx_error(g));
     genai_ctx_clear(g);

@@ -105,7 +105,10 @@ check 0 "12 images" interpolate "$model" -o way.png --rows 3 -n 4
 check 0 "5 latents" traverse "$model" -o traverse.png --rows 5 -n 3
 check 0 "2 images on their way" change "$model" --data sprites --from 0 --to 1 --rows 2 -n 3 -o change.png
 check 1 "of classes 0 and 900 there are" change "$model" --data sprites --from 0 --to 900 -o change.png
-for mask in left bottom center way.png; do check 0 "3 images, what is known" inpaint "$model" --data sprites --limit 3 --mask $mask -o inpaint.png; done
+{ printf 'P5 28 28 255\n'; head -c 784 /dev/urandom; } >mask.pgm
+for mask in left bottom center mask.pgm; do check 0 "3 images, what is known" inpaint "$model" --data sprites --limit 3 --mask $mask -o inpaint.png; done
+{ printf 'P5 28 27 255\n'; head -c 756 /dev/urandom; } >mask.pgm
+check 1 "mask.pgm is 28x27, but the images are 28x28" inpaint "$model" --data sprites --limit 3 --mask mask.pgm -o no.png
 check 1 "nowhere" inpaint "$model" --data sprites --limit 3 --mask nowhere -o no.png
 check 0 "4 images above them denoised" denoise "$model" --data sprites -n 4 --noise 0.2 -o denoise.png
 check 0 "^image,score" anomaly "$model" --data sprites --limit 5 -o anomaly.png
@@ -137,9 +140,21 @@ check 1 "preset vae_mlp, so --preset gan can't" train --preset gan --resume --ou
 check 1 "which --size and --channels can't change" train --resume --size 16 --out 'a run'
 check 1 "which --seed can't change" train --resume --seed 4 --out 'a run'
 check 1 "which --lr can't change" train --resume --lr 0.5 --out 'a run'
+check 1 "with beta '1', which can't become '4'" train --resume --set beta=4 --out 'a run'
+check 1 "with likelihood 'mse', which can't become 'l1'" train --resume --set beta=1.0 --set likelihood=l1 --out 'a run'
+check 1 "with encoder 'dense 128 .* can't become 'dense 2" train --resume --encoder 'dense 2*$Z' --out 'a run'
+check 1 "with generator '', which can't" train --resume --generator 'dense $D' --out 'a run'
+check 1 "began with no --flip, which --flip can't change" train --resume --flip --out 'a run'
+check 1 "began with no --holdout, which --holdout=0.25 can't" train --resume --holdout 0.25 --out 'a run'
+check 1 "began with --limit=24, which --limit=25 can't" train --resume --limit 25 --out 'a run'
+check 1 "began with --batch=8, which --batch=9 can't" train --resume --batch 9 --out 'a run'
+check 1 "began with --filter=smooth, which --filter=nearest can't" train --resume --filter nearest --out 'a run'
+check 1 "began with --data=sprites, which --data=from can't" train --resume --data from --out 'a run'
 is "a refused resume changes nothing" cmp before "a run/checkpoint.safetensors"
 check 1 "no nowhere/checkpoint.safetensors to resume from" train --resume --out nowhere
 check 0 "at step 6" train $small --steps 8 --resume --out 'a run' # with the seed of the checkpoint
+decoder='dense 64 | relu | dense 128 | relu | dense $D | sigmoid'
+check 0 "24 images 28x28x1" train --steps 9 --resume --data sprites --set beta=1e0 --set latent=20 --decoder "$decoder" --out 'a run' # what is so may be said
 check 0 "/20 latents  diversity " train $small --steps 2 --out 'healthy run'
 is "metrics.csv says what health was" sh -c 'head -n 1 "healthy run/metrics.csv" | grep -q "measure,norm_encoder,diversity,saturated,active,kl_latents$"'
 is "metrics.csv has one header and grew" sh -c '[ "$(grep -c step "a run/metrics.csv")" = 1 ]'
@@ -295,9 +310,12 @@ check 1 "finite" train $small --steps 400 --lr 100 --set rule=sgd --sample-every
 check 2 "number from" train $small --lr 1e50 --out bad
 
 # --- stopped and resumed: the same bits as without a stop ---
-check 0 "" train $small --steps 60 --holdout 0.25 --out whole --seed 9
+check 0 "" train $small --steps 60 --holdout 0.25 --flip --out whole --seed 9
+check 0 "" train $small --steps 30 --holdout 0.25 --flip --out short --seed 9
+check 0 "at step 30" train --steps 60 --out short --resume
+is "a resumed training remembers its options" cmp whole/model.safetensors short/model.safetensors
 # The program itself, not the function above: the signal must reach it.
-"$GENAI_TOOL" train $small --steps 60 --holdout 0.25 --out 'in two' --seed 9 --sample-every 1 >out 2>err &
+"$GENAI_TOOL" train $small --steps 60 --holdout 0.25 --flip --out 'in two' --seed 9 --sample-every 1 >out 2>err &
 pid=$!
 for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
     [ -e 'in two/metrics.csv' ] && break

@@ -158,7 +158,7 @@ static const option options[] = {
     {"-n", "N", WHOLE, PICTURES | MEASURE, AT(count), 1, 65536, "images (sample: 64, measure: 2000, else 16); steps from end to end (interpolate, traverse, change: 10)"},
     {"--rows", "N", WHOLE, INTERPOLATE | TRAVERSE | CHANGE, AT(rows), 1, 4096, "rows: pairs of ends, latents, or images (8)"},
     {"--label", "N", WHOLE, SAMPLE | INTERPOLATE | TRAVERSE, AT(label), 0, 65535, "the class to make, of a conditional model (sample: all in turn; else 0)"},
-    {"--mask", "WHAT", TEXT, INPAINT, AT(mask), 0, 0, "what is hidden: left, right, top, bottom, center, or a picture that is dark there (right)"},
+    {"--mask", "WHAT", TEXT, INPAINT, AT(mask), 0, 0, "what is hidden: left, right, top, bottom, center, or a picture of the images' size that is dark there (right)"},
     {"--noise", "X", NUMBER, INPAINT | DENOISE, AT(noise), 1e-4, 10, "standard deviation of the known pixels from what they should be, white being 1 (0.1)"},
     {"--from", "N", WHOLE, CHANGE, AT(from), 0, 65535, "the class that the images are of (0)"},
     {"--to", "N", WHOLE, CHANGE, AT(to), 0, 65535, "the class that they become (1)"},
@@ -247,7 +247,7 @@ static int parse_value(tool_args *a, const option *o, const char *text) {
         if (parse_size(text, (long *)(void *)field)) return TOOL_DONE;
         return tool_usage(a, "%s wants WIDTHxHEIGHT or one number, 1 to 16384, not '%s'", o->name, text);
     case ISA: return parse_isa(a, text, &a->isa);
-    case FILTER: return parse_filter(a, text, &a->filter);
+    case FILTER: a->filter_given = 1; return parse_filter(a, text, &a->filter);
     }
     return TOOL_USAGE;
 }
@@ -363,8 +363,72 @@ static void on_signal(int number) {
     signal(number, SIG_DFL);
 }
 
+/* What the data and the batches are, DIR/options.txt holds, one option a line, as it was when the run began. */
+static const char *const lasting[] = {"--data", "--target", "--filter", "--flip", "--holdout", "--limit", "--batch"};
+#define LASTING (sizeof lasting / sizeof lasting[0])
+#define OPTIONS_TEXT 16384
+
+/* Number k of these as one word, "--batch=32"; "" if it wasn't given. */
+static const char *lasting_word(const tool_args *a, size_t k, char *to, size_t size) {
+    const option *o = options;
+    const void   *field;
+    while (strcmp(o->name, lasting[k])) o++;
+    field = (const unsigned char *)a + o->at;
+    to[0] = 0;
+    if (o->kind == FLAG && *(const int *)field) snprintf(to, size, "%s", o->name);
+    if (o->kind == TEXT && *(const char *const *)field) snprintf(to, size, "%s=%s", o->name, *(const char *const *)field);
+    if (o->kind == WHOLE && *(const long *)field) snprintf(to, size, "%s=%ld", o->name, *(const long *)field);
+    if (o->kind == NUMBER && *(const double *)field > 0) snprintf(to, size, "%s=%.9g", o->name, *(const double *)field);
+    if (o->kind == FILTER && a->filter_given) snprintf(to, size, "%s=%s", o->name, a->filter == GENAI_FILTER_NEAREST ? "nearest" : "smooth");
+    return to;
+}
+
+static void write_options(const tool_args *a) {
+    char  word[OPTIONS_TEXT];
+    FILE *f;
+    int   done;
+    snprintf(word, sizeof word, "%s/options.txt", a->out);
+    f = fopen(word, "w");
+    for (size_t k = 0; f && k < LASTING; k++)
+        if (lasting_word(a, k, word, sizeof word)[0]) fprintf(f, "%s\n", word);
+    done = f && !ferror(f);
+    if ((f && fclose(f)) || !done) fprintf(stderr, "genai: warning: %s/options.txt could not be written: --resume can't check the options\n", a->out);
+}
+
+/* Takes what wasn't given from options.txt, if there is one, into text; refuses what was given otherwise. */
+static int read_options(tool_args *a, char *text) {
+    char      was[OPTIONS_TEXT], now[OPTIONS_TEXT], *words[LASTING], *p = text;
+    int       n = 0, status;
+    size_t    size = 0;
+    tool_args begun;
+    FILE     *f;
+    snprintf(was, sizeof was, "%s/options.txt", a->out);
+    f = fopen(was, "r");
+    if (f) {
+        size = fread(text, 1, OPTIONS_TEXT - 1, f);
+        fclose(f);
+    }
+    text[size] = 0;
+    for (; *p && n < (int)LASTING; p += *p == '\n') {
+        words[n++] = p;
+        p += strcspn(p, "\n");
+        if (*p) *p = 0, p++;
+    }
+    memset(&begun, 0, sizeof begun);
+    begun.command = a->command;
+    status = parse_options(&begun, TRAIN, n, words);
+    for (size_t k = 0; k < LASTING && n && !status; k++) {
+        lasting_word(&begun, k, was, sizeof was);
+        if (lasting_word(a, k, now, sizeof now)[0] && strcmp(was, now))
+            return tool_fail("%s holds a run that began with %s%s, which %s can't change (see its options.txt)", a->out, was[0] ? "" : "no ", was[0] ? was : lasting[k], now);
+    }
+    return status ? status : parse_options(a, TRAIN, n, words);
+}
+
 static int on_step(void *user, const genai_progress *progress) {
-    genai_progress_bar(user, progress);
+    const tool_args *a = (const tool_args *)user;
+    if (progress->step == 1 && !a->resume) write_options(a); /* now there is a folder */
+    genai_progress_bar(NULL, progress);
     return stop_signal != 0;
 }
 
@@ -407,8 +471,36 @@ static int describe_model(genai_ctx *ctx, const tool_args *a, genai_model_desc *
     return TOOL_DONE;
 }
 
-/* A resumed run keeps what its checkpoint says; options that say otherwise are refused rather than ignored. */
-static int check_resumed(const tool_args *a, genai_model *model, const genai_model_desc *has) {
+/* Is a net's text the one that was asked for, with sizes in the place of $H and the like? */
+static int same_net(const char *own, const char *asked, const genai_model_desc *has) {
+    char number[16];
+    for (; *asked; asked++) {
+        const char *place = *asked == '$' ? strchr("HWCDZK", asked[1]) : NULL;
+        int         sizes[6] = {has->height, has->width, has->channels, has->height * has->width * has->channels, has->latent, has->classes};
+        if (!place || !*place) {
+            if (*own++ != *asked) return 0;
+            continue;
+        }
+        sprintf(number, "%d", sizes[place - "HWCDZK"]);
+        if (strncmp(own, number, strlen(number))) return 0;
+        own += strlen(number);
+        asked++;
+    }
+    return !*own;
+}
+
+static int check_setting(const tool_args *a, genai_model *model, const genai_model_desc *has, const char *key, const char *asked) {
+    char        number[32], *end, *own_end;
+    const char *own = asked ? genai_model_get(model, key, number) : NULL;
+    if (!asked || (own && same_net(own, asked, has))) return TOOL_DONE;
+    if (own && strtof(own, &own_end) == strtof(asked, &end) && end > asked && own_end > own && !*end && !*own_end) return TOOL_DONE;
+    return tool_fail("%s holds a run with %s '%s', which can't become '%s'", a->out, key, own ? own : "", asked);
+}
+
+/* A resumed run keeps what its checkpoint says; options that say otherwise are refused rather than ignored. asked: what they say
+ * of the model, with the settings' names in keys. */
+static int check_resumed(const tool_args *a, genai_model *model, const genai_model_desc *has, const genai_model_desc *asked, char (*keys)[64]) {
+    int status;
     if (a->seed_given && a->seed != genai_model_seed(model))
         return tool_fail("%s holds a run with seed %llu, which --seed can't change", a->out, (unsigned long long)genai_model_seed(model));
     if (a->preset && has->preset && strcmp(a->preset, has->preset))
@@ -418,7 +510,12 @@ static int check_resumed(const tool_args *a, genai_model *model, const genai_mod
                          has->channels);
     if (a->lr > 0 && (float)a->lr != has->lr) /* the very number was stored */
         return tool_fail("%s holds a run with learning rate %g, which --lr can't change", a->out, (double)has->lr);
-    return TOOL_DONE;
+    status = check_setting(a, model, has, "generator", asked->generator);
+    if (!status) status = check_setting(a, model, has, "discriminator", asked->discriminator);
+    if (!status) status = check_setting(a, model, has, "encoder", asked->encoder);
+    if (!status) status = check_setting(a, model, has, "decoder", asked->decoder);
+    for (int i = 0; i < a->settings && !status; i++) status = check_setting(a, model, has, keys[i], strchr(a->setting[i], '=') + 1);
+    return status;
 }
 
 static void print_started(const tool_args *a, genai_ctx *ctx, genai_model *model, genai_dataset *data) {
@@ -426,7 +523,7 @@ static void print_started(const tool_args *a, genai_ctx *ctx, genai_model *model
     genai_dataset_info info = genai_dataset_describe(data);
     genai_dataset     *test = genai_dataset_test(data);
     printf("%s: %s on %zu images %dx%dx%d", desc.preset, genai_model_family(model), info.count, info.width, info.height, info.channels);
-    printf(" (%s)", a->data ? a->data : "built-in sprites");
+    printf(" (%s)", a->data && strcmp(a->data, "sprites") ? a->data : "built-in sprites");
     if (info.skipped) printf(", %zu files skipped", info.skipped);
     if (test) printf(", %zu images to test", genai_dataset_describe(test).count);
     printf("; seed %llu, %s, %d %s\n", (unsigned long long)genai_model_seed(model), genai_isa_name(genai_ctx_isa(ctx)), genai_ctx_threads(ctx), genai_ctx_threads(ctx) == 1 ? "thread" : "threads");
@@ -439,6 +536,7 @@ static void print_written(const tool_args *a, genai_model *model) {
     if (a->target) printf("  model.safetensors       the model; to use it: %s translate %s/model.safetensors --data PATH -o made.png\n", a->program, a->out);
     else printf("  model.safetensors       the model; for pictures: %s sample %s/model.safetensors -o samples.png\n", a->program, a->out);
     printf("  checkpoint.safetensors  to train it further: the same command with more to do and --resume\n");
+    printf("  options.txt             what it was begun with, to which --resume keeps\n");
     printf("  metrics.csv             losses, measures, health of the training\n");
     printf("  samples/                pictures on the way, from the same latents each time\n");
 }
@@ -452,6 +550,7 @@ static int fit(const tool_args *a, genai_model *model, genai_dataset *data, int 
     desc.minutes = a->minutes;
     desc.batch = (int)a->batch;
     desc.on_step = on_step;
+    desc.user = (void *)(uintptr_t)a;
     desc.out = a->out;
     desc.sample_every = a->sample_every;
     desc.checkpoint_every = a->checkpoint_every;
@@ -499,7 +598,7 @@ static int train(const tool_args *a, genai_ctx **ctx, const char *checkpoint, in
         model = load_checkpoint(a, ctx, checkpoint);
         if (!model) return TOOL_FAILED;
         has = genai_model_resolved(model);
-        status = check_resumed(a, model, &has);
+        status = check_resumed(a, model, &has, &desc, keys);
         if (status) return status;
         width = has.width;
         height = has.height;
@@ -521,13 +620,14 @@ static int train(const tool_args *a, genai_ctx **ctx, const char *checkpoint, in
     return fit(a, model, data, argc, argv);
 }
 
-static int run_train(const tool_args *a, int argc, char **argv) {
-    char       checkpoint[4096], model[4096];
+static int run_train(const tool_args *given, int argc, char **argv) {
+    char       checkpoint[4096], model[4096], text[OPTIONS_TEXT];
+    tool_args  own = *given, *a = &own;
     genai_ctx *ctx;
     int        status;
     if (a->preset && !tool_preset(a->preset))
         return tool_usage(a, "there is no preset '%s'; did you mean %s?", a->preset, tool_nearest_preset(a->preset));
-    if (a->preset && !a->target && (!strcmp(tool_preset(a->preset)->family, "translate") || !strcmp(tool_preset(a->preset)->family, "cycle")))
+    if (a->preset && !a->target && !a->resume && (!strcmp(tool_preset(a->preset)->family, "translate") || !strcmp(tool_preset(a->preset)->family, "cycle")))
         return tool_usage(a, "preset %s wants --target PATH, what the images of --data shall become", a->preset);
     if (!a->out) return tool_usage(a, "train wants --out DIR, the folder for what it makes");
     if ((size_t)snprintf(checkpoint, sizeof checkpoint, "%s/checkpoint.safetensors", a->out) >= sizeof checkpoint)
@@ -536,6 +636,11 @@ static int run_train(const tool_args *a, int argc, char **argv) {
     if (!a->resume && (tool_exists(checkpoint) || tool_exists(model)))
         return tool_fail("%s holds a run already; go on with it by --resume, or choose another --out", a->out);
     if (a->resume && !tool_exists(checkpoint)) return tool_fail("there is no %s to resume from", checkpoint);
+    if (!a->resume) {
+        if (!a->data) a->data = "sprites";
+        if (!a->batch) a->batch = tool_preset(a->preset ? a->preset : "gan")->batch;
+        a->filter_given = 1;
+    } else if ((status = read_options(a, text)) != TOOL_DONE) return status;
     ctx = tool_ctx(a, a->seed);
     if (!ctx) return TOOL_FAILED;
     status = train(a, &ctx, checkpoint, argc, argv);

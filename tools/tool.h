@@ -23,6 +23,7 @@ typedef struct tool_args {
     int          seed_given;
     genai_isa    isa;
     genai_filter filter;
+    int          filter_given;
     int          flip, resume, json, profile, back, help;
 } tool_args;
 

@@ -215,6 +215,8 @@ static float *make_mask(const use *u) {
     int                      w = u->desc.width, h = u->desc.height, side = 0;
     float                   *mask = tool_floats((size_t)w, (size_t)h);
     genai_dataset_desc       d;
+    genai_dataset           *data;
+    genai_dataset_info       info;
     if (!mask) return NULL;
     while (side < 5 && strcmp(sides[side], what)) side++;
     for (int y = 0; y < h; y++)
@@ -229,10 +231,11 @@ static float *make_mask(const use *u) {
         }
     if (side < 5) return mask;
     memset(&d, 0, sizeof d);
-    d.width = w;
-    d.height = h;
     d.channels = 1;
-    if (!genai_dataset_batch(genai_dataset_open(u->ctx, what, &d), -1, 0, 1, mask, NULL)) return mask;
+    data = genai_dataset_open(u->ctx, what, &d);
+    info = genai_dataset_describe(data);
+    if (data && (info.width != w || info.height != h)) tool_fail("the mask %s is %dx%d, but the images are %dx%d (WxH)", what, info.width, info.height, w, h);
+    else if (!genai_dataset_batch(data, -1, 0, 1, mask, NULL)) return mask;
     free(mask);
     return NULL;
 }
