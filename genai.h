@@ -10009,7 +10009,7 @@ static genai_result genai__field_set(genai_ctx *ctx, const genai__field *f, gena
     result = genai__field_range(ctx, f, x);
     if (result) return result;
     if (f->kind == GENAI__FIELD_INT) {
-        i = (int)x;
+        i = (int)(x != 0 ? x : (double)GENAI_ZERO); /* else it would mean the default */
         genai__field_put(f, d, &i, sizeof i);
     } else {
         float y = f->kind == GENAI__FIELD_ZERO && x <= 0 ? GENAI_ZERO : (float)x;
@@ -11723,7 +11723,7 @@ static genai_result genai__resolve(genai_model *m, const genai__preset *row, con
     genai_result      result;
     const char       *none = NULL, *text;
     size_t            i;
-    int               role;
+    int               role, zero = 0;
     for (i = 0; i < GENAI__COUNT(genai__settings); i++)
         if (!strcmp(genai__settings[i].preset, row->info.name)) {
             const genai__field *f = genai__field_of(genai__settings[i].key);
@@ -11732,19 +11732,22 @@ static genai_result genai__resolve(genai_model *m, const genai__preset *row, con
         }
     *d = *given;
     d->data = NULL;
-    for (i = 0; i < GENAI__COUNT(genai__fields); i++)
-        if (genai__fields[i].kind == GENAI__FIELD_TEXT) genai__field_put(&genai__fields[i], d, &none, sizeof none);
+    for (i = 0; i < GENAI__COUNT(genai__fields); i++) {
+        const genai__field *f = &genai__fields[i];
+        if (f->kind == GENAI__FIELD_TEXT) genai__field_put(f, d, &none, sizeof none);
+        if (f->kind == GENAI__FIELD_INT && f->low <= 0 && genai__field_int(f, d) == (int)GENAI_ZERO) genai__field_put(f, d, &zero, sizeof zero);
+    }
     for (i = 0; i < GENAI__COUNT(genai__fields); i++) {
         const genai__field *f = &genai__fields[i];
         int                 set = genai__field_is_set(f, given);
-        result = genai__field_check(m->ctx, f, given);
+        result = genai__field_check(m->ctx, f, d);
         if (result) return result;
         if (set && !genai__field_fits(f, m->family->name))
             return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "preset %s is a %s, which has no setting '%s' (it belongs to %s)", row->info.name,
                                m->family->name, f->key, f->families);
         if (f->kind != GENAI__FIELD_TEXT || genai__field_is_net(f)) continue;
         text = genai__field_words(f, given);
-        if (!text && genai__field_fits(f, m->family->name)) text = genai__standard_text(row, given, f->key);
+        if (!text && genai__field_fits(f, m->family->name)) text = genai__standard_text(row, d, f->key);
         if (!text) continue;
         text = genai__copy_text(m->ctx, text, strlen(text));
         if (!text) return GENAI_ERROR_MEMORY;
@@ -12737,7 +12740,6 @@ static genai_result genai__model_read_desc(genai_ctx *ctx, const char *path, con
         value = genai__safetensors_get(file, name);
         if (!genai__field_fits(f, family)) continue;
         if (!value) return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: its metadata has no %s", path, name);
-        if ((f->kind == GENAI__FIELD_FLOAT || f->kind == GENAI__FIELD_INT) && !strcmp(value, "0") && f->low <= 0) continue;
         if (genai__field_set(ctx, f, d, value)) return genai__result_of(ctx);
     }
     *row = genai__preset_of(d->preset);

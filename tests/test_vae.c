@@ -529,6 +529,13 @@ static void test_binarise(void) {
     CHECK(!genai_model_step(other, 1, images, NULL, NULL) && !memcmp(m->net[GENAI__ENCODER]->values, other->net[GENAI__ENCODER]->values, m->net[GENAI__ENCODER]->size * sizeof(float)),
           "a step's draws depend on more than its number");
     CHECK(!genai_model_nll(m, data, 5, &value) && !genai_model_nll(m, data, 5, &again) && value == again, "%s", genai_ctx_error(g));
+    for (i = 0; i < 3; i++) { /* what a preset sets can be taken back, in a file too */
+        d = small_desc("iwae");
+        if (i) CHECK(!genai_model_set(g, &d, "binarise", "0"), "%s", genai_ctx_error(g));
+        m = i < 2 ? genai_model_create(g, &d) : genai_model_load(g, "grey");
+        CHECK(m && genai_model_resolved(m).binarise == !i && genai_model_resolved(m).importance == 50 && !genai_model_save(m, "grey"), "%d: %s", i, genai_ctx_error(g));
+    }
+    disk_remove(NULL, "grey");
     genai_ctx_destroy(g);
 }
 
