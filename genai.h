@@ -9886,14 +9886,14 @@ static const genai__field genai__fields[] = {
     {"condition", GENAI__FIELD_TEXT, GENAI__AT(condition), 0, 0, NULL, NULL},
     {"classes", GENAI__FIELD_INT, GENAI__AT(classes), 0, 65536, NULL, NULL},
     {"loss", GENAI__FIELD_TEXT, GENAI__AT(loss), 0, 0, NULL, "gan vaegan translate cycle aae"},
-    {"smoothing", GENAI__FIELD_FLOAT, GENAI__AT(smoothing), 0, 0.5, NULL, "gan vaegan translate cycle"},
-    {"r1", GENAI__FIELD_FLOAT, GENAI__AT(r1), 0, 1e6, NULL, "gan vaegan translate cycle"},
-    {"r1_every", GENAI__FIELD_INT, GENAI__AT(r1_every), 0, 1e6, NULL, "gan vaegan translate cycle"},
-    {"penalty", GENAI__FIELD_FLOAT, GENAI__AT(penalty), 0, 1e6, NULL, "gan vaegan translate cycle"},
-    {"clip", GENAI__FIELD_FLOAT, GENAI__AT(clip), 0, 1e6, NULL, "gan vaegan translate cycle"},
-    {"spectral_norm", GENAI__FIELD_INT, GENAI__AT(spectral_norm), 0, 1, NULL, "gan vaegan translate cycle"},
+    {"smoothing", GENAI__FIELD_FLOAT, GENAI__AT(smoothing), 0, 0.5, NULL, "gan vaegan translate cycle aae"},
+    {"r1", GENAI__FIELD_FLOAT, GENAI__AT(r1), 0, 1e6, NULL, "gan vaegan translate cycle aae"},
+    {"r1_every", GENAI__FIELD_INT, GENAI__AT(r1_every), 0, 1e6, NULL, "gan vaegan translate cycle aae"},
+    {"penalty", GENAI__FIELD_FLOAT, GENAI__AT(penalty), 0, 1e6, NULL, "gan vaegan translate cycle aae"},
+    {"clip", GENAI__FIELD_FLOAT, GENAI__AT(clip), 0, 1e6, NULL, "gan vaegan translate cycle aae"},
+    {"spectral_norm", GENAI__FIELD_INT, GENAI__AT(spectral_norm), 0, 1, NULL, "gan vaegan translate cycle aae"},
     {"minibatch_stddev", GENAI__FIELD_INT, GENAI__AT(minibatch_stddev), 0, 1, NULL, "gan vaegan translate cycle"},
-    {"dropout", GENAI__FIELD_FLOAT, GENAI__AT(dropout), 0, 0.999, NULL, "gan vaegan translate cycle"},
+    {"dropout", GENAI__FIELD_FLOAT, GENAI__AT(dropout), 0, 0.999, NULL, "gan vaegan translate cycle aae"},
     {"augment", GENAI__FIELD_TEXT, GENAI__AT(augment), 0, 0, NULL, "gan"},
     {"noise", GENAI__FIELD_FLOAT, GENAI__AT(noise), 0, 100, NULL, "gan"},
     {"noise_steps", GENAI__FIELD_INT, GENAI__AT(noise_steps), 0, 2e9, NULL, "gan"},
@@ -10118,12 +10118,16 @@ static const char *genai__text_dropout(const genai_model *m, char *to) { /* to h
     if (m->desc.dropout > 0) sprintf(to, "dropout %s", genai__number(p, (double)m->desc.dropout, 6));
     return to;
 }
+static const char *genai__text_lrelu(const genai_model *m, char *to) { /* likewise; to holds 64 */
+    char dropout[48];
+    sprintf(to, "lrelu 0.2%s%s", m->desc.dropout > 0 ? " | " : "", genai__text_dropout(m, dropout));
+    return to;
+}
 static int  genai__condition(const genai_model *m, const char *how) { return !strcmp(m->desc.condition, how); }
 static void genai__text_critic(const genai_model *m, genai__text *t, int width) {
-    char dropout[48], between[64];
-    sprintf(between, "lrelu 0.2%s%s", m->desc.dropout > 0 ? " | " : "", genai__text_dropout(m, dropout));
+    char between[64];
     if (genai__condition(m, "concat")) genai__text_add(t, "label | ");
-    genai__text_convs(m, t, width, between);
+    genai__text_convs(m, t, width, genai__text_lrelu(m, between));
     genai__text_add(t, m->desc.minibatch_stddev ? "stddev | flatten | " : "flatten | ");
     if (genai__condition(m, "projection")) genai__text_add(t, "project");
     else genai__text_format(t, "dense %d", genai__condition(m, "auxiliary") ? 1 + m->desc.classes : 1);
@@ -10521,20 +10525,25 @@ static genai_result genai__find_loss(genai_model *m) {
     const genai_net        *net = m->net[GENAI__DISCRIMINATOR];
     const char             *missing = NULL;
     char                    dropout[48];
+    int                     l, bounded = d->penalty > 0 || d->clip > 0;
     size_t                  i;
-    int                     l;
     genai_result            result = genai__words_find(m->ctx, "loss", d->loss, genai__gan_losses, GENAI__COUNT(genai__gan_losses), sizeof genai__gan_losses[0], &i);
     if (result) return result;
     m->loss = &genai__gan_losses[i];
     if (m->loss->relative && m->family->painter != GENAI__GENERATOR)
         return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "loss %s is for family gan, not for a %s", d->loss, m->family->name);
-    if (d->smoothing > 0 && !m->loss->probability)
-        return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "smoothing moves the target of a probability, which loss %s doesn't have: take nonsaturating, minimax or "
-                           "relativistic", d->loss);
-    for (l = 0; l < net->layers && (d->r1 > 0 || d->penalty > 0); l++)
-        if (net->layer[l].kind->forward == genai__forward_batch_norm || net->layer[l].kind->forward == genai__forward_max_pool)
+    if ((d->smoothing > 0 || d->margin > 0) && !m->loss->probability)
+        return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "%s is about a probability, which loss %s doesn't have: take nonsaturating, minimax or relativistic",
+                           d->smoothing > 0 ? "smoothing" : "margin", d->loss);
+    for (l = 0; l < net->layers; l++) {
+        const genai__layer_kind *kind = net->layer[l].kind;
+        bounded |= net->layer[l].spectral;
+        if ((d->r1 > 0 || d->penalty > 0) && (kind->owns == GENAI__OWNS_SCALE_AND_STATISTICS || kind->forward == genai__forward_max_pool))
             return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "%s needs second derivatives of the discriminator, and for each image alone, so its layer %d can't be a "
-                               "%s: take layernorm, or avgpool", d->r1 > 0 ? "r1" : "penalty", l, net->layer[l].kind->name);
+                               "%s: take layernorm, or avgpool", d->r1 > 0 ? "r1" : "penalty", l, kind->name);
+    }
+    if (m->loss->middle < 0 && !bounded)
+        return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "loss %s grows without end unless the discriminator's slope is bounded: set penalty (10), clip (0.01) or spectral_norm", d->loss);
     if (d->dropout > 0 && !strstr(d->discriminator, genai__text_dropout(m, dropout))) missing = dropout;
     if (d->minibatch_stddev && !strstr(d->discriminator, "stddev")) missing = "stddev";
     if (missing)
@@ -10548,6 +10557,13 @@ static genai_result genai__find_likelihood(genai_model *m) {
                                             sizeof genai__likelihoods[0], &i);
     if (!result) m->likelihood = &genai__likelihoods[i];
     return result;
+}
+
+/* The last layer of a net that makes values: those behind it only move them. */
+static const genai__layer *genai__last_layer(const genai_net *net) {
+    const genai__layer *l = &net->layer[net->layers - 1];
+    while (l > net->layer && (l->kind->forward == genai__forward_reshape || l->kind->forward == genai__forward_crop || l->kind->forward == genai__forward_upsample)) l--;
+    return l;
 }
 
 /* The encoder gives latents, not their distribution. */
@@ -10583,13 +10599,8 @@ static void genai__gan_text(const genai_model *m, int role, genai__text *t) {
 static genai_result genai__gan_create(genai_model *m) {
     genai_result result = genai__find_loss(m);
     const char  *p;
-    int          role;
     if (result) return result;
     m->auxiliary = genai__condition(m, "auxiliary");
-    for (role = GENAI__GENERATOR; role <= (m->auxiliary ? GENAI__GENERATOR : GENAI__DISCRIMINATOR) && m->desc.classes; role++)
-        if (!m->net[role]->labelled)
-            return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "condition is %s, but no layer of the %s's text reads labels: begin it with 'label'%s", m->desc.condition,
-                               genai__role_names[role], role == GENAI__GENERATOR ? ", or take cbatchnorm" : ", or end it with 'project'");
     m->feature_layer = genai__feature_layer(m->net[GENAI__DISCRIMINATOR]);
     if (m->desc.feature_matching > 0 && m->feature_layer < 0)
         return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "feature_matching needs a discriminator of two layers or more");
@@ -10674,36 +10685,32 @@ static void genai__vae_text(const genai_model *m, int role, genai__text *t) {
 }
 
 /* --- create --- */
-static genai_result genai__vae_check(genai_model *m) { /* for all families with an encoder */
-    int         dim[3] = {1, 1, 1}, outputs, latents = m->desc.latent * (genai__pointwise(m) ? 1 : 2);
-    const char *text = m->desc.decoder + strlen(m->desc.decoder);
+static genai_result genai__autoencoder_check(genai_model *m) { /* for all families with an encoder */
+    int                 dim[3] = {1, 1, 1}, outputs, latents = m->desc.latent * (genai__pointwise(m) ? 1 : 2);
+    const genai__layer *last = genai__last_layer(m->net[GENAI__DECODER]);
     genai_net_output(m->net[GENAI__ENCODER], dim);
     outputs = dim[0] * dim[1] * dim[2];
-    if (outputs != latents)
+    if (m->likelihood->features && (!m->net[GENAI__DISCRIMINATOR] || m->family->takes))
+        return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "likelihood 'features' needs a discriminator of images: take family vaegan, or 'bernoulli' or 'mse'");
+    if (outputs != latents && !m->net[GENAI__PRIOR])
         return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "encoder: its output has %d values, but %s of %d latents are %d (end it with 'dense %s$Z')", outputs,
                            genai__pointwise(m) ? "the values" : "mean and log-variance", m->desc.latent, latents, genai__pointwise(m) ? "" : "2*");
-    while (text > m->desc.decoder && text[-1] != '|') text--;
-    text = genai__skip_space(text);
-    if ((m->likelihood->logits || m->likelihood->halves) &&
-        (genai__word_is(text, genai__word_end(text), "sigmoid") || genai__word_is(text, genai__word_end(text), "tanh")))
-        return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "decoder: with likelihood %s it gives %s, so it must not end with %.7s", m->likelihood->name,
-                           m->likelihood->logits ? "logits" : "means and log-variances", text);
+    if ((m->likelihood->logits || m->likelihood->halves) && (last->kind->forward == genai__forward_sigmoid || last->kind->forward == genai__forward_tanh))
+        return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "decoder: with likelihood %s it gives %s, so it must not end with %s", m->likelihood->name,
+                           m->likelihood->logits ? "logits" : "means and log-variances", last->kind->name);
     return GENAI_OK;
 }
 
 static genai_result genai__vae_create(genai_model *m) {
     const genai_model_desc *d = &m->desc;
-    const char             *divergence = d->divergence ? d->divergence : "kl";
-    genai_result            result = GENAI_OK;
-    if (m->likelihood->features)
-        return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "likelihood 'features' needs a discriminator: take family vaegan, or 'bernoulli' or 'mse'");
-    if (strcmp(divergence, "kl") && strcmp(divergence, "mmd"))
-        result = genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "divergence: there is no '%.40s', only 'kl' and 'mmd'", divergence);
+    genai_result            result = genai__autoencoder_check(m);
+    if (result) return result;
     if (d->importance > 1 && (genai__pointwise(m) || d->free_bits > 0))
         result = genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "importance %d needs a posterior and the whole KL: not divergence mmd, beta 0 or free_bits", d->importance);
+    if (d->free_bits > 0 && genai__pointwise(m))
+        result = genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "free_bits are about the KL of a posterior, which there isn't with divergence mmd or beta 0");
     if (d->binarise && !m->likelihood->logits)
         result = genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "binarise makes pixels 0 or 1, of which likelihood '%s' knows nothing: take 'bernoulli'", m->likelihood->name);
-    if (!result) result = genai__vae_check(m);
     if (result) return result;
     return genai__model_optimizer(m, m->desc.lr, GENAI__ENCODER, GENAI__DECODER) ? GENAI_OK : genai__result_of(m->ctx);
 }
@@ -10975,9 +10982,8 @@ static void genai__vaegan_text(const genai_model *m, int role, genai__text *t) {
 
 /* --- create --- */
 static genai_result genai__vaegan_create(genai_model *m) {
-    genai_result result;
-    if (m->desc.beta < 0) return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "a vaegan samples from the prior, so beta can't be 0");
-    result = genai__vae_check(m);
+    genai_result result = genai__autoencoder_check(m);
+    if (!result && m->desc.beta < 0) result = genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "a vaegan samples from the prior, so beta can't be 0");
     if (!result) result = genai__find_loss(m);
     if (result) return result;
     m->feature_layer = genai__feature_layer(m->net[GENAI__DISCRIMINATOR]);
@@ -11070,16 +11076,17 @@ static const genai__family genai__vaegan = {
 
 /* --- text --- */
 static void genai__aae_text(const genai_model *m, int role, genai__text *t) {
-    if (role == GENAI__DISCRIMINATOR) genai__text_add(t, "dense 256 | lrelu 0.2 | dense 256 | lrelu 0.2 | dense 1");
+    char between[64];
+    genai__text_lrelu(m, between);
+    if (role == GENAI__DISCRIMINATOR) genai__text_format(t, "dense 256 | %s | dense 256 | %s | dense 1", between, between);
     else genai__vae_text(m, role, t);
 }
 static int genai__aae_takes(const genai_model *m, int role) { return role == GENAI__DISCRIMINATOR ? m->desc.latent : 0; }
 
 /* --- create --- */
 static genai_result genai__aae_create(genai_model *m) {
-    genai_result result = genai__vae_check(m);
+    genai_result result = genai__autoencoder_check(m);
     if (!result) result = genai__find_loss(m);
-    if (!result && m->likelihood->features) result = genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "likelihood 'features' needs a discriminator of images: take family vaegan");
     if (result) return result;
     if (!genai__model_optimizer(m, m->desc.lr, GENAI__ENCODER, GENAI__DECODER) ||
         !genai__model_optimizer(m, m->desc.lr_discriminator, GENAI__DISCRIMINATOR, -1) ||
@@ -11164,10 +11171,10 @@ static int genai__vqvae_takes(const genai_model *m, int role) { return role == G
 
 /* --- create --- */
 static genai_result genai__vqvae_create(genai_model *m) {
-    int dim[3], outputs, ndim = genai_net_output(m->net[GENAI__ENCODER], dim), size[2], i;
-    if (m->desc.classes) return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "a vqvae has no condition: its prior knows nothing of labels");
+    genai_result result = genai__autoencoder_check(m);
+    int          dim[3], outputs, ndim = genai_net_output(m->net[GENAI__ENCODER], dim), size[2], i;
+    if (result) return result;
     if (m->desc.beta < 0) return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "a vqvae's beta, the weight of the commitment, can't be 0");
-    if (m->likelihood->features) return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "likelihood 'features' needs a discriminator: take family vaegan");
     if (ndim != 3 || dim[2] != m->desc.code_size || dim[0] * dim[1] * dim[2] != m->desc.latent)
         return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "encoder: its output is %dx%dx%d, but must be a grid of vectors of %d values, %d in all: set latent, or end it with 'conv %d'",
                            dim[0], dim[1], dim[2], m->desc.code_size, m->desc.latent, m->desc.code_size);
@@ -11756,7 +11763,8 @@ static genai_result genai__resolve(genai_model *m, const genai__preset *row, con
     result = genai__resolve_size(m, row, given);
     if (result) return result;
     if (!d->latent) d->latent = row->latent;
-    if (m->family->backs && d->classes) return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "a %s can't be conditional", m->family->name);
+    if (d->classes && (m->family->backs || m->family->roles & GENAI__ROLE(PRIOR)))
+        return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "a %s can't be conditional", m->family->name);
     if (!d->codes) d->codes = 256;
     if (!d->code_size) d->code_size = 32;
     if (!d->latent) d->latent = genai__vqvae_cells(m) * d->code_size;
@@ -11765,6 +11773,8 @@ static genai_result genai__resolve(genai_model *m, const genai__preset *row, con
     if (d->sigma == 0) d->sigma = 0.1f;
     if (!d->importance) d->importance = 1;
     if (!d->components) d->components = 10;
+    if (d->divergence && strcmp(d->divergence, "kl") && strcmp(d->divergence, "mmd"))
+        return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "divergence: there is no '%.40s', only kl and mmd", d->divergence);
     if (d->sampler && strcmp(d->sampler, "prior") && strcmp(d->sampler, "gaussian") && strcmp(d->sampler, "mixture"))
         return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "sampler: there is no '%.40s', only prior, gaussian and mixture", d->sampler);
     if (d->sampler && strcmp(d->sampler, "prior") && d->latent > GENAI__SAMPLER_MOST)
@@ -11809,7 +11819,7 @@ GENAI_API void genai_model_destroy(genai_model *m) {
 /* Pixels are in [-1,1] for nets that end with tanh, in [0,1] for those that end with sigmoid; a GAN's without either has
  * [-1,1], a VAE's [0,1]. */
 static int genai__signed_range(const genai_model *m) {
-    const genai__layer *last = &m->net[m->family->painter]->layer[m->net[m->family->painter]->layers - 1];
+    const genai__layer *last = genai__last_layer(m->net[m->family->painter]);
     if (last->kind->forward == genai__forward_tanh) return 1;
     return last->kind->forward != genai__forward_sigmoid && m->family->painter == GENAI__GENERATOR;
 }
@@ -11847,6 +11857,9 @@ static genai_result genai__model_net(genai_model *m, int role, const char *prefi
     if (paints && (ndim == 3 ? memcmp(dim, painted, sizeof dim) != 0 : values != painted[0] * painted[1] * painted[2]))
         return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "%s: its output is %s, but the images are %s (HxWxC%s)", name, genai__dims_text(have, ndim, dim),
                            genai__dims_text(want, 3, painted), painted[2] > m->dim[3] ? ", of means and log-variances" : "");
+    if (m->desc.classes && !(*net)->labelled && (paints || (genai__judges(role) && !m->family->takes && !genai__condition(m, "auxiliary"))))
+        return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "condition is %s, but no layer of the %s's text reads labels: begin it with 'label', or %s", m->desc.condition, name,
+                           paints ? "take cbatchnorm" : "end it with 'project'");
     i = genai__condition(m, "auxiliary") ? 1 + m->desc.classes : 1;
     if (genai__judges(role) && values != i)
         return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "%s: its output is %s, but it must be one logit for each image%s (end it with 'dense %d')", name,
