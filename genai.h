@@ -128,8 +128,8 @@
  *   none. NULL passes through: a function that is given NULL returns NULL or an error and says nothing new. So a program
  *   may check once, at the end, by genai_ctx_report. After genai_ctx_clear the context can be used as before; until then
  *   further errors are returned but not told, so a program that goes on after an error must clear it.
- *   A file that fails to load has loaded nothing; a save that fails leaves the old file whole. A training step whose loss
- *   or gradient isn't finite learns nothing and is counted (genai_losses.skipped, genai_progress.skipped).
+ *   A file that fails to load has loaded nothing; a save that fails leaves the old file whole. An update whose loss or
+ *   gradient isn't finite is left out with all that would follow in its step, which is counted (genai_losses.skipped, genai_progress.skipped).
  *
  * THREADS
  *   A context, and all that is made from it, is for one thread at a time. Two contexts share nothing. Inside, the work is
@@ -192,7 +192,7 @@
  * AAE (Makhzani et al. 2016)
  *   An autoencoder with a discriminator on its latents. Losses: "reconstruction"; "discriminator" and "generator" as of a GAN, 1.39
  *   and 0.69 when latents can't be told from the prior's. A discriminator loss near 0 for long: the latents aren't the
- *   prior's, samples will be bad; lower lr_discriminator.
+ *   prior's, samples will be bad; lower lr_discriminator, or set r1 to 1.
  *
  * VQ-VAE (van den Oord et al. 2017)
  *   Images become grids of codes, numbers of vectors in a codebook; encode gives these vectors, so Z is the grid's cells times
@@ -288,7 +288,7 @@
  *   metrics.csv: one row for each of the first 100 steps, then for each 10th, from step 10000 for each 100th, and for those at
  *   which health was measured. Columns: step, epoch, seconds, the losses, images_per_s, skipped, measure (at ends of epochs), then
  *   of genai_health, which says what they are, those that the family has: balance, norm_NET for each optimiser, diversity,
- *   saturated, active, kl (nats of each latent, largest first, with blanks between). Empty: not measured there.
+ *   saturated, active, kl_latents (nats of each, largest first, with blanks between). Empty: not measured there.
  *   All reading and writing goes through genai_ctx_desc.io: give your own table to read from an archive.
  *
  * A LOOP OF YOUR OWN
@@ -542,14 +542,14 @@ typedef struct genai_model_desc {
     genai_dataset *data;          /* gives width, height, channels; not kept                                           */
     int            width, height, channels; /* 0: those of data; else of the preset; else 32x32x3                      */
     int            latent;        /* Z                                                                                 */
-    const char    *generator, *discriminator, *encoder, *decoder, *prior; /* network texts; $H $W $C $D $Z stand for the image's height,
-                                     width, channels, their product, and the latent size                               */
-    const char    *condition;     /* how labels are used: "none"; "concat" (Mirza and Osindero 2014): each net gets the class beside
+    const char    *generator, *discriminator, *encoder, *decoder, *prior; /* network texts; $H $W $C $D $Z $K stand for the image's height,
+                                     width, channels, their product, the latent size, and the number of classes       */
+    const char    *condition;     /* how labels are used: "none"; "concat" (Mirza and Osindero 2014): each net but an aae's discriminator gets the class beside
                                      its input; "projection" (Miyato and Koyama 2018) and "auxiliary" (Odena et al. 2017): gan only;
                                      0: none, or concat if classes is set                                              */
     int            classes;       /* of labels 0..classes-1; 0: those of data, if condition is set                     */
     const char    *loss;          /* "nonsaturating", "minimax" (Goodfellow et al. 2014), "lsgan" (Mao et al. 2017, with halves), "hinge"
-                                     (Lim and Ye 2017), "wasserstein" (Arjovsky et al. 2017: wants penalty, clip or spectral_norm),
+                                     (Lim and Ye 2017), "wasserstein" (Arjovsky et al. 2017: needs penalty, clip or spectral_norm),
                                      gan only: "relativistic" (average; Jolicoeur-Martineau 2019)                      */
     /* What steadies a discriminator D; any of them together. 0: not used. */
     float          smoothing;     /* D's target for real images is 1 - smoothing (Salimans et al. 2016); not for lsgan, hinge, wasserstein */
@@ -576,7 +576,7 @@ typedef struct genai_model_desc {
                                      densities, in the range of the nets; "features" (vaegan)                          */
     float          sigma;         /* of "gaussian"; 0: 0.1                                                             */
     int            binarise;      /* 1: black and white images: a training pixel is 1 with the probability that its grey says, drawn anew each
-                                     time; in all other use, 1 above 0.5 (Salakhutdinov and Murray 2008); 0: no        */
+                                     time; in all other use, 1 above 0.5 (Salakhutdinov and Murray 2008); 0: no, of preset iwae 1 (GENAI_ZERO: no) */
     float          beta;          /* weight of the KL term (Higgins et al. 2017), or of what stands for it (vqvae: the commitment, 0.25 there);
                                      GENAI_ZERO: a plain autoencoder                                                   */
     int            beta_warmup;   /* steps over which beta rises linearly from 0                                       */
@@ -588,7 +588,7 @@ typedef struct genai_model_desc {
     float          identity;      /* cycle: weight of the mean absolute change to images that are of the wanted kind already; 0: none */
     int            vae_steps;     /* vaegan: so many steps of plain VAE training first                                 */
     float          margin;        /* vaegan: the discriminator rests while one of its losses is below 0.68 - margin, the decoder while one is
-                                     above 0.68 + margin, none when both should (Larsen's code; 0.35 there); 0: never  */
+                                     above 0.68 + margin, none when both should (Larsen's code; 0.35 there), for losses of a probability; 0: never */
     int            codes, code_size; /* vqvae: vectors in the codebook, 0: 256; values of each, 0: 32. latent is code_size times the cells of
                                      the grid that the encoder gives, [h,w,code_size]                                  */
     const char    *sampler;       /* what genai_model_fit fits at its end for sampling, see genai_model_fit_sampler: "prior", "gaussian", "mixture";
@@ -631,7 +631,7 @@ typedef struct genai_losses {  /* of one step                                   
 /* What a training has been told once, in the log, with the usual cure. */
 typedef enum genai_trouble {
     GENAI_TROUBLE_COLLAPSED = 1, /* samples are nearly alike: gan, vaegan                                              */
-    GENAI_TROUBLE_OVERRULED = 2, /* the discriminator is always right, and sure of it                                  */
+    GENAI_TROUBLE_OVERRULED = 2, /* the discriminator is always right, and sure of it: not told of lsgan, hinge, wasserstein */
     GENAI_TROUBLE_SATURATED = 4, /* nearly all values of the samples' pixels are 0 or 1, not so the data's             */
     GENAI_TROUBLE_IGNORED = 8    /* no latent says anything about the image                                            */
 } genai_trouble;
@@ -931,7 +931,7 @@ GENAI_API genai_result   genai_model_set(genai_ctx *ctx, genai_model_desc *desc,
 GENAI_API genai_model   *genai_model_create(genai_ctx *ctx, const genai_model_desc *desc);
 GENAI_API void           genai_model_destroy(genai_model *model);
 GENAI_API genai_model_desc genai_model_resolved(const genai_model *model); /* with every default filled in                */
-GENAI_API const char    *genai_model_family(const genai_model *model);     /* "gan", "vae", "vaegan", "aae", "vqvae"      */
+GENAI_API const char    *genai_model_family(const genai_model *model);     /* "gan", "vae", "vaegan", "aae", "vqvae", "translate", "cycle" */
 GENAI_API long           genai_model_steps(const genai_model *model);      /* trained so far                              */
 GENAI_API uint64_t       genai_model_seed(const genai_model *model);       /* of the context in which its training began; going on needs the same */
 /* Text for people: preset, sizes, losses, layer tables. Sizes as genai_net_describe. */
@@ -941,7 +941,7 @@ GENAI_API size_t         genai_model_describe(const genai_model *model, char *to
 /* One training step on n images [n,H,W,C] in [0,1], or n pairs [2,n,H,W,C]. losses may be NULL. */
 GENAI_API genai_result   genai_model_step(genai_model *model, int n, const float *images, const int *labels, genai_losses *losses);
 /* Trains; see genai_fit_desc. With out and an existing checkpoint in it, use genai_model_load on that first to go on.
- * STOPPED when on_step stopped it (everything is saved then too). */
+ * STOPPED when on_step stopped it (everything is saved then too, as after errors other than NONFINITE and MEMORY). */
 GENAI_API genai_result   genai_model_fit(genai_model *model, genai_dataset *data, const genai_fit_desc *desc);
 /* An on_step that shows one line on a terminal, or plain lines when stderr is none: losses (D discriminator, G generator, rec
  * reconstruction), rate, rest, then of genai_health what 120 characters have room for. user is not used. */
@@ -977,7 +977,7 @@ GENAI_API genai_result   genai_model_anomaly(genai_model *model, int n, const fl
 /* Families translate and cycle: images [n,H,W,C] in [0,1] of the source's kind into those of the target's; back 1: the other way
  * round, which cycle has learned too. UNSUPPORTED: other families. */
 GENAI_API genai_result   genai_model_translate(genai_model *model, int n, const float *images, int back, float *out);
-/* Where latents are drawn from henceforth, in this model and its files: "prior"; "gaussian", one normal distribution with the
+/* Where latents are drawn from, in this model and its files (genai_model_fit fits it anew at its end): "prior"; "gaussian", one normal distribution with the
  * covariance of the encoded data; "mixture", `components` of them (0: 10) by EM (Dempster et al. 1977; Ghosh et al. 2020 for why).
  * Fitted to the encoder's means, not samples, of at most 10000 images of data, of all classes together. UNSUPPORTED without an encoder. */
 GENAI_API genai_result   genai_model_fit_sampler(genai_model *model, genai_dataset *data, const char *kind, int components);
