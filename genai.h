@@ -128,8 +128,8 @@
  *   none. NULL passes through: a function that is given NULL returns NULL or an error and says nothing new. So a program
  *   may check once, at the end, by genai_ctx_report. After genai_ctx_clear the context can be used as before; until then
  *   further errors are returned but not told, so a program that goes on after an error must clear it.
- *   A file that fails to load has loaded nothing; a save that fails leaves the old file whole. A training step whose loss
- *   or gradient isn't finite learns nothing and is counted (genai_losses.skipped, genai_progress.skipped).
+ *   A file that fails to load has loaded nothing; a save that fails leaves the old file whole. An update whose loss or
+ *   gradient isn't finite is left out with all that would follow in its step, which is counted (genai_losses.skipped, genai_progress.skipped).
  *
  * THREADS
  *   A context, and all that is made from it, is for one thread at a time. Two contexts share nothing. Inside, the work is
@@ -192,7 +192,7 @@
  * AAE (Makhzani et al. 2016)
  *   An autoencoder with a discriminator on its latents. Losses: "reconstruction"; "discriminator" and "generator" as of a GAN, 1.39
  *   and 0.69 when latents can't be told from the prior's. A discriminator loss near 0 for long: the latents aren't the
- *   prior's, samples will be bad; lower lr_discriminator.
+ *   prior's, samples will be bad; lower lr_discriminator, or set r1 to 1.
  *
  * VQ-VAE (van den Oord et al. 2017)
  *   Images become grids of codes, numbers of vectors in a codebook; encode gives these vectors, so Z is the grid's cells times
@@ -288,7 +288,7 @@
  *   metrics.csv: one row for each of the first 100 steps, then for each 10th, from step 10000 for each 100th, and for those at
  *   which health was measured. Columns: step, epoch, seconds, the losses, images_per_s, skipped, measure (at ends of epochs), then
  *   of genai_health, which says what they are, those that the family has: balance, norm_NET for each optimiser, diversity,
- *   saturated, active, kl (nats of each latent, largest first, with blanks between). Empty: not measured there.
+ *   saturated, active, kl_latents (nats of each, largest first, with blanks between). Empty: not measured there.
  *   All reading and writing goes through genai_ctx_desc.io: give your own table to read from an archive.
  *
  * A LOOP OF YOUR OWN
@@ -542,14 +542,14 @@ typedef struct genai_model_desc {
     genai_dataset *data;          /* gives width, height, channels; not kept                                           */
     int            width, height, channels; /* 0: those of data; else of the preset; else 32x32x3                      */
     int            latent;        /* Z                                                                                 */
-    const char    *generator, *discriminator, *encoder, *decoder, *prior; /* network texts; $H $W $C $D $Z stand for the image's height,
-                                     width, channels, their product, and the latent size                               */
-    const char    *condition;     /* how labels are used: "none"; "concat" (Mirza and Osindero 2014): each net gets the class beside
+    const char    *generator, *discriminator, *encoder, *decoder, *prior; /* network texts; $H $W $C $D $Z $K stand for the image's height,
+                                     width, channels, their product, the latent size, and the number of classes       */
+    const char    *condition;     /* how labels are used: "none"; "concat" (Mirza and Osindero 2014): each net but an aae's discriminator gets the class beside
                                      its input; "projection" (Miyato and Koyama 2018) and "auxiliary" (Odena et al. 2017): gan only;
                                      0: none, or concat if classes is set                                              */
     int            classes;       /* of labels 0..classes-1; 0: those of data, if condition is set                     */
     const char    *loss;          /* "nonsaturating", "minimax" (Goodfellow et al. 2014), "lsgan" (Mao et al. 2017, with halves), "hinge"
-                                     (Lim and Ye 2017), "wasserstein" (Arjovsky et al. 2017: wants penalty, clip or spectral_norm),
+                                     (Lim and Ye 2017), "wasserstein" (Arjovsky et al. 2017: needs penalty, clip or spectral_norm),
                                      gan only: "relativistic" (average; Jolicoeur-Martineau 2019)                      */
     /* What steadies a discriminator D; any of them together. 0: not used. */
     float          smoothing;     /* D's target for real images is 1 - smoothing (Salimans et al. 2016); not for lsgan, hinge, wasserstein */
@@ -576,7 +576,7 @@ typedef struct genai_model_desc {
                                      densities, in the range of the nets; "features" (vaegan)                          */
     float          sigma;         /* of "gaussian"; 0: 0.1                                                             */
     int            binarise;      /* 1: black and white images: a training pixel is 1 with the probability that its grey says, drawn anew each
-                                     time; in all other use, 1 above 0.5 (Salakhutdinov and Murray 2008); 0: no        */
+                                     time; in all other use, 1 above 0.5 (Salakhutdinov and Murray 2008); 0: no, of preset iwae 1 (GENAI_ZERO: no) */
     float          beta;          /* weight of the KL term (Higgins et al. 2017), or of what stands for it (vqvae: the commitment, 0.25 there);
                                      GENAI_ZERO: a plain autoencoder                                                   */
     int            beta_warmup;   /* steps over which beta rises linearly from 0                                       */
@@ -588,7 +588,7 @@ typedef struct genai_model_desc {
     float          identity;      /* cycle: weight of the mean absolute change to images that are of the wanted kind already; 0: none */
     int            vae_steps;     /* vaegan: so many steps of plain VAE training first                                 */
     float          margin;        /* vaegan: the discriminator rests while one of its losses is below 0.68 - margin, the decoder while one is
-                                     above 0.68 + margin, none when both should (Larsen's code; 0.35 there); 0: never  */
+                                     above 0.68 + margin, none when both should (Larsen's code; 0.35 there), for losses of a probability; 0: never */
     int            codes, code_size; /* vqvae: vectors in the codebook, 0: 256; values of each, 0: 32. latent is code_size times the cells of
                                      the grid that the encoder gives, [h,w,code_size]                                  */
     const char    *sampler;       /* what genai_model_fit fits at its end for sampling, see genai_model_fit_sampler: "prior", "gaussian", "mixture";
@@ -631,7 +631,7 @@ typedef struct genai_losses {  /* of one step                                   
 /* What a training has been told once, in the log, with the usual cure. */
 typedef enum genai_trouble {
     GENAI_TROUBLE_COLLAPSED = 1, /* samples are nearly alike: gan, vaegan                                              */
-    GENAI_TROUBLE_OVERRULED = 2, /* the discriminator is always right, and sure of it                                  */
+    GENAI_TROUBLE_OVERRULED = 2, /* the discriminator is always right, and sure of it: not told of lsgan, hinge, wasserstein */
     GENAI_TROUBLE_SATURATED = 4, /* nearly all values of the samples' pixels are 0 or 1, not so the data's             */
     GENAI_TROUBLE_IGNORED = 8    /* no latent says anything about the image                                            */
 } genai_trouble;
@@ -934,7 +934,7 @@ GENAI_API genai_model_desc genai_model_resolved(const genai_model *model); /* wi
 /* One of these by its name, as text that genai_model_set takes: the model's own, or written to `to`, which holds 32 characters. NULL:
  * there is no such setting, or it is a text and not set. */
 GENAI_API const char    *genai_model_get(const genai_model *model, const char *key, char *to);
-GENAI_API const char    *genai_model_family(const genai_model *model);     /* "gan", "vae", "vaegan", "aae", "vqvae"      */
+GENAI_API const char    *genai_model_family(const genai_model *model);     /* "gan", "vae", "vaegan", "aae", "vqvae", "translate", "cycle" */
 GENAI_API long           genai_model_steps(const genai_model *model);      /* trained so far                              */
 GENAI_API uint64_t       genai_model_seed(const genai_model *model);       /* of the context in which its training began; going on needs the same */
 /* Text for people: preset, sizes, losses, layer tables. Sizes as genai_net_describe. */
@@ -944,7 +944,7 @@ GENAI_API size_t         genai_model_describe(const genai_model *model, char *to
 /* One training step on n images [n,H,W,C] in [0,1], or n pairs [2,n,H,W,C]. losses may be NULL. */
 GENAI_API genai_result   genai_model_step(genai_model *model, int n, const float *images, const int *labels, genai_losses *losses);
 /* Trains; see genai_fit_desc. With out and an existing checkpoint in it, use genai_model_load on that first to go on.
- * STOPPED when on_step stopped it (everything is saved then too). */
+ * STOPPED when on_step stopped it (everything is saved then too, as after errors other than NONFINITE and MEMORY). */
 GENAI_API genai_result   genai_model_fit(genai_model *model, genai_dataset *data, const genai_fit_desc *desc);
 /* An on_step that shows one line on a terminal, or plain lines when stderr is none: losses (D discriminator, G generator, rec
  * reconstruction), rate, rest, then of genai_health what 120 characters have room for. user is not used. */
@@ -980,7 +980,7 @@ GENAI_API genai_result   genai_model_anomaly(genai_model *model, int n, const fl
 /* Families translate and cycle: images [n,H,W,C] in [0,1] of the source's kind into those of the target's; back 1: the other way
  * round, which cycle has learned too. UNSUPPORTED: other families. */
 GENAI_API genai_result   genai_model_translate(genai_model *model, int n, const float *images, int back, float *out);
-/* Where latents are drawn from henceforth, in this model and its files: "prior"; "gaussian", one normal distribution with the
+/* Where latents are drawn from, in this model and its files (genai_model_fit fits it anew at its end): "prior"; "gaussian", one normal distribution with the
  * covariance of the encoded data; "mixture", `components` of them (0: 10) by EM (Dempster et al. 1977; Ghosh et al. 2020 for why).
  * Fitted to the encoder's means, not samples, of at most 10000 images of data, of all classes together. UNSUPPORTED without an encoder. */
 GENAI_API genai_result   genai_model_fit_sampler(genai_model *model, genai_dataset *data, const char *kind, int components);
@@ -9894,14 +9894,14 @@ static const genai__field genai__fields[] = {
     {"condition", GENAI__FIELD_TEXT, GENAI__AT(condition), 0, 0, NULL, NULL},
     {"classes", GENAI__FIELD_INT, GENAI__AT(classes), 0, 65536, NULL, NULL},
     {"loss", GENAI__FIELD_TEXT, GENAI__AT(loss), 0, 0, NULL, "gan vaegan translate cycle aae"},
-    {"smoothing", GENAI__FIELD_FLOAT, GENAI__AT(smoothing), 0, 0.5, NULL, "gan vaegan translate cycle"},
-    {"r1", GENAI__FIELD_FLOAT, GENAI__AT(r1), 0, 1e6, NULL, "gan vaegan translate cycle"},
-    {"r1_every", GENAI__FIELD_INT, GENAI__AT(r1_every), 0, 1e6, NULL, "gan vaegan translate cycle"},
-    {"penalty", GENAI__FIELD_FLOAT, GENAI__AT(penalty), 0, 1e6, NULL, "gan vaegan translate cycle"},
-    {"clip", GENAI__FIELD_FLOAT, GENAI__AT(clip), 0, 1e6, NULL, "gan vaegan translate cycle"},
-    {"spectral_norm", GENAI__FIELD_INT, GENAI__AT(spectral_norm), 0, 1, NULL, "gan vaegan translate cycle"},
+    {"smoothing", GENAI__FIELD_FLOAT, GENAI__AT(smoothing), 0, 0.5, NULL, "gan vaegan translate cycle aae"},
+    {"r1", GENAI__FIELD_FLOAT, GENAI__AT(r1), 0, 1e6, NULL, "gan vaegan translate cycle aae"},
+    {"r1_every", GENAI__FIELD_INT, GENAI__AT(r1_every), 0, 1e6, NULL, "gan vaegan translate cycle aae"},
+    {"penalty", GENAI__FIELD_FLOAT, GENAI__AT(penalty), 0, 1e6, NULL, "gan vaegan translate cycle aae"},
+    {"clip", GENAI__FIELD_FLOAT, GENAI__AT(clip), 0, 1e6, NULL, "gan vaegan translate cycle aae"},
+    {"spectral_norm", GENAI__FIELD_INT, GENAI__AT(spectral_norm), 0, 1, NULL, "gan vaegan translate cycle aae"},
     {"minibatch_stddev", GENAI__FIELD_INT, GENAI__AT(minibatch_stddev), 0, 1, NULL, "gan vaegan translate cycle"},
-    {"dropout", GENAI__FIELD_FLOAT, GENAI__AT(dropout), 0, 0.999, NULL, "gan vaegan translate cycle"},
+    {"dropout", GENAI__FIELD_FLOAT, GENAI__AT(dropout), 0, 0.999, NULL, "gan vaegan translate cycle aae"},
     {"augment", GENAI__FIELD_TEXT, GENAI__AT(augment), 0, 0, NULL, "gan"},
     {"noise", GENAI__FIELD_FLOAT, GENAI__AT(noise), 0, 100, NULL, "gan"},
     {"noise_steps", GENAI__FIELD_INT, GENAI__AT(noise_steps), 0, 2e9, NULL, "gan"},
@@ -10017,7 +10017,7 @@ static genai_result genai__field_set(genai_ctx *ctx, const genai__field *f, gena
     result = genai__field_range(ctx, f, x);
     if (result) return result;
     if (f->kind == GENAI__FIELD_INT) {
-        i = (int)x;
+        i = (int)(x != 0 ? x : (double)GENAI_ZERO); /* else it would mean the default */
         genai__field_put(f, d, &i, sizeof i);
     } else {
         float y = f->kind == GENAI__FIELD_ZERO && x <= 0 ? GENAI_ZERO : (float)x;
@@ -10126,12 +10126,16 @@ static const char *genai__text_dropout(const genai_model *m, char *to) { /* to h
     if (m->desc.dropout > 0) sprintf(to, "dropout %s", genai__number(p, (double)m->desc.dropout, 6));
     return to;
 }
+static const char *genai__text_lrelu(const genai_model *m, char *to) { /* likewise; to holds 64 */
+    char dropout[48];
+    sprintf(to, "lrelu 0.2%s%s", m->desc.dropout > 0 ? " | " : "", genai__text_dropout(m, dropout));
+    return to;
+}
 static int  genai__condition(const genai_model *m, const char *how) { return !strcmp(m->desc.condition, how); }
 static void genai__text_critic(const genai_model *m, genai__text *t, int width) {
-    char dropout[48], between[64];
-    sprintf(between, "lrelu 0.2%s%s", m->desc.dropout > 0 ? " | " : "", genai__text_dropout(m, dropout));
+    char between[64];
     if (genai__condition(m, "concat")) genai__text_add(t, "label | ");
-    genai__text_convs(m, t, width, between);
+    genai__text_convs(m, t, width, genai__text_lrelu(m, between));
     genai__text_add(t, m->desc.minibatch_stddev ? "stddev | flatten | " : "flatten | ");
     if (genai__condition(m, "projection")) genai__text_add(t, "project");
     else genai__text_format(t, "dense %d", genai__condition(m, "auxiliary") ? 1 + m->desc.classes : 1);
@@ -10529,20 +10533,25 @@ static genai_result genai__find_loss(genai_model *m) {
     const genai_net        *net = m->net[GENAI__DISCRIMINATOR];
     const char             *missing = NULL;
     char                    dropout[48];
+    int                     l, bounded = d->penalty > 0 || d->clip > 0;
     size_t                  i;
-    int                     l;
     genai_result            result = genai__words_find(m->ctx, "loss", d->loss, genai__gan_losses, GENAI__COUNT(genai__gan_losses), sizeof genai__gan_losses[0], &i);
     if (result) return result;
     m->loss = &genai__gan_losses[i];
     if (m->loss->relative && m->family->painter != GENAI__GENERATOR)
         return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "loss %s is for family gan, not for a %s", d->loss, m->family->name);
-    if (d->smoothing > 0 && !m->loss->probability)
-        return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "smoothing moves the target of a probability, which loss %s doesn't have: take nonsaturating, minimax or "
-                           "relativistic", d->loss);
-    for (l = 0; l < net->layers && (d->r1 > 0 || d->penalty > 0); l++)
-        if (net->layer[l].kind->forward == genai__forward_batch_norm || net->layer[l].kind->forward == genai__forward_max_pool)
+    if ((d->smoothing > 0 || d->margin > 0) && !m->loss->probability)
+        return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "%s is about a probability, which loss %s doesn't have: take nonsaturating, minimax or relativistic",
+                           d->smoothing > 0 ? "smoothing" : "margin", d->loss);
+    for (l = 0; l < net->layers; l++) {
+        const genai__layer_kind *kind = net->layer[l].kind;
+        bounded |= net->layer[l].spectral;
+        if ((d->r1 > 0 || d->penalty > 0) && (kind->owns == GENAI__OWNS_SCALE_AND_STATISTICS || kind->forward == genai__forward_max_pool))
             return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "%s needs second derivatives of the discriminator, and for each image alone, so its layer %d can't be a "
-                               "%s: take layernorm, or avgpool", d->r1 > 0 ? "r1" : "penalty", l, net->layer[l].kind->name);
+                               "%s: take layernorm, or avgpool", d->r1 > 0 ? "r1" : "penalty", l, kind->name);
+    }
+    if (m->loss->middle < 0 && !bounded)
+        return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "loss %s grows without end unless the discriminator's slope is bounded: set penalty (10), clip (0.01) or spectral_norm", d->loss);
     if (d->dropout > 0 && !strstr(d->discriminator, genai__text_dropout(m, dropout))) missing = dropout;
     if (d->minibatch_stddev && !strstr(d->discriminator, "stddev")) missing = "stddev";
     if (missing)
@@ -10556,6 +10565,13 @@ static genai_result genai__find_likelihood(genai_model *m) {
                                             sizeof genai__likelihoods[0], &i);
     if (!result) m->likelihood = &genai__likelihoods[i];
     return result;
+}
+
+/* The last layer of a net that makes values: those behind it only move them. */
+static const genai__layer *genai__last_layer(const genai_net *net) {
+    const genai__layer *l = &net->layer[net->layers - 1];
+    while (l > net->layer && (l->kind->forward == genai__forward_reshape || l->kind->forward == genai__forward_crop || l->kind->forward == genai__forward_upsample)) l--;
+    return l;
 }
 
 /* The encoder gives latents, not their distribution. */
@@ -10591,13 +10607,8 @@ static void genai__gan_text(const genai_model *m, int role, genai__text *t) {
 static genai_result genai__gan_create(genai_model *m) {
     genai_result result = genai__find_loss(m);
     const char  *p;
-    int          role;
     if (result) return result;
     m->auxiliary = genai__condition(m, "auxiliary");
-    for (role = GENAI__GENERATOR; role <= (m->auxiliary ? GENAI__GENERATOR : GENAI__DISCRIMINATOR) && m->desc.classes; role++)
-        if (!m->net[role]->labelled)
-            return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "condition is %s, but no layer of the %s's text reads labels: begin it with 'label'%s", m->desc.condition,
-                               genai__role_names[role], role == GENAI__GENERATOR ? ", or take cbatchnorm" : ", or end it with 'project'");
     m->feature_layer = genai__feature_layer(m->net[GENAI__DISCRIMINATOR]);
     if (m->desc.feature_matching > 0 && m->feature_layer < 0)
         return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "feature_matching needs a discriminator of two layers or more");
@@ -10682,36 +10693,32 @@ static void genai__vae_text(const genai_model *m, int role, genai__text *t) {
 }
 
 /* --- create --- */
-static genai_result genai__vae_check(genai_model *m) { /* for all families with an encoder */
-    int         dim[3] = {1, 1, 1}, outputs, latents = m->desc.latent * (genai__pointwise(m) ? 1 : 2);
-    const char *text = m->desc.decoder + strlen(m->desc.decoder);
+static genai_result genai__autoencoder_check(genai_model *m) { /* for all families with an encoder */
+    int                 dim[3] = {1, 1, 1}, outputs, latents = m->desc.latent * (genai__pointwise(m) ? 1 : 2);
+    const genai__layer *last = genai__last_layer(m->net[GENAI__DECODER]);
     genai_net_output(m->net[GENAI__ENCODER], dim);
     outputs = dim[0] * dim[1] * dim[2];
-    if (outputs != latents)
+    if (m->likelihood->features && (!m->net[GENAI__DISCRIMINATOR] || m->family->takes))
+        return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "likelihood 'features' needs a discriminator of images: take family vaegan, or 'bernoulli' or 'mse'");
+    if (outputs != latents && !m->net[GENAI__PRIOR])
         return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "encoder: its output has %d values, but %s of %d latents are %d (end it with 'dense %s$Z')", outputs,
                            genai__pointwise(m) ? "the values" : "mean and log-variance", m->desc.latent, latents, genai__pointwise(m) ? "" : "2*");
-    while (text > m->desc.decoder && text[-1] != '|') text--;
-    text = genai__skip_space(text);
-    if ((m->likelihood->logits || m->likelihood->halves) &&
-        (genai__word_is(text, genai__word_end(text), "sigmoid") || genai__word_is(text, genai__word_end(text), "tanh")))
-        return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "decoder: with likelihood %s it gives %s, so it must not end with %.7s", m->likelihood->name,
-                           m->likelihood->logits ? "logits" : "means and log-variances", text);
+    if ((m->likelihood->logits || m->likelihood->halves) && (last->kind->forward == genai__forward_sigmoid || last->kind->forward == genai__forward_tanh))
+        return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "decoder: with likelihood %s it gives %s, so it must not end with %s", m->likelihood->name,
+                           m->likelihood->logits ? "logits" : "means and log-variances", last->kind->name);
     return GENAI_OK;
 }
 
 static genai_result genai__vae_create(genai_model *m) {
     const genai_model_desc *d = &m->desc;
-    const char             *divergence = d->divergence ? d->divergence : "kl";
-    genai_result            result = GENAI_OK;
-    if (m->likelihood->features)
-        return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "likelihood 'features' needs a discriminator: take family vaegan, or 'bernoulli' or 'mse'");
-    if (strcmp(divergence, "kl") && strcmp(divergence, "mmd"))
-        result = genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "divergence: there is no '%.40s', only 'kl' and 'mmd'", divergence);
+    genai_result            result = genai__autoencoder_check(m);
+    if (result) return result;
     if (d->importance > 1 && (genai__pointwise(m) || d->free_bits > 0))
         result = genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "importance %d needs a posterior and the whole KL: not divergence mmd, beta 0 or free_bits", d->importance);
+    if (d->free_bits > 0 && genai__pointwise(m))
+        result = genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "free_bits are about the KL of a posterior, which there isn't with divergence mmd or beta 0");
     if (d->binarise && !m->likelihood->logits)
         result = genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "binarise makes pixels 0 or 1, of which likelihood '%s' knows nothing: take 'bernoulli'", m->likelihood->name);
-    if (!result) result = genai__vae_check(m);
     if (result) return result;
     return genai__model_optimizer(m, m->desc.lr, GENAI__ENCODER, GENAI__DECODER) ? GENAI_OK : genai__result_of(m->ctx);
 }
@@ -10983,9 +10990,8 @@ static void genai__vaegan_text(const genai_model *m, int role, genai__text *t) {
 
 /* --- create --- */
 static genai_result genai__vaegan_create(genai_model *m) {
-    genai_result result;
-    if (m->desc.beta < 0) return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "a vaegan samples from the prior, so beta can't be 0");
-    result = genai__vae_check(m);
+    genai_result result = genai__autoencoder_check(m);
+    if (!result && m->desc.beta < 0) result = genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "a vaegan samples from the prior, so beta can't be 0");
     if (!result) result = genai__find_loss(m);
     if (result) return result;
     m->feature_layer = genai__feature_layer(m->net[GENAI__DISCRIMINATOR]);
@@ -11078,16 +11084,17 @@ static const genai__family genai__vaegan = {
 
 /* --- text --- */
 static void genai__aae_text(const genai_model *m, int role, genai__text *t) {
-    if (role == GENAI__DISCRIMINATOR) genai__text_add(t, "dense 256 | lrelu 0.2 | dense 256 | lrelu 0.2 | dense 1");
+    char between[64];
+    genai__text_lrelu(m, between);
+    if (role == GENAI__DISCRIMINATOR) genai__text_format(t, "dense 256 | %s | dense 256 | %s | dense 1", between, between);
     else genai__vae_text(m, role, t);
 }
 static int genai__aae_takes(const genai_model *m, int role) { return role == GENAI__DISCRIMINATOR ? m->desc.latent : 0; }
 
 /* --- create --- */
 static genai_result genai__aae_create(genai_model *m) {
-    genai_result result = genai__vae_check(m);
+    genai_result result = genai__autoencoder_check(m);
     if (!result) result = genai__find_loss(m);
-    if (!result && m->likelihood->features) result = genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "likelihood 'features' needs a discriminator of images: take family vaegan");
     if (result) return result;
     if (!genai__model_optimizer(m, m->desc.lr, GENAI__ENCODER, GENAI__DECODER) ||
         !genai__model_optimizer(m, m->desc.lr_discriminator, GENAI__DISCRIMINATOR, -1) ||
@@ -11172,10 +11179,10 @@ static int genai__vqvae_takes(const genai_model *m, int role) { return role == G
 
 /* --- create --- */
 static genai_result genai__vqvae_create(genai_model *m) {
-    int dim[3], outputs, ndim = genai_net_output(m->net[GENAI__ENCODER], dim), size[2], i;
-    if (m->desc.classes) return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "a vqvae has no condition: its prior knows nothing of labels");
+    genai_result result = genai__autoencoder_check(m);
+    int          dim[3], outputs, ndim = genai_net_output(m->net[GENAI__ENCODER], dim), size[2], i;
+    if (result) return result;
     if (m->desc.beta < 0) return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "a vqvae's beta, the weight of the commitment, can't be 0");
-    if (m->likelihood->features) return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "likelihood 'features' needs a discriminator: take family vaegan");
     if (ndim != 3 || dim[2] != m->desc.code_size || dim[0] * dim[1] * dim[2] != m->desc.latent)
         return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "encoder: its output is %dx%dx%d, but must be a grid of vectors of %d values, %d in all: set latent, or end it with 'conv %d'",
                            dim[0], dim[1], dim[2], m->desc.code_size, m->desc.latent, m->desc.code_size);
@@ -11731,22 +11738,25 @@ static genai_result genai__resolve(genai_model *m, const genai__preset *row, con
     genai_result      result;
     const char       *none = NULL, *text;
     size_t            i;
-    int               role;
+    int               role, zero = 0;
     *d = *given;
     d->data = NULL;
-    for (i = 0; i < GENAI__COUNT(genai__fields); i++)
-        if (genai__fields[i].kind == GENAI__FIELD_TEXT) genai__field_put(&genai__fields[i], d, &none, sizeof none);
+    for (i = 0; i < GENAI__COUNT(genai__fields); i++) {
+        const genai__field *f = &genai__fields[i];
+        if (f->kind == GENAI__FIELD_TEXT) genai__field_put(f, d, &none, sizeof none);
+        if (f->kind == GENAI__FIELD_INT && f->low <= 0 && genai__field_int(f, d) == (int)GENAI_ZERO) genai__field_put(f, d, &zero, sizeof zero);
+    }
     for (i = 0; i < GENAI__COUNT(genai__fields); i++) {
         const genai__field *f = &genai__fields[i];
         int                 set = genai__field_is_set(f, given);
-        result = genai__field_check(m->ctx, f, given);
+        result = genai__field_check(m->ctx, f, d);
         if (result) return result;
         if (set && !genai__field_fits(f, m->family->name))
             return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "preset %s is a %s, which has no setting '%s' (it belongs to %s)", row->info.name,
                                m->family->name, f->key, f->families);
         if (f->kind != GENAI__FIELD_TEXT || genai__field_is_net(f)) continue;
         text = genai__field_words(f, given);
-        if (!text && genai__field_fits(f, m->family->name)) text = genai__standard_text(row, given, f->key);
+        if (!text && genai__field_fits(f, m->family->name)) text = genai__standard_text(row, d, f->key);
         if (!text) continue;
         text = genai__copy_text(m->ctx, text, strlen(text));
         if (!text) return GENAI_ERROR_MEMORY;
@@ -11755,7 +11765,8 @@ static genai_result genai__resolve(genai_model *m, const genai__preset *row, con
     result = genai__resolve_size(m, row, given);
     if (result) return result;
     if (!d->latent) d->latent = row->latent;
-    if (m->family->backs && d->classes) return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "a %s can't be conditional", m->family->name);
+    if (d->classes && (m->family->backs || m->family->roles & GENAI__ROLE(PRIOR)))
+        return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "a %s can't be conditional", m->family->name);
     if (!d->codes) d->codes = 256;
     if (!d->code_size) d->code_size = 32;
     if (!d->latent) d->latent = genai__vqvae_cells(m) * d->code_size;
@@ -11764,6 +11775,8 @@ static genai_result genai__resolve(genai_model *m, const genai__preset *row, con
     if (d->sigma == 0) d->sigma = 0.1f;
     if (!d->importance) d->importance = 1;
     if (!d->components) d->components = 10;
+    if (d->divergence && strcmp(d->divergence, "kl") && strcmp(d->divergence, "mmd"))
+        return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "divergence: there is no '%.40s', only kl and mmd", d->divergence);
     if (d->sampler && strcmp(d->sampler, "prior") && strcmp(d->sampler, "gaussian") && strcmp(d->sampler, "mixture"))
         return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "sampler: there is no '%.40s', only prior, gaussian and mixture", d->sampler);
     if (d->sampler && strcmp(d->sampler, "prior") && d->latent > GENAI__SAMPLER_MOST)
@@ -11808,7 +11821,7 @@ GENAI_API void genai_model_destroy(genai_model *m) {
 /* Pixels are in [-1,1] for nets that end with tanh, in [0,1] for those that end with sigmoid; a GAN's without either has
  * [-1,1], a VAE's [0,1]. */
 static int genai__signed_range(const genai_model *m) {
-    const genai__layer *last = &m->net[m->family->painter]->layer[m->net[m->family->painter]->layers - 1];
+    const genai__layer *last = genai__last_layer(m->net[m->family->painter]);
     if (last->kind->forward == genai__forward_tanh) return 1;
     return last->kind->forward != genai__forward_sigmoid && m->family->painter == GENAI__GENERATOR;
 }
@@ -11846,6 +11859,9 @@ static genai_result genai__model_net(genai_model *m, int role, const char *prefi
     if (paints && (ndim == 3 ? memcmp(dim, painted, sizeof dim) != 0 : values != painted[0] * painted[1] * painted[2]))
         return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "%s: its output is %s, but the images are %s (HxWxC%s)", name, genai__dims_text(have, ndim, dim),
                            genai__dims_text(want, 3, painted), painted[2] > m->dim[3] ? ", of means and log-variances" : "");
+    if (m->desc.classes && !(*net)->labelled && (paints || (genai__judges(role) && !m->family->takes && !genai__condition(m, "auxiliary"))))
+        return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "condition is %s, but no layer of the %s's text reads labels: begin it with 'label', or %s", m->desc.condition, name,
+                           paints ? "take cbatchnorm" : "end it with 'project'");
     i = genai__condition(m, "auxiliary") ? 1 + m->desc.classes : 1;
     if (genai__judges(role) && values != i)
         return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "%s: its output is %s, but it must be one logit for each image%s (end it with 'dense %d')", name,
@@ -12752,7 +12768,6 @@ static genai_result genai__model_read_desc(genai_ctx *ctx, const char *path, con
         if (!value && (genai__field_is_net(f) || f->offset <= offsetof(genai_model_desc, channels)))
             return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: its metadata has no %s", path, name);
         if (!value) continue; /* a setting newer than the file: not set */
-        if ((f->kind == GENAI__FIELD_FLOAT || f->kind == GENAI__FIELD_INT) && !strcmp(value, "0") && f->low <= 0) continue;
         if (genai__field_set(ctx, f, d, value)) return genai__result_of(ctx);
     }
     *row = genai__preset_of(d->preset);

@@ -337,7 +337,7 @@ static void test_troubles(void) {
         {"gan", 0.3f, -2, 0, 9, NULL, NULL, GENAI_TROUBLE_OVERRULED, 459, "try a lower lr_discriminator, r1 1, augment 'translation cutout' or more data", "collapsed"},
         {"gan", 0.3f, -2, 0, 9, "loss", "lsgan", 0, 0, NULL, NULL},
         {"gan", 0.3f, -2, 0, 9, "loss", "relativistic", GENAI_TROUBLE_OVERRULED, 459, "has told 99.5 % of the images rightly", "collapsed"},
-        {"aae", 1, 0, 9, 9, NULL, NULL, GENAI_TROUBLE_OVERRULED, 459, "the encoder learns little from it; try a lower lr_discriminator or more data", "r1"},
+        {"aae", 1, 0, 9, 9, NULL, NULL, GENAI_TROUBLE_OVERRULED, 459, "the encoder learns little from it; try a lower lr_discriminator, r1 1 or more data", "augment"},
     };
     size_t i;
     for (i = 0; i < sizeof cases / sizeof *cases; i++) {

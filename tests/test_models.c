@@ -791,6 +791,11 @@ static void test_settings(void) {
     d = desc_of("vae", 8, 8, 1); d.encoder = "dense $Z"; fails(g, GENAI_ERROR_SHAPE, "2*$Z", &d);
     d = desc_of("ae_32", 8, 8, 1); d.encoder = "dense 2*$Z"; fails(g, GENAI_ERROR_SHAPE, "32", &d);
     d = desc_of("vae_400_20", 8, 8, 1); d.decoder = "dense $D | sigmoid"; fails(g, GENAI_ERROR_ARGUMENT, "logits", &d);
+    d.decoder = "dense $D | sigmoid | reshape 8x8x1"; fails(g, GENAI_ERROR_ARGUMENT, "logits", &d);
+    d.decoder = NULL; d.classes = 3; fails(g, GENAI_ERROR_ARGUMENT, "decoder's text", &d); /* whose condition none of the preset's nets would read */
+    d = desc_of("vaegan", 8, 8, 1); d.classes = 3; d.discriminator = "dense 8 | lrelu 0.2 | dense 1"; fails(g, GENAI_ERROR_ARGUMENT, "discriminator's text", &d);
+    d = desc_of("gan", 8, 8, 1); d.generator = "dense 100 | sigmoid | reshape 10x10x1 | crop 8x8"; m = genai_model_create(g, &d); CHECK(m && !m->signed_range, "%s", genai_ctx_error(g));
+    d = desc_of("vae_mlp", 8, 8, 1); d.decoder = "dense 16 | tanh | reshape 4x4x1 | upsample 2"; m = genai_model_create(g, &d); CHECK(m && m->signed_range, "%s", genai_ctx_error(g));
     d = desc_of("gan", 8, 8, 1); d.data = genai_dataset_sprites(g, 10, &dd); fails(g, GENAI_ERROR_SHAPE, "20x16", &d);
     d = desc_of("dcgan64", 0, 0, 0); d.data = genai_dataset_sprites(g, 10, &dd); fails(g, GENAI_ERROR_SHAPE, "64x64", &d);
 

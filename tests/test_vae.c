@@ -438,6 +438,9 @@ static void test_importance(void) { /* k = 1 is the VAE with a drawn KL; the gra
     d.free_bits = 1; fails(g, GENAI_ERROR_ARGUMENT, "free_bits", &d);
     d.free_bits = 0;
     d.divergence = "mmd"; d.encoder = "dense $Z"; fails(g, GENAI_ERROR_ARGUMENT, "mmd", &d);
+    d.importance = 0;
+    d.free_bits = 1; fails(g, GENAI_ERROR_ARGUMENT, "free_bits", &d);
+    d.divergence = NULL; d.beta = GENAI_ZERO; fails(g, GENAI_ERROR_ARGUMENT, "free_bits", &d);
     d.divergence = "mnd"; fails(g, GENAI_ERROR_ARGUMENT, "mmd", &d);
     genai_ctx_destroy(g);
 }
@@ -529,6 +532,13 @@ static void test_binarise(void) {
     CHECK(!genai_model_step(other, 1, images, NULL, NULL) && !memcmp(m->net[GENAI__ENCODER]->values, other->net[GENAI__ENCODER]->values, m->net[GENAI__ENCODER]->size * sizeof(float)),
           "a step's draws depend on more than its number");
     CHECK(!genai_model_nll(m, data, 5, &value) && !genai_model_nll(m, data, 5, &again) && value == again, "%s", genai_ctx_error(g));
+    for (i = 0; i < 3; i++) { /* what a preset sets can be taken back, in a file too */
+        d = small_desc("iwae");
+        if (i) CHECK(!genai_model_set(g, &d, "binarise", "0"), "%s", genai_ctx_error(g));
+        m = i < 2 ? genai_model_create(g, &d) : genai_model_load(g, "grey");
+        CHECK(m && genai_model_resolved(m).binarise == !i && genai_model_resolved(m).importance == 50 && !genai_model_save(m, "grey"), "%d: %s", i, genai_ctx_error(g));
+    }
+    disk_remove(NULL, "grey");
     genai_ctx_destroy(g);
 }
 
@@ -800,6 +810,45 @@ static void test_aae_routing(void) { /* each update's gradient is that of a grap
     genai_ctx_destroy(g);
 }
 
+/* What steadies a discriminator steadies that of latents too. */
+static void test_aae_steady(void) {
+    static const char *const settings[][3] = {{"loss", "nonsaturating", ""}, {"r1", "3", ""}, {"penalty", "10", ""}, {"smoothing", "0.1", ""}, {"clip", "0.1", ""}, {"spectral_norm", "1", ""},
+                                              {"dropout", "0.4", ""}, {"loss", "wasserstein", "clip"}};
+    genai_ctx *g = make_ctx(9);
+    float      plain[4], w[3];
+    int        s, i;
+    fill_images();
+    for (s = 0; s < 8; s++) {
+        genai_model_desc d = small_desc("aae");
+        genai_model     *m;
+        genai_net       *dis;
+        double           norm = 0;
+        d.encoder = "dense 8 | elu | dense $Z";
+        if (s != 6) d.discriminator = "dense 1";
+        d.r1_every = s == 1;
+        CHECK(!genai_model_set(g, &d, settings[s][0], settings[s][1]) && (!settings[s][2][0] || !genai_model_set(g, &d, settings[s][2], "0.1")), "%s", genai_ctx_error(g));
+        m = genai_model_create(g, &d);
+        CHECK(m != NULL, "%s: %s", settings[s][0], genai_ctx_error(g));
+        if (!m) { genai_ctx_clear(g); continue; }
+        dis = m->net[GENAI__DISCRIMINATOR];
+        if (s == 6) CHECK(dis->layers == 7 && strstr(d.discriminator ? "" : m->desc.discriminator, "dense 256 | lrelu 0.2 | dropout 0.4 | dense 256 | lrelu 0.2 | dropout 0.4 | dense 1"), "%s", m->desc.discriminator);
+        memcpy(w, dis->layer[0].parameter[0]->data, sizeof w);
+        for (i = 0; i < 3; i++) norm += (double)w[i] * (double)w[i];
+        CHECK(!genai_model_step(m, 5, images, NULL, NULL) && !m->skipped, "%s: %s", settings[s][0], genai_ctx_error(g));
+        for (i = 0; i < 4 && s != 6; i++) {
+            double slope = (double)(i < 3 ? dis->layer[0].parameter[0]->grad->data[i] : dis->layer[0].parameter[1]->grad->data[0]), more = 0;
+            if (!s) plain[i] = (float)slope;
+            if (s == 1 && i < 3) more = 3 * (double)w[i];
+            if (s == 2 && i < 3) more = 20 * (sqrt(norm) - 1) * (double)w[i] / sqrt(norm);
+            if (s == 3 && i == 3) more = 0.1; /* of each real logit, in their mean */
+            if (s < 3 || (s == 3 && i == 3)) CHECK(fabs(slope - (double)plain[i] - more) < 1e-4 * (1 + fabs(more)), "%s: gradient %d is %g, not %g", settings[s][0], i, slope, (double)plain[i] + more);
+            if ((s == 4 || s == 7) && i < 3) CHECK(fabsf(dis->layer[0].parameter[0]->data[i]) <= 0.1f, "%s: weight %d is %g", settings[s][0], i, (double)dis->layer[0].parameter[0]->data[i]);
+        }
+        CHECK(dis->layer[0].spectral == (s == 5), "%s: spectral norm", settings[s][0]);
+    }
+    genai_ctx_destroy(g);
+}
+
 static void test_balance(void) { /* truth table, then a model in each state */
     static const float table[][5] = { /* real, fake (margin 0.3: 0.38 to 0.98), discriminator, decoder */
         {0.7f, 0.7f, 1, 1, 0}, {0.2f, 0.7f, 0, 1, 0}, {0.7f, 0.2f, 0, 1, 0}, {0.2f, 0.2f, 0, 1, 0}, {1.5f, 0.7f, 1, 0, 0}, {0.7f, 1.5f, 1, 0, 0},
@@ -1030,7 +1079,8 @@ static void test_vq_codes(void) {
     d.encoder = "conv 4 k2 s2"; fails(g, GENAI_ERROR_SHAPE, "2x2x4", &d);
     d.encoder = NULL; d.latent = 0; d.decoder = NULL; d.prior = "dense 4"; fails(g, GENAI_ERROR_SHAPE, "dense 5", &d);
     d.prior = NULL; d.beta = GENAI_ZERO; fails(g, GENAI_ERROR_ARGUMENT, "commitment", &d);
-    d.beta = 0; d.condition = "concat"; d.classes = 3; fails(g, GENAI_ERROR_UNSUPPORTED, "labels", &d);
+    d.beta = 0; d.condition = "concat"; d.classes = 3; fails(g, GENAI_ERROR_UNSUPPORTED, "can't be conditional", &d);
+    d = vq_desc(); d.likelihood = "bernoulli"; d.decoder = "dense 8 | elu | dense $D | tanh"; fails(g, GENAI_ERROR_ARGUMENT, "tanh", &d);
     genai_ctx_destroy(g);
 }
 
@@ -1176,6 +1226,7 @@ int main(void) {
     test_no_memory();
     test_labels();
     test_aae_routing();
+    test_aae_steady();
     test_balance();
     test_vq_routing();
     test_vq_codes();
