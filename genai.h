@@ -10596,10 +10596,10 @@ static genai_net *genai__best(const genai_model *m, int role) { return m->averag
 /* --- text --- */
 static void genai__gan_text(const genai_model *m, int role, genai__text *t) {
     if (role == GENAI__DISCRIMINATOR) genai__text_critic(m, t, 64);
-    else if (genai__condition(m, "projection")) genai__text_up(m, t, 32, m->dim[3], "cbatchnorm | relu", " | tanh");
+    else if (genai__condition(m, "projection")) genai__text_up(m, t, 32, m->dim[3], "cbatchnorm | lrelu 0.2", " | tanh");
     else {
         if (m->desc.classes) genai__text_add(t, "label | ");
-        genai__text_up(m, t, 32, m->dim[3], "batchnorm | relu", " | tanh");
+        genai__text_up(m, t, 32, m->dim[3], "batchnorm | lrelu 0.2", " | tanh");
     }
 }
 
@@ -11545,8 +11545,8 @@ static const genai__family *const genai__families[] = {&genai__gan, &genai__vae,
     "convt 128 k5 s2 | batchnorm momentum 0.8 | lrelu 0.2 | convt 64 k5 s2 | batchnorm momentum 0.8 | lrelu 0.2 | convt $C k5 s2 | tanh"
 
 static const genai__preset genai__presets[] = {
-    {{"gan", "gan", "convolutional GAN for any image size", 0, 0, 0, 64}, {32, 32, 3}, 100, {NULL, NULL, NULL, NULL},
-     "nonsaturating", NULL, 0, 0, 4e-4f, 0, 0.5f, 0.999f, GENAI_INIT_DEFAULT},
+    {{"gan", "gan", "convolutional GAN for any image size", 0, 0, 0, 16}, {32, 32, 3}, 100, {NULL, NULL, NULL, NULL},
+     "nonsaturating", NULL, 0, 0, 2e-4f, 0, 0.5f, 0.999f, GENAI_INIT_NORMAL},
     {{"vae", "vae", "convolutional variational autoencoder for any image size", 0, 0, 0, 64}, {32, 32, 3}, 64, {NULL, NULL, NULL, NULL},
      NULL, "bernoulli", 1, 0, 1e-3f, 0, 0.9f, GENAI_ZERO, GENAI_INIT_DEFAULT},
     {{"vaegan", "vaegan", "VAE with a GAN's sharpness, for any image size (Larsen et al. 2016)", 0, 0, 0, 32}, {32, 32, 3}, 32, {NULL, NULL, NULL, NULL},
@@ -11555,12 +11555,12 @@ static const genai__preset genai__presets[] = {
      {"dense 4*4*256 nobias | batchnorm | lrelu 0.3 | reshape 4x4x256 | convt 128 k4 s2 | batchnorm | lrelu 0.3 | convt 64 k4 s2 | batchnorm | "
       "lrelu 0.3 | convt $C k4 s2 | tanh",
       "conv 64 k4 s2 | lrelu 0.3 | conv 128 k4 s2 | lrelu 0.3 | flatten | dense 1", NULL, NULL},
-     "nonsaturating", NULL, 0, 0, 2e-4f, 0, 0.5f, GENAI_ZERO, GENAI_INIT_DEFAULT},
+     "nonsaturating", NULL, 0, 0, 2e-4f, 0, 0.5f, GENAI_ZERO, GENAI_INIT_NORMAL},
     {{"dcgan_k5", "gan", "DCGAN with kernels of 5 and dropout, 32x32", 32, 32, 0, 64}, {32, 32, 3}, 100,
      {GENAI__K5_PAINTER,
       "conv 64 k5 s2 | lrelu 0.2 | dropout 0.3 | conv 128 k5 s2 | lrelu 0.2 | dropout 0.3 | conv 256 k5 s2 | lrelu 0.2 | dropout 0.3 | flatten | dense 1",
       NULL, NULL},
-     "nonsaturating", NULL, 0, 0, 2e-4f, 0, 0.5f, GENAI_ZERO, GENAI_INIT_DEFAULT},
+     "nonsaturating", NULL, 0, 0, 2e-4f, 0, 0.5f, GENAI_ZERO, GENAI_INIT_NORMAL},
     {{"dcgan64", "gan", "the 64x64 DCGAN (Radford et al. 2016) with 64 to 512 channels", 64, 64, 0, 64}, {64, 64, 3}, 100,
      {"reshape 1x1x$Z | convt 512 k4 s1 valid nobias | batchnorm | relu | convt 256 k4 s2 nobias | batchnorm | relu | convt 128 k4 s2 nobias | "
       "batchnorm | relu | convt 64 k4 s2 nobias | batchnorm | relu | convt $C k4 s2 nobias | tanh",
