@@ -436,7 +436,7 @@ typedef struct genai_work {
 } genai_work;
 
 typedef struct genai_ctx_desc {
-    uint64_t        seed;      /* of everything random; 0 is a seed like any other                                */
+    uint64_t        seed;      /* of everything random that has no seed of its own; 0 is a seed like any other    */
     int             threads;   /* 0: one per core; at most 256                                                    */
     genai_isa       isa;       /* 0: the best this processor has                                                  */
     genai_allocator allocator; /* 0: malloc and free                                                              */
@@ -1630,9 +1630,10 @@ static const char *genai__nearest(const char *s, size_t length, const void *word
 
 /* ====================================================================================================================
  * >>random (private)
- * Philox 4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"): a value is a function of the seed
- * (the key) and of where it is used (the counter), never "the next one". Counters are {element block, draw, step, stream
- * and the step's upper half}; streams are numbered here so that no two uses meet.
+ * Philox 4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"): a value is a function of the key
+ * and of where it is used (the counter), never "the next one". Counters are {element block, draw, step, stream and the
+ * step's upper half}; streams are numbered here so that no two uses meet. The key is the context's seed, but 0 for what has
+ * a seed of its own, as the step, or none: so a model file's samples and measures are the same in every context.
  * ================================================================================================================= */
 enum { GENAI__STREAM_USER = 0, GENAI__STREAM_STEP = 1, GENAI__STREAM_SAMPLE = 2, GENAI__STREAM_SHUFFLE = 3, GENAI__STREAM_FLIP = 4,
        GENAI__STREAM_SPRITE = 5, GENAI__STREAM_HOLDOUT = 6, GENAI__STREAM_EVALUATE = 7, GENAI__STREAM_JUDGE = 8,
@@ -1660,8 +1661,8 @@ GENAI__INLINE genai__counter genai__philox(uint64_t key, uint32_t c0, uint32_t c
 
 /* One draw of 4 words at (stream, step, draw, index). */
 static uint32_t genai__stream_word(uint32_t stream, uint64_t step) { return stream ^ (uint32_t)(step >> 32) << 8; }
-static genai__counter genai__draw(const genai_ctx *ctx, uint32_t stream, uint64_t step, uint32_t draw, uint32_t index) {
-    return genai__philox(ctx->desc.seed, index, draw, (uint32_t)step, genai__stream_word(stream, step));
+static genai__counter genai__draw(uint64_t key, uint32_t stream, uint64_t step, uint32_t draw, uint32_t index) {
+    return genai__philox(key, index, draw, (uint32_t)step, genai__stream_word(stream, step));
 }
 
 GENAI_API void genai_random_at(genai_ctx *ctx, uint32_t stream, uint64_t step) {
@@ -2063,11 +2064,11 @@ static void genai__for_rows(genai_ctx *ctx, size_t rows, size_t width, void (*f)
     genai__parallel(ctx, (int)((rows + job.per_task - 1) / job.per_task), genai__row_task, &job);
 }
 
-/* --- random arrays: value i depends on (seed, stream, step, draw, i) alone --- */
+/* --- random arrays: value i depends on (key, stream, step, draw, i) alone --- */
 typedef struct genai__random {
     genai_ctx *ctx;
     uint32_t   stream, draw;
-    uint64_t   step;
+    uint64_t   key, step;
     float     *out;
     int        normal;
 } genai__random;
@@ -2075,7 +2076,7 @@ typedef struct genai__random {
 /* A block: 64 values, the four words of 16 counters; a normal is made from value j and j+32 of its block. */
 #define GENAI__RANDOM 64
 static void genai__random_block(const genai__random *r, size_t block, float *to) {
-    r->ctx->kernels->uniforms(r->ctx->desc.seed, (uint32_t)(block * 16), r->draw, (uint32_t)r->step, genai__stream_word(r->stream, r->step), r->normal, to);
+    r->ctx->kernels->uniforms(r->key, (uint32_t)(block * 16), r->draw, (uint32_t)r->step, genai__stream_word(r->stream, r->step), r->normal, to);
     if (r->normal) r->ctx->kernels->normal_pairs(32, to, to + 32);
 }
 
@@ -2090,10 +2091,11 @@ static void genai__random_chunk(void *arg, size_t from, size_t count) {
     }
 }
 
-static void genai__random_fill(genai_ctx *ctx, int normal, uint32_t stream, uint64_t step, uint32_t draw, size_t n, float *out) {
+static void genai__random_fill(genai_ctx *ctx, int normal, uint64_t key, uint32_t stream, uint64_t step, uint32_t draw, size_t n, float *out) {
     genai__random r;
     uint64_t      mode = genai__fp_enter();
     r.ctx = ctx;
+    r.key = key;
     r.stream = stream;
     r.draw = draw;
     r.step = step;
@@ -2106,11 +2108,11 @@ static void genai__random_fill(genai_ctx *ctx, int normal, uint32_t stream, uint
 }
 
 /* Standard normals by Box and Muller (1958), and uniforms in [0,1). */
-static void genai__normal(genai_ctx *ctx, uint32_t stream, uint64_t step, uint32_t draw, size_t n, float *out) {
-    genai__random_fill(ctx, 1, stream, step, draw, n, out);
+static void genai__normal(genai_ctx *ctx, uint64_t key, uint32_t stream, uint64_t step, uint32_t draw, size_t n, float *out) {
+    genai__random_fill(ctx, 1, key, stream, step, draw, n, out);
 }
-static void genai__uniform(genai_ctx *ctx, uint32_t stream, uint64_t step, uint32_t draw, size_t n, float *out) {
-    genai__random_fill(ctx, 0, stream, step, draw, n, out);
+static void genai__uniform(genai_ctx *ctx, uint64_t key, uint32_t stream, uint64_t step, uint32_t draw, size_t n, float *out) {
+    genai__random_fill(ctx, 0, key, stream, step, draw, n, out);
 }
 
 /* ====================================================================================================================
@@ -4910,7 +4912,7 @@ GENAI_API genai_tensor *genai_instance_norm(genai_tensor *x, genai_tensor *gamma
 /* --- random tensors, dropout --- */
 static genai_tensor *genai__random_tensor(genai_ctx *ctx, int ndim, const int *dim, int normal) {
     genai_tensor *t = genai_tensor_of(ctx, ndim, dim, NULL);
-    if (t) genai__random_fill(ctx, normal, ctx->stream, ctx->step, ctx->draw++, t->count, t->data);
+    if (t) genai__random_fill(ctx, normal, ctx->desc.seed, ctx->stream, ctx->step, ctx->draw++, t->count, t->data);
     return t;
 }
 GENAI_API genai_tensor *genai_random_normal(genai_ctx *ctx, int ndim, const int *dim) { return genai__random_tensor(ctx, ndim, dim, 1); }
@@ -4925,6 +4927,7 @@ static void genai__dropout_chunk(void *arg, size_t from, size_t n) {
     size_t              i, j, count;
     memset(&r, 0, sizeof r);
     r.ctx = y->ctx;
+    r.key = y->ctx->desc.seed;
     r.draw = (uint32_t)y->i[0];
     r.stream = (uint32_t)y->i[1];
     memcpy(&r.step, y->i + 2, sizeof r.step);
@@ -6715,12 +6718,12 @@ static genai_result genai__init_weight(genai_net *net, int i, int slot) {
     fan_out = window * (double)l->own[slot].fan_out;
     fan_in = window * (double)l->own[slot].fan_in;
     if (init == GENAI_INIT_GLOROT) {
-        genai__uniform(net->ctx, net->stream, 0, draw, w->count, w->data);
+        genai__uniform(net->ctx, net->ctx->desc.seed, net->stream, 0, draw, w->count, w->data);
         scale = (float)sqrt(6 / (fan_in + fan_out));
         for (k = 0; k < w->count; k++) w->data[k] = scale * (2 * w->data[k] - 1);
         return GENAI_OK;
     }
-    genai__normal(net->ctx, net->stream, 0, draw, w->count, w->data);
+    genai__normal(net->ctx, net->ctx->desc.seed, net->stream, 0, draw, w->count, w->data);
     if (init == GENAI_INIT_ORTHOGONAL) return genai__init_orthogonal(net->ctx, w);
     if (l->kind->forward == genai__forward_convt) fan_in /= (double)l->stride[0] * (double)l->stride[1];
     scale = init == GENAI_INIT_NORMAL ? 0.02f : (float)sqrt(gain / (fan_in > 1 ? fan_in : 1));
@@ -6742,7 +6745,7 @@ static genai_result genai__net_init(genai_net *net) {
             genai_result        result = t && start == GENAI__WEIGHTS ? genai__init_weight(net, i, slot) : GENAI_OK;
             if (result) return result;
             if (!t || start == GENAI__WEIGHTS) continue;
-            if (drawn) genai__normal(net->ctx, net->stream, 0, (uint32_t)(i + GENAI__MAX_LAYERS * slot), t->count, t->data);
+            if (drawn) genai__normal(net->ctx, net->ctx->desc.seed, net->stream, 0, (uint32_t)(i + GENAI__MAX_LAYERS * slot), t->count, t->data);
             for (k = 0; k < t->count && !normal; k++)
                 t->data[k] = start == GENAI__ZEROS ? 0 : drawn ? 1 + 0.02f * t->data[k] : 1;
         }
@@ -9331,7 +9334,7 @@ typedef struct genai__canvas {
 } genai__canvas;
 
 static int genai__roll(genai__canvas *c, int sides) { /* 0..sides-1 */
-    genai__counter r = genai__draw(c->ctx, GENAI__STREAM_SPRITE, c->index, 0, c->rolls / 4);
+    genai__counter r = genai__draw(c->ctx->desc.seed, GENAI__STREAM_SPRITE, c->index, 0, c->rolls / 4);
     return (int)((uint64_t)r.w[c->rolls++ % 4] * (uint64_t)sides >> 32);
 }
 
@@ -9623,7 +9626,7 @@ static void genai__batch_pixels(const genai__batch *b, int i, const unsigned cha
     int                  w = data->info.width, c = data->info.channels, x, y, j;
     float               *to = b->images + (size_t)i * bytes;
     int                  flip = data->desc.flip && b->epoch >= 0
-             && (genai__draw(data->ctx, GENAI__STREAM_FLIP, (uint64_t)b->epoch, (uint32_t)((uint64_t)position >> 32), (uint32_t)position).w[0] & 1);
+             && (genai__draw(data->ctx->desc.seed, GENAI__STREAM_FLIP, (uint64_t)b->epoch, (uint32_t)((uint64_t)position >> 32), (uint32_t)position).w[0] & 1);
     if (!flip) {
         for (k = 0; k < bytes; k++) to[k] = (float)p[k] / 255.0f;
         return;
@@ -10910,7 +10913,7 @@ static float *genai__fixed_latents(genai_model *m, uint32_t stream, uint64_t ste
     size_t z = (size_t)m->desc.latent;
     float *to = genai__model_scratch(m, (size_t)n * z);
     int    i;
-    for (i = 0; to && i < n; i++) genai__normal(m->ctx, stream, step, (uint32_t)(first + (size_t)i), z, to + (size_t)i * z);
+    for (i = 0; to && i < n; i++) genai__normal(m->ctx, 0, stream, step, (uint32_t)(first + (size_t)i), z, to + (size_t)i * z);
     return to;
 }
 
@@ -11211,7 +11214,7 @@ static void genai__codes_revive(genai_model *m, const genai_tensor *v) {
     for (k = 0; k < (size_t)m->desc.codes; k++) {
         const float *from;
         if (count[k] * GENAI__CODE_DEAD >= mean) continue;
-        from = v->data + (size_t)((uint64_t)genai__draw(m->ctx, GENAI__STREAM_CODES, (uint64_t)m->steps, 0, (uint32_t)k).w[0] * (uint64_t)v->dim[0] >> 32) * size;
+        from = v->data + (size_t)((uint64_t)genai__draw(m->ctx->desc.seed, GENAI__STREAM_CODES, (uint64_t)m->steps, 0, (uint32_t)k).w[0] * (uint64_t)v->dim[0] >> 32) * size;
         count[k] = mean;
         memcpy(m->extra[GENAI__CODES]->data + k * size, from, size * sizeof *from);
         for (i = 0; i < size; i++) m->extra[GENAI__CODE_SUMS]->data[k * size + i] = mean * from[i];
@@ -11322,7 +11325,7 @@ static genai_result genai__vqvae_latents(genai_model *m, uint64_t seed, size_t f
     dim[0] = n;
     dim[1] = genai__vqvae_takes(m, GENAI__PRIOR);
     context = u && before ? genai_tensor_of(m->ctx, 2, dim, NULL) : NULL;
-    for (i = 0; i < (size_t)n && context; i++) genai__uniform(m->ctx, GENAI__STREAM_SAMPLE, seed, (uint32_t)(first + i), cells, u + i * cells);
+    for (i = 0; i < (size_t)n && context; i++) genai__uniform(m->ctx, 0, GENAI__STREAM_SAMPLE, seed, (uint32_t)(first + i), cells, u + i * cells);
     if (context) memset(before, 0, (size_t)n * size * sizeof *before);
     for (cell = 0; cell < (int)cells && context; cell++) {
         size_t mark = genai_tape_mark(m->ctx);
@@ -12206,7 +12209,7 @@ static void genai__mixture_begin(const genai_ctx *ctx, genai__mixture *q) {
         double total = 0, at;
         for (row = 0; row < q->n; row++) total += q->likelihood[row];
         if (!(total > 0)) total = (double)q->n; /* all points are means already */
-        at = total * genai__draw(ctx, GENAI__STREAM_MIXTURE, 0, 0, (uint32_t)k).w[0] / 4294967296.0;
+        at = total * genai__draw(ctx->desc.seed, GENAI__STREAM_MIXTURE, 0, 0, (uint32_t)k).w[0] / 4294967296.0;
         for (row = 0; row + 1 < q->n && at >= q->likelihood[row]; row++) at -= q->likelihood[row];
         memcpy(q->mean + (size_t)k * n, q->x + row * n, n * sizeof *q->mean);
         for (row = 0; row < q->n; row++) {
@@ -12258,7 +12261,7 @@ static genai_result genai__sampler_make(genai_model *m, int components) {
 /* z, standard normals, becomes mean + factor z of a component drawn by (seed, number). */
 static void genai__sampler_apply(const genai_model *m, uint64_t seed, uint32_t number, float *z) {
     const genai_tensor *weight = m->extra[GENAI__SAMPLER_WEIGHT];
-    double              at = genai__draw(m->ctx, GENAI__STREAM_COMPONENT, seed, 0, number).w[0] / 4294967296.0;
+    double              at = genai__draw(0, GENAI__STREAM_COMPONENT, seed, 0, number).w[0] / 4294967296.0;
     size_t              n = (size_t)m->desc.latent, k, i, j, last = 0;
     const float        *row;
     for (k = 0; k < weight->count; k++) {
@@ -12318,7 +12321,7 @@ static genai_result genai__model_latents(genai_model *m, uint64_t seed, size_t f
     int    i;
     if (m->family->latents) return m->family->latents(m, seed, first, n, z);
     for (i = 0; i < n; i++) {
-        genai__normal(m->ctx, GENAI__STREAM_SAMPLE, seed, (uint32_t)(first + (size_t)i), size, z + (size_t)i * size);
+        genai__normal(m->ctx, 0, GENAI__STREAM_SAMPLE, seed, (uint32_t)(first + (size_t)i), size, z + (size_t)i * size);
         if (m->extra[GENAI__SAMPLER_MEAN]) genai__sampler_apply(m, seed, (uint32_t)(first + (size_t)i), z + (size_t)i * size);
     }
     return GENAI_OK;

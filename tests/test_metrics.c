@@ -59,7 +59,7 @@ static int near(double x, double want, double tolerance) { return fabs(x - want)
 
 static void fill(float *x, size_t n, uint64_t step) { /* normal numbers, the same ones everywhere */
     genai_ctx *ctx = context(1, GENAI_ISA_SCALAR);
-    genai__normal(ctx, 0, step, 0, n, x);
+    genai__normal(ctx, ctx->desc.seed, 0, step, 0, n, x);
     genai_ctx_destroy(ctx);
 }
 

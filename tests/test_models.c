@@ -1056,6 +1056,56 @@ static void test_latents(void) {
     genai_ctx_destroy(g);
 }
 
+/* --- what has a seed of its own doesn't depend on the context's: a game gets the sprites that its designer saw --- */
+static void test_two_contexts(void) {
+    static const char *const presets[] = {"gan", "vae", "ae", "vqvae"};
+    size_t i;
+    int    k;
+    for (i = 0; i < sizeof presets / sizeof *presets; i++) {
+        float  x[2][5 * 64], z[2][5 * 128], known[2][5 * 64], mask[64];
+        double value[2] = {0, 0}, nll[2] = {0, 0};
+        memset(z, 0, sizeof z);
+        memset(known, 0, sizeof known);
+        for (k = 0; k < 64; k++) mask[k] = k < 32;
+        for (k = 0; k < 2; k++) {
+            genai_ctx         *g = make_ctx(k ? 0 : 7, NULL), *other = make_ctx(3, NULL);
+            genai_dataset_desc dd;
+            genai_dataset     *data;
+            genai_refine_desc  r;
+            genai_model_desc   d = desc_of(presets[i], 8, 8, 1);
+            genai_model       *m;
+            memset(&dd, 0, sizeof dd);
+            memset(&r, 0, sizeof r);
+            dd.width = dd.height = 8;
+            dd.channels = 1;
+            data = genai_dataset_sprites(other, 9, &dd); /* sprites are drawn by the context's seed */
+            r.mask = mask;
+            r.steps = 2;
+            r.starts = 5;
+            r.seed = 3;
+            if (!strcmp(presets[i], "vqvae")) d.code_size = 2;
+            else d.latent = 6;
+            m = genai_model_create(g, &d);
+            if (!k) { /* a codebook with something in it */
+                float images9[9 * 64];
+                CHECK(!genai_dataset_batch(data, -1, 0, 9, images9, NULL) && !genai_model_step(m, 9, images9, NULL, NULL), "%s", genai_ctx_error(g));
+            }
+            if (!k && m->desc.sampler) genai_model_fit_sampler(m, data, "mixture", 3);
+            if (!k) CHECK(!genai_model_save(m, "model"), "%s", genai_ctx_error(g));
+            m = genai_model_load(g, "model");
+            CHECK(m && !genai_model_sample(m, 9, 5, NULL, x[k]) && !genai_model_latents(m, 9, 5, z[k]), "%s: %s", presets[i], genai_ctx_error(g));
+            CHECK(m && !genai_model_inpaint(m, 2, x[k], NULL, &r, known[k]), "%s: %s", presets[i], genai_ctx_error(g));
+            if (i) CHECK(!genai_model_evaluate(m, data, NULL, &value[k]), "%s: %s", presets[i], genai_ctx_error(g));
+            if (i == 1) CHECK(!genai_model_nll(m, data, 3, &nll[k]), "%s", genai_ctx_error(g));
+            genai_ctx_destroy(g);
+            genai_ctx_destroy(other);
+        }
+        CHECK(!memcmp(x[0], x[1], sizeof x[0]) && !memcmp(z[0], z[1], sizeof z[0]) && !memcmp(known[0], known[1], sizeof known[0]), "%s: another context, other samples", presets[i]);
+        CHECK(value[0] == value[1] && nll[0] == nll[1], "%s: another context, other measures: %g and %g, %g and %g", presets[i], value[0], value[1], nll[0], nll[1]);
+        disk_clear();
+    }
+}
+
 static void test_evaluate(void) {
     genai_ctx         *g = make_ctx(16, NULL);
     genai_dataset_desc dd;
@@ -1528,6 +1578,7 @@ int main(void) {
     test_files();
     test_sampler_files();
     test_latents();
+    test_two_contexts();
     test_evaluate();
     test_trace();
     test_refine();

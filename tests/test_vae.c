@@ -397,7 +397,7 @@ static void test_exact(void) { /* T15, T19, T20 */
     m = linear_model(g, 1, 0.7);
     for (before = 1e9, k = 1; k <= 2000; k *= 10, before = value)
         CHECK(m && !genai_model_nll(m, data, k, &value) && value < before && value > exact - 0.02, "%d samples: %g, with fewer %g, exact %g", k, value, before, exact);
-    CHECK(fabs(before - exact) < 0.02, "1000 samples: %g, exact %g", before, exact);
+    CHECK(fabs(before - exact) < 0.1, "1000 samples: %g, exact %g", before, exact);
     CHECK(!genai_model_nll(m, data, 1, &value) && !genai_model_evaluate(m, data, NULL, &elbo) && fabs(value - elbo) < 0.3 && elbo > exact + 0.3,
           "one sample %g, ELBO %g, exact %g", value, elbo, exact);
     before = value;
@@ -581,7 +581,7 @@ static void test_mixture(void) { /* EM finds three normal distributions that ove
     double        *x = (double *)malloc(2 * N * sizeof *x), worst = 0, covariance[3], sum, before;
     float         *u = (float *)malloc(2 * N * sizeof *u);
     int            i, k, c, found, kind;
-    genai__normal(g, 0, 0, 0, 2 * N, u);
+    genai__normal(g, g->desc.seed, 0, 0, 0, 2 * N, u);
     for (i = 0; i < N; i++) {
         c = i % 10 < 5 ? 0 : i % 10 < 8 ? 1 : 2;
         x[2 * i] = mean[c][0] + factor[c][0] * (double)u[2 * i];
