@@ -199,6 +199,10 @@ static seen fit(genai_model *m, genai_dataset *data, long steps, int batch, cons
     CHECK(m && !genai_model_fit(m, data, &f), "%s", m ? genai_ctx_error(m->ctx) : "no model");
     return s;
 }
+static int hear_measure(void *user, const genai_progress *p) {
+    if (p->measure) *(double *)user = !strcmp(p->measure, "test squared error + KL") ? p->value : -1;
+    return 0;
+}
 static int close_to(double x, double y) { return fabs(x - y) <= 1e-5 * (1 + fabs(y)); }
 
 /* --- balance, by the logit's sign: of 32 real images half are white, half black, all 32 made ones black; logit = sum + b --- */
@@ -550,6 +554,33 @@ static void test_translate(void) {
     }
 }
 
+/* --- the test set that fit is given is the one that is measured, not the data's own --- */
+static void test_test_set(void) {
+    genai_ctx         *g = make_ctx();
+    genai_model_desc   d = linear_desc("vae");
+    genai_model       *m = genai_model_create(g, &d);
+    genai_dataset_desc dd;
+    genai_dataset     *data, *given = two_kinds(g, 10, 20);
+    genai_fit_desc     f;
+    unsigned char      pixels[IMAGES * PIXELS];
+    double             own = 0, other = 0, told = 0;
+    const char        *name;
+    memset(&dd, 0, sizeof dd);
+    memset(&f, 0, sizeof f);
+    memset(pixels, 255, sizeof pixels);
+    dd.holdout = 0.25f;
+    data = genai_dataset_memory(g, IMAGES, 4, 4, 1, pixels, NULL, &dd);
+    f.epochs = 1;
+    f.on_step = hear_measure;
+    f.user = &told;
+    CHECK(!genai_model_evaluate(m, genai_dataset_test(data), &name, &own) && !genai_model_evaluate(m, given, &name, &other) && fabs(own - other) > 0.1, "%g and %g", own, other);
+    CHECK(!genai_model_fit(m, data, &f) && close_to(told, own), "without one: %g, not %g", told, own);
+    f.test = given;
+    f.epochs = 2;
+    CHECK(!genai_model_fit(m, data, &f) && close_to(told, other), "with one: %g, not %g", told, other);
+    genai_ctx_destroy(g);
+}
+
 int main(void) {
     test_balance();
     test_norms();
@@ -562,5 +593,6 @@ int main(void) {
     test_same_bits();
     test_no_allocation();
     test_translate();
+    test_test_set();
     return CHECK_DONE("test_health");
 }
