@@ -198,7 +198,7 @@
  *   Images become grids of codes, numbers of vectors in a codebook; encode gives these vectors, so Z is the grid's cells times
  *   code_size. Losses: "reconstruction"; "commitment", how far the encoder's vectors are from their codes; "prior", nats an image
  *   that the net which draws codes needs for the grid; "perplexity", how many codes are in use, as it were: near 1, training
- *   has failed. Reconstructions good but samples torn: train longer for the prior, or give it more by the text prior, or
+ *   has failed, of which fit warns. Reconstructions good but samples torn: train longer for the prior, or give it more by the text prior, or
  *   take fewer cells by a deeper encoder.
  *
  * VAE-GAN (Larsen et al. 2016)
@@ -630,10 +630,10 @@ typedef struct genai_losses {  /* of one step                                   
 
 /* What a training has been told once, in the log, with the usual cure. */
 typedef enum genai_trouble {
-    GENAI_TROUBLE_COLLAPSED = 1, /* samples are nearly alike: gan, vaegan                                              */
-    GENAI_TROUBLE_OVERRULED = 2, /* the discriminator is always right, and sure of it: not told of lsgan, hinge, wasserstein */
+    GENAI_TROUBLE_COLLAPSED = 1, /* samples, or translations, are nearly alike: families with a discriminator          */
+    GENAI_TROUBLE_OVERRULED = 2, /* the discriminator is always right, its loss near 0; not told for wasserstein       */
     GENAI_TROUBLE_SATURATED = 4, /* nearly all values of the samples' pixels are 0 or 1, not so the data's             */
-    GENAI_TROUBLE_IGNORED = 8    /* no latent says anything about the image                                            */
+    GENAI_TROUBLE_IGNORED = 8    /* no latent says anything about the image; vqvae: one code stands for all            */
 } genai_trouble;
 
 #define GENAI_MAX_NORMS 4
@@ -645,7 +645,8 @@ typedef struct genai_health {  /* how a training fares; a number that doesn't ap
     float        norm[GENAI_MAX_NORMS];      /* L2 norm of the gradients of its last update, before clipping           */
     long         measured;     /* after so many steps of the model what follows was measured: at every 250th, with pictures, at the end */
     float        diversity;    /* variance of a pixel over 64 samples of seed 0 against that over up to 64 real images (of the test set,
-                                  if there is one), both in the mean of all pixels: 1 as the data, 0 all alike          */
+                                  if there is one), both in the mean of all pixels: 1 as the data, 0 all alike; translate, cycle: over
+                                  these images' translations against that over the targets                              */
     float        saturated;    /* share of the samples' pixel values within 1/255 of 0 or 1                            */
     int          latents, active; /* of a posterior; those whose mean has a variance above 0.01 over these real images (Burda et al. 2016) */
     const float *kl;           /* [latents], nats in the mean of these images, largest first; NULL: none; valid during the call */
@@ -947,7 +948,7 @@ GENAI_API genai_result   genai_model_step(genai_model *model, int n, const float
  * STOPPED when on_step stopped it (everything is saved then too, as after errors other than NONFINITE and MEMORY). */
 GENAI_API genai_result   genai_model_fit(genai_model *model, genai_dataset *data, const genai_fit_desc *desc);
 /* An on_step that shows one line on a terminal, or plain lines when stderr is none: losses (D discriminator, G generator, rec
- * reconstruction), rate, rest, then of genai_health what 120 characters have room for. user is not used. */
+ * reconstruction), rate, rest, then of genai_health what 120 characters have room for (grad: its norms). user is not used. */
 GENAI_API int            genai_progress_bar(void *user, const genai_progress *progress);
 /* n images from latents drawn from seed, into out [n,H,W,C], in [0,1]. Image i depends on (seed, i, its label) alone; without
  * labels a conditional model takes the classes in turn: i % classes. */
@@ -9862,7 +9863,6 @@ struct genai_model {
     const int               *labels;       /* of the images at work; NULL if the model isn't conditional             */
     double                   shown;        /* >>fit: when the progress bar last wrote                                */
     size_t                   judged, right; /* images that discriminators saw in their update of the last step; told rightly */
-    double                   surety;       /* sum over these of how far the logit lies on the right side             */
 };
 
 /* --- settings: one table for genai_model_set, for metadata and for descriptions --- */
@@ -10468,7 +10468,6 @@ static void genai__count_right(genai_model *m, const genai_tensor *logits, int r
     for (i = 0; logits && i < logits->count && m->loss->middle >= 0; i++) {
         float side = real ? logits->data[i] - m->loss->middle : m->loss->middle - logits->data[i];
         m->right += side > 0;
-        m->surety += (double)side;
         m->judged++;
     }
 }
@@ -12058,7 +12057,6 @@ GENAI_API genai_result genai_model_step(genai_model *m, int n, const float *imag
     recording = genai_recording(ctx, 1);
     m->mark = genai_tape_mark(ctx);
     m->judged = m->right = 0;
-    m->surety = 0;
     genai_random_at(ctx, GENAI__STREAM_STEP, (uint64_t)m->steps); /* the step's draws depend on its number alone: resume is exact */
     genai__keep_statistics(m, 0);
     for (; m->family->losses[losses->count]; losses->count++) losses->name[losses->count] = genai__loss_name(m, losses->count);
@@ -13192,8 +13190,9 @@ GENAI_API genai_result genai_model_anomaly(genai_model *m, int n, const float *i
 #define GENAI__HEALTH_EVERY 250  /* steps: it costs one to two of them                                                */
 #define GENAI__HEALTH_FROM 300   /* before that nothing is told                                                       */
 #define GENAI__ALIKE 0.15        /* diversity below which samples are taken for all alike                             */
-#define GENAI__RIGHT 0.995       /* share of images told rightly, and mean distance of a logit from the middle, from  */
-#define GENAI__SURE 6.0          /* which on a discriminator has won                                                  */
+#define GENAI__RIGHT 0.995       /* share of images told rightly from which on, and its loss below which, a           */
+#define GENAI__SURE 0.02         /* discriminator has won                                                             */
+#define GENAI__ONE_CODE 1.1f     /* perplexity below which one code stands for all                                    */
 #define GENAI__PAIRS 32          /* of image and reconstruction in a reconstruction grid                              */
 #define GENAI__MAX_SKIPPED 100   /* steps in a row without a finite loss, then fit gives up                           */
 
@@ -13221,7 +13220,7 @@ typedef struct genai__fit {
     int            seen, seen_labels[GENAI__SEEN], suspected[GENAI_TROUBLE_IGNORED + 1]; /* real images for health; how often in a row, by trouble */
     float         *samples, *real, *kl; /* pictures and health are of these; kl: NULL without posterior */
     double         spread, ends;        /* of the real images                                           */
-    double         right, surety;       /* running means over about 100 steps                           */
+    double         right, loss;         /* of the discriminator: running means over about 100 steps     */
 } genai__fit;
 
 static const char *genai__fit_path(genai__fit *f, const char *name) {
@@ -13246,6 +13245,7 @@ static const genai__cure genai__cures[] = {
     {"beta", "a lower beta", GENAI_TROUBLE_IGNORED, 0},
     {"beta_warmup", "beta_warmup 1000", GENAI_TROUBLE_IGNORED, 1},
     {"free_bits", "free_bits 0.1", GENAI_TROUBLE_IGNORED, 1},
+    {"codes", "a lower lr", GENAI_TROUBLE_IGNORED, 0},
     {"preset", "another seed", GENAI_TROUBLE_COLLAPSED | GENAI_TROUBLE_SATURATED, 0},
     {"preset", "more data", GENAI_TROUBLE_OVERRULED, 0},
 };
@@ -13296,6 +13296,7 @@ static genai_result genai__health_begin(genai__fit *f) {
     h->balance = h->diversity = h->saturated = -1;
     h->measured = h->latents = h->active = -1;
     f->right = 0.5;
+    f->loss = 2 * GENAI__LOG_2;
     for (role = 0; role < GENAI__ROLES; role++)
         if (m->optimizer[role]) h->norm_name[h->norms++] = genai__role_names[role];
     f->samples = (float *)genai__alloc(f->ctx, (1 + genai__at_once(m, 1)) * GENAI__SEEN * pixels, sizeof(float));
@@ -13303,8 +13304,7 @@ static genai_result genai__health_begin(genai__fit *f) {
     f->real = f->samples + GENAI__SEEN * pixels;
     f->seen = count < GENAI__SEEN ? (int)count : GENAI__SEEN;
     result = genai_dataset_batch(of, 0, 0, f->seen, f->real, f->seen_labels); /* shuffled: folders are in the order of their classes */
-    if (m->family->backs) return result;
-    f->spread = genai__health_spread(f->seen, pixels, f->real, &f->ends);
+    f->spread = genai__health_spread(f->seen, pixels, f->real + (genai__at_once(m, f->seen) - (size_t)f->seen) * pixels, &f->ends); /* of pairs, the targets */
     if (result || !m->net[GENAI__ENCODER] || genai__pointwise(m)) return result;
     f->kl = (float *)genai__alloc(f->ctx, (size_t)m->desc.latent, sizeof(float));
     h->latents = m->desc.latent;
@@ -13352,42 +13352,44 @@ static void genai__health_step(genai__fit *f) {
     for (role = 0; role < GENAI__ROLES; role++)
         if (m->optimizer[role]) h->norm[i++] = genai_optimizer_norm(m->optimizer[role]);
     h->balance = m->judged ? (float)m->right / (float)m->judged : -1;
+    snprintf(what, sizeof what, "one code stands for nearly all (perplexity %s): the encoder gives the same vectors for all images", genai__number(number, (double)f->losses.value[3], 3));
+    if (m->extra[GENAI__CODES]) genai__health_suspect(f, GENAI_TROUBLE_IGNORED, f->losses.value[3] < GENAI__ONE_CODE && f->spread > 0, GENAI__HEALTH_FROM, what);
     if (!m->judged || f->losses.skipped) return;
+    for (i = 0; strcmp(m->family->losses[i], "discriminator"); i++) {}
     f->right += 0.01 * ((double)h->balance - f->right);
-    f->surety += 0.01 * (m->surety / (double)m->judged - f->surety);
+    f->loss += 0.01 * ((double)f->losses.value[i] - f->loss);
     snprintf(what, sizeof what, "the discriminator has told %s %% of the images rightly for some hundred steps and is sure of it: the %s learns little from it",
              genai__number(number, 100 * f->right, 4), m->family->takes ? "encoder" : genai__role_names[m->family->painter]);
-    genai__health_suspect(f, GENAI_TROUBLE_OVERRULED, m->loss->probability && f->right >= GENAI__RIGHT && f->surety >= GENAI__SURE, 1, what);
+    genai__health_suspect(f, GENAI_TROUBLE_OVERRULED, f->right >= GENAI__RIGHT && f->loss <= GENAI__SURE, 1, what);
 }
 
 /* From time to time: what takes passes of its own. Twice in a row is no accident. What a plain autoencoder makes of numbers
  * from the prior means nothing until a sampler is fitted. */
-static int          genai__health_is_cheap(const genai_model *m) { return !m->family->latents && !m->family->backs; } /* one pass, of use without pictures */
+static int          genai__health_is_cheap(const genai_model *m) { return !m->family->latents; } /* one pass, of use without pictures */
 static genai_result genai__health_measure(genai__fit *f) {
     genai_model  *m = f->model;
     genai_health *h = &f->progress.health;
-    int           again = h->measured == m->steps, critic = m->loss && !m->family->takes;
+    int           again = h->measured == m->steps, n = m->family->backs ? f->seen : GENAI__SEEN;
     int           drawn = m->desc.beta >= 0 || m->loss || m->family->latents || m->extra[GENAI__SAMPLER_MEAN];
+    const char   *made = m->family->backs ? "translations" : "samples";
     double        spread, ends;
     char          what[200], a[32], b[32];
-    genai_result  result;
-    if (m->family->backs) return GENAI_OK;
-    result = genai_model_sample(m, 0, GENAI__SEEN, NULL, f->samples);
+    genai_result  result = m->family->backs ? genai_model_translate(m, n, f->real, 0, f->samples) : genai_model_sample(m, 0, n, NULL, f->samples);
     if (!result && f->kl) result = genai__health_posterior(f);
     if (result) return result;
     h->measured = m->steps;
-    spread = genai__health_spread(GENAI__SEEN, genai__pixels(m), f->samples, &ends);
+    spread = genai__health_spread(n, genai__pixels(m), f->samples, &ends);
     h->diversity = drawn && f->spread > 0 ? (float)(spread / f->spread) : -1;
     h->saturated = drawn ? (float)ends : -1;
     if (again || m->steps < GENAI__HEALTH_FROM) return GENAI_OK;
-    snprintf(what, sizeof what, "the samples are nearly alike (diversity %s of the data's): the %s has collapsed", genai__number(a, (double)h->diversity, 2),
+    snprintf(what, sizeof what, "the %s are nearly alike (diversity %s of the data's): the %s has collapsed", made, genai__number(a, (double)h->diversity, 2),
              genai__role_names[m->family->painter]);
-    genai__health_suspect(f, GENAI_TROUBLE_COLLAPSED, critic && h->diversity >= 0 && (double)h->diversity < GENAI__ALIKE, 2, what);
-    snprintf(what, sizeof what, "%s %% of the samples' pixel values are 0 or 1, of the data's only %s %%: the %s is saturated and learns little",
-             genai__number(a, 100 * ends, 4), genai__number(b, 100 * f->ends, 3), genai__role_names[m->family->painter]);
+    genai__health_suspect(f, GENAI_TROUBLE_COLLAPSED, m->loss && h->diversity >= 0 && (double)h->diversity < GENAI__ALIKE, 2, what);
+    snprintf(what, sizeof what, "%s %% of the %s' pixel values are 0 or 1, of the data's only %s %%: the %s is saturated and learns little",
+             genai__number(a, 100 * ends, 4), made, genai__number(b, 100 * f->ends, 3), genai__role_names[m->family->painter]);
     genai__health_suspect(f, GENAI_TROUBLE_SATURATED, drawn && ends >= 0.999 && f->ends < 0.95, 2, what);
     snprintf(what, sizeof what, "none of the %d latents says anything about the image: the decoder ignores them", h->latents);
-    genai__health_suspect(f, GENAI_TROUBLE_IGNORED, f->kl && !h->active && m->steps > m->desc.beta_warmup, 2, what);
+    if (f->kl) genai__health_suspect(f, GENAI_TROUBLE_IGNORED, !h->active && m->steps > m->desc.beta_warmup, 2, what);
     return GENAI_OK;
 }
 
@@ -13400,7 +13402,7 @@ static void genai__fit_header(genai__fit *f, genai__text *t) {
     genai__text_add(t, ",images_per_s,skipped,measure");
     if (m->loss && m->loss->middle >= 0) genai__text_add(t, ",balance");
     for (i = 0; i < f->progress.health.norms; i++) genai__text_format(t, ",norm_%s", f->progress.health.norm_name[i]);
-    if (!m->family->backs) genai__text_add(t, ",diversity,saturated");
+    genai__text_add(t, ",diversity,saturated");
     if (f->kl) genai__text_add(t, ",active,kl_latents");
     genai__text_add(t, "\n");
 }
@@ -13422,10 +13424,8 @@ static void genai__fit_row(genai__fit *f) {
     genai__fit_number(f, p->value, 7, p->measure != NULL);
     if (f->model->loss && f->model->loss->middle >= 0) genai__fit_number(f, (double)h->balance, 4, h->balance >= 0);
     for (i = 0; i < h->norms; i++) genai__fit_number(f, (double)h->norm[i], 5, 1);
-    if (!f->model->family->backs) {
-        genai__fit_number(f, (double)h->diversity, 4, now && h->diversity >= 0);
-        genai__fit_number(f, (double)h->saturated, 4, now && h->saturated >= 0);
-    }
+    genai__fit_number(f, (double)h->diversity, 4, now && h->diversity >= 0);
+    genai__fit_number(f, (double)h->saturated, 4, now && h->saturated >= 0);
     if (f->kl) genai__fit_number(f, h->active, 6, now);
     for (i = 0; f->kl && i < h->latents; i++)
         genai__text_format(&f->rows, "%s%s", i ? now ? " " : "" : ",", now ? genai__number(number, (double)f->kl[i], 4) : "");
@@ -13768,7 +13768,7 @@ static const char *genai__line_name(const char *name) {
 }
 
 GENAI_API int genai_progress_bar(void *user, const genai_progress *p) {
-    char                line[400], number[32], piece[3][64];
+    char                line[400], number[32], piece[4][128];
     const genai_health *h;
     size_t              n = 0;
     int                 i, terminal = genai__terminal();
@@ -13787,11 +13787,12 @@ GENAI_API int genai_progress_bar(void *user, const genai_progress *p) {
     if (!p->finished && p->eta >= 0) n += (size_t)snprintf(line + n, sizeof line - n, "  ETA %ld:%02ld", (long)p->eta / 60, (long)p->eta % 60);
     if (p->measure) n += (size_t)snprintf(line + n, sizeof line - n, "  %s %.2f", p->measure, p->value);
     if (p->finished) n += (size_t)snprintf(line + n, sizeof line - n, "  done in %ld:%02ld", (long)p->seconds / 60, (long)p->seconds % 60);
-    piece[0][0] = piece[1][0] = piece[2][0] = 0;
+    memset(piece, 0, sizeof piece);
     if (h->balance >= 0) snprintf(piece[0], sizeof piece[0], "  D right %.0f %%", 100 * (double)h->balance);
-    if (h->active >= 0) snprintf(piece[1], sizeof piece[1], "  %d/%d latents", h->active, h->latents);
-    if (h->diversity >= 0) snprintf(piece[2], sizeof piece[2], "  diversity %.2f", (double)h->diversity);
-    for (i = 0; i < 3; i++)
+    for (i = 0; i < h->norms; i++) sprintf(piece[1] + strlen(piece[1]), "%s%s", i ? "/" : "  grad ", genai__number(number, (double)h->norm[i], 3));
+    if (h->active >= 0) snprintf(piece[2], sizeof piece[2], "  %d/%d latents", h->active, h->latents);
+    if (h->diversity >= 0) snprintf(piece[3], sizeof piece[3], "  diversity %.2f", (double)h->diversity);
+    for (i = 0; i < 4; i++)
         if (n + strlen(piece[i]) <= GENAI__LINE) n += (size_t)snprintf(line + n, sizeof line - n, "%s", piece[i]);
     if (terminal) fprintf(stderr, "\r%s\x1b[K%s", line, p->measure || p->finished ? "\n" : "");
     else fprintf(stderr, "%s\n", line);

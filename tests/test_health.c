@@ -120,6 +120,13 @@ static genai_dataset *two_kinds(genai_ctx *g, unsigned char a, unsigned char b) 
     return genai_dataset_memory(g, IMAGES, 4, 4, 1, pixels, NULL, NULL);
 }
 
+static int is_translator(const char *family) { return !strcmp(family, "translate") || !strcmp(family, "cycle"); }
+/* The same for a family; those that turn images into images make b of a. */
+static genai_dataset *data_of(genai_ctx *g, const char *family, unsigned char a, unsigned char b) {
+    genai_dataset *data = two_kinds(g, a, b);
+    return is_translator(family) ? genai_dataset_pairs(data, two_kinds(g, b, a), 1) : data;
+}
+
 /* Nets of one layer; lr is too small to move them. */
 static genai_model_desc linear_desc(const char *family) {
     genai_model_desc d;
@@ -127,8 +134,21 @@ static genai_model_desc linear_desc(const char *family) {
     d.preset = family;
     d.width = d.height = 4;
     d.channels = 1;
-    d.latent = 3;
     d.lr = d.lr_discriminator = 1e-12f;
+    if (is_translator(family)) {
+        d.generator = "conv 1 k1";
+        d.discriminator = "dense 1";
+        return d;
+    }
+    if (!strcmp(family, "vqvae")) {
+        d.encoder = "conv 2 k1";
+        d.decoder = "dense $D";
+        d.code_size = 2;
+        d.latent = 32;
+        d.lr_discriminator = 0;
+        return d;
+    }
+    d.latent = 3;
     if (!strcmp(family, "vae")) d.lr_discriminator = 0;
     if (!strcmp(family, "gan")) d.generator = "dense $D | tanh";
     else d.decoder = strcmp(family, "aae") ? "dense $D | sigmoid" : "dense $D";
@@ -178,6 +198,10 @@ static seen fit(genai_model *m, genai_dataset *data, long steps, int batch, cons
     f.checkpoint_every = 1000000;
     CHECK(m && !genai_model_fit(m, data, &f), "%s", m ? genai_ctx_error(m->ctx) : "no model");
     return s;
+}
+static int hear_measure(void *user, const genai_progress *p) {
+    if (p->measure) *(double *)user = !strcmp(p->measure, "test squared error + KL") ? p->value : -1;
+    return 0;
 }
 static int close_to(double x, double y) { return fabs(x - y) <= 1e-5 * (1 + fabs(y)); }
 
@@ -321,7 +345,7 @@ static void test_diversity(void) {
 typedef struct trouble { const char *family; float g, gb, e, d; const char *set, *value; int told; long at; const char *says, *not_this; } trouble;
 static void test_troubles(void) {
     static const trouble cases[] = {
-        /* family, the painter's weights and biases, the encoder's weights, the discriminator's */
+        /* family, the painter's weights and biases, the encoder's weights (gan: the discriminator's biases), the discriminator's */
         {"gan", 0.01f, 0, 0, 0, NULL, NULL, GENAI_TROUBLE_COLLAPSED, 400, "try r1 1, augment 'translation cutout', minibatch_stddev 1, a lower lr or another seed", "saturated"},
         {"gan", 0.01f, 0, 0, 0, "r1", "5", GENAI_TROUBLE_COLLAPSED, 400, "collapsed; try augment", "r1"},
         {"gan", 1, 0, 0, 0, NULL, NULL, 0, 0, NULL, NULL}, /* a generator as diverse as need be */
@@ -335,9 +359,19 @@ static void test_troubles(void) {
         {"vae", 1, 0, 0, 0, "beta_warmup", "900", 0, 0, NULL, NULL}, /* still rising */
         {"vae", 1, 0, 0, 0, "free_bits", "0.1", GENAI_TROUBLE_IGNORED, 400, "try a lower beta or beta_warmup 1000", "free_bits"},
         {"gan", 0.3f, -2, 0, 9, NULL, NULL, GENAI_TROUBLE_OVERRULED, 459, "try a lower lr_discriminator, r1 1, augment 'translation cutout' or more data", "collapsed"},
-        {"gan", 0.3f, -2, 0, 9, "loss", "lsgan", 0, 0, NULL, NULL},
+        {"gan", 0.3f, -2, 0, 9, "loss", "lsgan", 0, 0, NULL, NULL}, /* right, but far from 0 and 1 */
+        {"gan", 0.3f, -2, 0.5f, 0.03125f, "loss", "lsgan", GENAI_TROUBLE_OVERRULED, 459, "the generator learns little", "collapsed"}, /* about 1 and 0 */
+        {"gan", 0.3f, -2, 0, 9, "loss", "hinge", GENAI_TROUBLE_OVERRULED, 459, "has told 99.5 % of the images rightly", "collapsed"}, /* beyond both margins */
+        {"gan", 0.3f, -2, 0, 0.01f, "loss", "hinge", 0, 0, NULL, NULL}, /* right, but within them */
         {"gan", 0.3f, -2, 0, 9, "loss", "relativistic", GENAI_TROUBLE_OVERRULED, 459, "has told 99.5 % of the images rightly", "collapsed"},
+        {"aae", 0.01f, 0.5f, 0.1f, 0, NULL, NULL, GENAI_TROUBLE_COLLAPSED, 400, "the decoder has collapsed; try r1 1, a lower lr or another seed", "augment"},
         {"aae", 1, 0, 9, 9, NULL, NULL, GENAI_TROUBLE_OVERRULED, 459, "the encoder learns little from it; try a lower lr_discriminator, r1 1 or more data", "augment"},
+        {"translate", 0.01f, 0, 0, 0, NULL, NULL, GENAI_TROUBLE_COLLAPSED, 400, "the translations are nearly alike (diversity 0.0001 of the data's): the generator", "augment"},
+        {"translate", -0.5f, 0, 0, 0, NULL, NULL, 0, 0, NULL, NULL},
+        {"translate", 1000, 0, 0, 0, NULL, NULL, GENAI_TROUBLE_SATURATED, 400, "100 % of the translations' pixel values", "alike"},
+        {"cycle", 0.01f, 0, 0, 0, NULL, NULL, GENAI_TROUBLE_COLLAPSED, 400, "the translations are nearly alike", "augment"},
+        {"vqvae", 0, 0.5f, 0, 0, NULL, NULL, GENAI_TROUBLE_IGNORED, 300, "for nearly all (perplexity 1): the encoder gives the same vectors for all images; try a lower beta or a lower lr", "free_bits"},
+        {"vqvae", 0.01f, 0.5f, 0.1f, 0, NULL, NULL, 0, 0, NULL, NULL}, /* a code for each kind of image */
     };
     size_t i;
     for (i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -350,11 +384,11 @@ static void test_troubles(void) {
         if (t->set) genai_model_set(g, &d, t->set, t->value);
         if (d.beta < 0) d.encoder = "dense $Z";
         m = genai_model_create(g, &d);
-        data = t->d != 0 ? two_kinds(g, 250, 240) : two_kinds(g, 60, 190);
+        data = data_of(g, t->family, t->d != 0 ? 250 : 60, t->d != 0 ? 240 : 190);
         set(m, m->family->painter, t->g, t->gb);
         if (m->net[GENAI__ENCODER]) set(m, GENAI__ENCODER, t->e, 0);
-        if (m->net[GENAI__DISCRIMINATOR]) set(m, GENAI__DISCRIMINATOR, t->d, 0);
-        if (!strcmp(t->family, "aae")) { /* latents near -100, which the discriminator knows for certain from the prior's */
+        if (m->net[GENAI__DISCRIMINATOR]) set(m, GENAI__DISCRIMINATOR, t->d, strcmp(t->family, "gan") ? 0 : t->e);
+        if (!strcmp(t->family, "aae") && t->d != 0) { /* latents near -100, which the discriminator knows for certain from the prior's */
             set(m, GENAI__ENCODER, 0, -100);
             set(m, GENAI__DISCRIMINATOR, 9, 90);
         }
@@ -365,6 +399,21 @@ static void test_troubles(void) {
         genai_ctx_destroy(g);
         disk_clear();
     }
+}
+
+static void test_codes(void) { /* counted through the steps at which pictures are made */
+    genai_ctx       *g = make_ctx();
+    genai_model_desc d = linear_desc("vqvae");
+    genai_dataset   *data = two_kinds(g, 60, 190);
+    genai_model     *m = genai_model_create(g, &d);
+    seen             s;
+    set(m, GENAI__DECODER, 0, 0.5f);
+    set(m, GENAI__ENCODER, 0, 0);
+    m->steps = 350;
+    s = fit(m, data, 700, 8, "run", 100);
+    CHECK(s.health.told == GENAI_TROUBLE_IGNORED && s.first_told == 650, "told %d, first at step %ld", s.health.told, s.first_told);
+    genai_ctx_destroy(g);
+    disk_clear();
 }
 
 /* --- metrics.csv: as many fields in each row as in the header, also after a resume; health where it was measured --- */
@@ -381,13 +430,14 @@ static void test_rows(void) {
     static const struct { const char *family, *columns; } cases[] = {
         {"gan", ",measure,balance,norm_generator,norm_discriminator,diversity,saturated\n"},
         {"vae", ",measure,norm_encoder,diversity,saturated,active,kl_latents\n"},
+        {"translate", ",measure,balance,norm_generator,norm_discriminator,diversity,saturated\n"},
         {"vaegan", ",measure,balance,norm_discriminator,norm_encoder,diversity,saturated,active,kl_latents\n"},
     };
     size_t i;
     for (i = 0; i < sizeof cases / sizeof *cases; i++) {
         genai_ctx       *g = make_ctx();
         genai_model_desc d = linear_desc(cases[i].family);
-        genai_dataset   *data = two_kinds(g, 255, 0);
+        genai_dataset   *data = data_of(g, cases[i].family, 255, 0);
         genai_model     *m = genai_model_create(g, &d);
         const char      *text, *end, *row;
         int              columns, rows = 0, at;
@@ -404,7 +454,7 @@ static void test_rows(void) {
         CHECK(!strncmp(end + 1 - strlen(cases[i].columns), cases[i].columns, strlen(cases[i].columns)), "columns %.*s", (int)(end - text), text);
         columns = fields(text, end);
         for (row = end + 1; *row; row = end + 1, rows++) {
-            int wanted, last = columns - 1, first = strcmp(cases[i].family, "gan") ? last - 3 : last - 1;
+            int wanted, last = columns - 1, first = strchr(cases[i].family, 'v') ? last - 3 : last - 1;
             end = strchr(row, '\n');
             wanted = rows + 1 == 3 || rows + 1 == 4 || rows + 1 == 6 || rows + 1 == 7; /* pictures, and the ends of both runs */
             CHECK(fields(row, end) == columns, "%s: %d fields of %d: %.*s", cases[i].family, fields(row, end), columns, (int)(end - row), row);
@@ -473,33 +523,62 @@ static void test_same_bits(void) {
 
 /* --- nothing is allocated after the first time --- */
 static void test_no_allocation(void) {
-    static const char *const families[] = {"gan", "vae", "vaegan", "aae"};
+    static const char *const families[] = {"gan", "vae", "vaegan", "aae", "translate", "cycle"};
     size_t i;
     for (i = 0; i < sizeof families / sizeof *families; i++) {
         genai_ctx       *g = make_ctx();
         genai_model_desc d = linear_desc(families[i]);
-        seen             s = fit(genai_model_create(g, &d), two_kinds(g, 255, 0), 802, 8, NULL, 0);
+        seen             s = fit(genai_model_create(g, &d), data_of(g, families[i], 255, 0), 802, 8, NULL, 0);
         CHECK(s.calls == 0, "%s: %ld allocations after the first time", families[i], s.calls);
         genai_ctx_destroy(g);
     }
 }
 
-/* --- images into images: pictures of translations, and the balance --- */
+/* --- images into images: pictures of translations, the balance; diversity of y = x/2 against targets, which vary as x does --- */
 static void test_translate(void) {
+    static const char *const families[] = {"translate", "cycle"};
+    size_t i;
+    for (i = 0; i < sizeof families / sizeof *families; i++) {
+        genai_ctx       *g = make_ctx();
+        genai_dataset   *data = genai_dataset_pairs(two_kinds(g, 200, 0), two_kinds(g, 0, 100), 1);
+        genai_model_desc d = linear_desc(families[i]);
+        genai_model     *m = genai_model_create(g, &d);
+        seen             s;
+        set(m, GENAI__GENERATOR, 0.5f, -0.25f);
+        s = fit(m, data, 2, 8, "run", 0);
+        CHECK(disk_at("run/samples/step-000002" GENAI__PICTURE) < 40, "%s: no picture", families[i]);
+        CHECK(s.health.balance >= 0 && s.health.latents < 0, "%s: balance %g", families[i], (double)s.health.balance);
+        CHECK(close_to((double)s.health.diversity, 1) && s.health.saturated == 0, "%s: diversity %g", families[i], (double)s.health.diversity);
+        genai_ctx_destroy(g);
+        disk_clear();
+    }
+}
+
+/* --- the test set that fit is given is the one that is measured, not the data's own --- */
+static void test_test_set(void) {
     genai_ctx         *g = make_ctx();
-    genai_dataset     *data = genai_dataset_pairs(two_kinds(g, 255, 0), two_kinds(g, 0, 255), 1);
-    genai_model_desc   d;
-    seen               s;
-    memset(&d, 0, sizeof d);
-    d.preset = "translate";
-    d.data = data;
-    d.generator = "conv 1 k1 | tanh";
-    d.discriminator = "flatten | dense 1";
-    s = fit(genai_model_create(g, &d), data, 2, 8, "run", 0);
-    CHECK(disk_at("run/samples/step-000002" GENAI__PICTURE) < 40, "no picture");
-    CHECK(s.health.balance >= 0 && s.health.diversity < 0 && s.health.latents < 0, "balance %g", (double)s.health.balance);
+    genai_model_desc   d = linear_desc("vae");
+    genai_model       *m = genai_model_create(g, &d);
+    genai_dataset_desc dd;
+    genai_dataset     *data, *given = two_kinds(g, 10, 20);
+    genai_fit_desc     f;
+    unsigned char      pixels[IMAGES * PIXELS];
+    double             own = 0, other = 0, told = 0;
+    const char        *name;
+    memset(&dd, 0, sizeof dd);
+    memset(&f, 0, sizeof f);
+    memset(pixels, 255, sizeof pixels);
+    dd.holdout = 0.25f;
+    data = genai_dataset_memory(g, IMAGES, 4, 4, 1, pixels, NULL, &dd);
+    f.epochs = 1;
+    f.on_step = hear_measure;
+    f.user = &told;
+    CHECK(!genai_model_evaluate(m, genai_dataset_test(data), &name, &own) && !genai_model_evaluate(m, given, &name, &other) && fabs(own - other) > 0.1, "%g and %g", own, other);
+    CHECK(!genai_model_fit(m, data, &f) && close_to(told, own), "without one: %g, not %g", told, own);
+    f.test = given;
+    f.epochs = 2;
+    CHECK(!genai_model_fit(m, data, &f) && close_to(told, other), "with one: %g, not %g", told, other);
     genai_ctx_destroy(g);
-    disk_clear();
 }
 
 int main(void) {
@@ -508,10 +587,12 @@ int main(void) {
     test_posterior();
     test_diversity();
     test_troubles();
+    test_codes();
     test_rows();
     test_row_of_occasion();
     test_same_bits();
     test_no_allocation();
     test_translate();
+    test_test_set();
     return CHECK_DONE("test_health");
 }

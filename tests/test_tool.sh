@@ -155,7 +155,7 @@ check 1 "no nowhere/checkpoint.safetensors to resume from" train --resume --out 
 check 0 "at step 6" train $small --steps 8 --resume --out 'a run' # with the seed of the checkpoint
 decoder='dense 64 | relu | dense 128 | relu | dense $D | sigmoid'
 check 0 "24 images 28x28x1" train --steps 9 --resume --data sprites --set beta=1e0 --set latent=20 --decoder "$decoder" --out 'a run' # what is so may be said
-check 0 "/20 latents  diversity " train $small --steps 2 --out 'healthy run'
+check 0 "  grad [0-9.]*  [0-9]*/20 latents  diversity " train $small --steps 2 --out 'healthy run'
 is "metrics.csv says what health was" sh -c 'head -n 1 "healthy run/metrics.csv" | grep -q "measure,norm_encoder,diversity,saturated,active,kl_latents$"'
 is "metrics.csv has one header and grew" sh -c '[ "$(grep -c step "a run/metrics.csv")" = 1 ]'
 case $(uname -m) in x86_64) lacks=neon ;; *) lacks=avx2 ;; esac
