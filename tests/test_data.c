@@ -108,23 +108,7 @@ static int mem_list(void *user, const char *path, void (*entry)(void *, const ch
     return !found;
 }
 
-/* --- memory that counts and fails --- */
-static long heap_live, heap_calls, heap_fail_at = -1;
-static int  heap_forever;
-static void *heap_alloc(void *user, size_t bytes) {
-    long call = heap_calls++;
-    void *p;
-    (void)user;
-    if (heap_fail_at >= 0 && (call == heap_fail_at || (heap_forever && call > heap_fail_at))) return NULL;
-    p = malloc(bytes);
-    if (p) heap_live++;
-    return p;
-}
-static void heap_free(void *user, void *p) {
-    (void)user;
-    heap_live--;
-    free(p);
-}
+static allocations heap;
 
 /* --- a log that remembers --- */
 static int  warnings;
@@ -137,14 +121,8 @@ static void keep_log(void *user, genai_log_level level, const char *text) {
 }
 
 static genai_ctx *context(int threads, int in_memory) {
-    genai_ctx_desc d;
-    memset(&d, 0, sizeof d);
-    d.seed = 7;
-    d.threads = threads;
-    d.isa = GENAI_ISA_SCALAR;
+    genai_ctx_desc d = quiet_desc(7, threads, GENAI_ISA_SCALAR, &heap);
     d.log = keep_log;
-    d.allocator.alloc = heap_alloc;
-    d.allocator.free = heap_free;
     if (in_memory) {
         d.io.open = mem_open;
         d.io.read = mem_read;
@@ -825,8 +803,8 @@ static void test_sprites(genai_ctx *g, genai_ctx *threaded) {
     CHECK(seen[0] && seen[1] && seen[2] && seen[3] && seen[4] && seen[5], "every class among 64");
     CHECK(data && !genai_dataset_batch(data, -1, 64, 64, b, again) && memcmp(a, b, sizeof a), "no end");
     CHECK(data && !genai_dataset_batch(data, 1, 0, 64, a, labels) && !memcmp(a, b, sizeof a), "epoch 1 goes on where epoch 0 ended");
-    before = heap_calls;
-    CHECK(data && !genai_dataset_batch(data, 2, 0, 64, a, labels) && heap_calls == before, "no allocation in later batches");
+    before = heap.calls;
+    CHECK(data && !genai_dataset_batch(data, 2, 0, 64, a, labels) && heap.calls == before, "no allocation in later batches");
     CHECK_RESULT(g, GENAI_ERROR_ARGUMENT, genai_dataset_batch(data, 0, 60, 5, a, NULL));
     genai_dataset_destroy(data);
     genai_dataset_destroy(other);
@@ -880,7 +858,7 @@ static void test_no_memory(void) {
     static const unsigned images[3] = {3, 2, 2}, labels[1] = {3};
     static unsigned char  record[2 * 3073];
     int                   finished = 0, forever;
-    long                  at, live = heap_live, failures = 0;
+    long                  at, live = heap.live, failures = 0;
     put_plain_png("f/a/1.png", 4, 4, 1, 5, 0, 0, 0);
     put_plain_png("f/b/2.png", 4, 4, 4, 9, 5, 1, 100); /* widens */
     put_plain_png("f/b/3.png", 8, 8, 3, 9, 5, 1, 0);   /* is resized */
@@ -891,19 +869,19 @@ static void test_no_memory(void) {
     mem_put("c/data_batch_1.bin", record, sizeof record);
     mem_put("c/test_batch.bin", record, sizeof record);
     for (forever = 0; forever < 2; forever++)
-        for (at = 0, finished = 0; at < 2000 && !finished; at++) {
+        for (at = 1, finished = 0; at < 2000 && !finished; at++) {
             genai_ctx *g = context(1, 1);
-            heap_fail_at = heap_calls + at;
-            heap_forever = forever;
+            heap.fail_at = heap.calls + at;
+            heap.persistent = forever;
             use_everything(g, &finished);
-            heap_fail_at = -1;
+            heap.fail_at = 0;
             if (!finished) {
                 failures++;
                 if (genai_ctx_result(g) != GENAI_ERROR_MEMORY || !genai_ctx_error(g)[0])
                     CHECK(0, "allocation %ld fails: %d (%s)", at, (int)genai_ctx_result(g), genai_ctx_error(g));
             } else CHECK(genai_ctx_result(g) == GENAI_OK, "%s", genai_ctx_error(g));
             genai_ctx_destroy(g);
-            if (heap_live != live) CHECK(0, "allocation %ld fails: %ld blocks are left", at, heap_live - live);
+            if (heap.live != live) CHECK(0, "allocation %ld fails: %ld blocks are left", at, heap.live - live);
         }
     CHECK(finished && failures > 100, "%ld failures", failures);
     mem_clear();
@@ -1035,7 +1013,7 @@ int main(void) {
     genai_ctx *g = context(1, 1), *threaded = context(3, 1), *real = context(1, 0);
     long       live;
     if (!g || !threaded || !real) return 1;
-    live = heap_live;
+    live = heap.live;
     test_resize();
     test_channels();
     test_pnm(g);
@@ -1048,11 +1026,11 @@ int main(void) {
     test_sprites(g, threaded);
     test_pairs(g);
     test_real(real);
-    CHECK(heap_live == live, "%ld blocks are left", heap_live - live);
+    CHECK(heap.live == live, "%ld blocks are left", heap.live - live);
     test_no_memory();
     genai_ctx_destroy(g);
     genai_ctx_destroy(threaded);
     genai_ctx_destroy(real);
-    CHECK(heap_live == 0, "%ld blocks are left at the end", heap_live);
+    CHECK(heap.live == 0, "%ld blocks are left at the end", heap.live);
     return CHECK_DONE("test_data");
 }

@@ -43,95 +43,6 @@ static const golden goldens[] = {
     { "cycle", 12, 17, 3, 4, 1, "daeba642ec17c140" },
 };
 
-/* --- files in memory --- */
-typedef struct memory_file {
-    char   name[64];
-    char  *data;
-    size_t size, capacity;
-} memory_file;
-static memory_file store[8];
-typedef struct memory_handle {
-    memory_file *file;
-    size_t       at;
-} memory_handle;
-
-static memory_file *find(const char *name) {
-    size_t i;
-    for (i = 0; i < sizeof store / sizeof store[0]; i++)
-        if (store[i].data && !strcmp(store[i].name, name)) return &store[i];
-    return NULL;
-}
-static int memory_remove(void *user, const char *path) {
-    memory_file *f = find(path);
-    (void)user;
-    if (!f) return 1;
-    free(f->data);
-    memset(f, 0, sizeof *f);
-    return 0;
-}
-static void *memory_open(void *user, const char *path, int write) {
-    memory_file   *f = find(path);
-    memory_handle *h;
-    size_t         i;
-    if (write == 1 && f) {
-        memory_remove(user, path);
-        f = NULL;
-    }
-    for (i = 0; write && !f && i < sizeof store / sizeof store[0]; i++)
-        if (!store[i].data) {
-            f = &store[i];
-            snprintf(f->name, sizeof f->name, "%s", path);
-            f->data = (char *)malloc(1);
-        }
-    if (!f || !f->data || !(h = (memory_handle *)malloc(sizeof *h))) return NULL;
-    h->file = f;
-    h->at = 0;
-    return h;
-}
-static long memory_read(void *user, void *file, void *to, size_t bytes) {
-    memory_handle *h = (memory_handle *)file;
-    (void)user;
-    if (bytes > h->file->size - h->at) bytes = h->file->size - h->at;
-    memcpy(to, h->file->data + h->at, bytes);
-    h->at += bytes;
-    return (long)bytes;
-}
-static long memory_write(void *user, void *file, const void *from, size_t bytes) {
-    memory_handle *h = (memory_handle *)file;
-    (void)user;
-    if (h->at + bytes > h->file->capacity) { /* doubles: qemu keeps what realloc leaves behind */
-        size_t capacity = 2 * (h->at + bytes);
-        char  *larger = (char *)realloc(h->file->data, capacity);
-        if (!larger) return -1;
-        h->file->data = larger;
-        h->file->capacity = capacity;
-    }
-    if (h->at + bytes > h->file->size) h->file->size = h->at + bytes;
-    memcpy(h->file->data + h->at, from, bytes);
-    h->at += bytes;
-    return (long)bytes;
-}
-static int memory_append(void *user, void *file) {
-    memory_handle *h = (memory_handle *)file;
-    (void)user;
-    h->at = h->file->size;
-    return 0;
-}
-static int memory_sync(void *user, void *file) { (void)user; (void)file; return 0; }
-static int memory_close(void *user, void *file) { (void)user; free(file); return 0; }
-static int memory_rename(void *user, const char *from, const char *to) {
-    memory_file *f = find(from);
-    if (!f) return 1;
-    memory_remove(user, to);
-    snprintf(f->name, sizeof f->name, "%s", to);
-    return 0;
-}
-static int memory_make_dir(void *user, const char *path) { (void)user; (void)path; return 0; }
-static int memory_list(void *user, const char *path, void (*entry)(void *to, const char *name, int is_dir), void *to) {
-    (void)user; (void)path; (void)entry; (void)to;
-    return 1;
-}
-
 /* --- one run --- */
 static uint64_t hash_bytes(uint64_t hash, const void *p, size_t n) { /* FNV-1a */
     const unsigned char *c = (const unsigned char *)p;
@@ -140,21 +51,9 @@ static uint64_t hash_bytes(uint64_t hash, const void *p, size_t n) { /* FNV-1a *
 }
 
 static genai_ctx *make_context(genai_isa isa, int threads) {
-    genai_ctx_desc desc;
-    memset(&desc, 0, sizeof desc);
-    desc.seed = 7;
-    desc.isa = isa;
-    desc.threads = threads;
-    desc.io.open = memory_open;
-    desc.io.read = memory_read;
-    desc.io.write = memory_write;
-    desc.io.append = memory_append;
-    desc.io.sync = memory_sync;
-    desc.io.close = memory_close;
-    desc.io.rename = memory_rename;
-    desc.io.remove = memory_remove;
-    desc.io.make_dir = memory_make_dir;
-    desc.io.list = memory_list;
+    genai_ctx_desc desc = quiet_desc(7, threads, isa, NULL);
+    desc.log = NULL;
+    desc.io = disk_io();
     return genai_ctx_create(&desc);
 }
 
@@ -211,18 +110,18 @@ static const char *run(const golden *g, genai_isa isa, int threads, int half) {
         genai_dataset_batch(genai_dataset_sprites(ctx, 2, &images), -1, 0, 2, samples, NULL);
         genai_model_translate(model, 2, samples, 0, samples);
     } else genai_model_sample(model, 3, 2, NULL, samples);
-    f = find("model");
-    if (genai_ctx_result(ctx) || !f || f->size < 8) snprintf(text, sizeof text, "%s", genai_ctx_error(ctx));
+    f = disk_find("model");
+    if (genai_ctx_result(ctx) || !f || f->n < 8) snprintf(text, sizeof text, "%s", genai_ctx_error(ctx));
     else if (genai_model_steps(model) != g->steps) snprintf(text, sizeof text, "%ld steps, not %d", genai_model_steps(model), g->steps);
     else {
-        for (i = 7; i >= 0; i--) header = header << 8 | (unsigned char)f->data[i];
-        hash = hash_bytes(hash, f->data + 8 + header, f->size - 8 - (size_t)header); /* the tensors' values, not the text before them */
+        for (i = 7; i >= 0; i--) header = header << 8 | (unsigned char)f->p[i];
+        hash = hash_bytes(hash, f->p + 8 + header, f->n - 8 - (size_t)header); /* the tensors' values, not the text before them */
         hash = hash_bytes(hash, samples, (size_t)(2 * g->width * g->height * g->channels) * sizeof(float));
         snprintf(text, sizeof text, "%08lx%08lx", (unsigned long)(hash >> 32), (unsigned long)(hash & 0xffffffffu));
     }
     free(samples);
     genai_ctx_destroy(ctx);
-    memory_remove(NULL, "model");
+    disk_remove(NULL, "model");
     return text;
 }
 

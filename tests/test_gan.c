@@ -5,16 +5,6 @@
 #include "check.h"
 
 /* --- contexts, models, images --- */
-typedef struct allocations { long live, calls; } allocations;
-static void *counted_alloc(void *user, size_t bytes) {
-    ((allocations *)user)->calls++;
-    ((allocations *)user)->live++;
-    return malloc(bytes);
-}
-static void counted_free(void *user, void *p) {
-    ((allocations *)user)->live--;
-    free(p);
-}
 static int  traced, traced_back; /* shift ops since somebody set them to 0, and their gradients */
 static void count_shifts(void *user, const genai_work *work) {
     (void)user;
@@ -23,18 +13,8 @@ static void count_shifts(void *user, const genai_work *work) {
     else traced++;
 }
 static genai_ctx *make_ctx(int threads, genai_isa isa, allocations *a) {
-    genai_ctx_desc d;
-    memset(&d, 0, sizeof d);
-    d.seed = 11;
-    d.threads = threads;
-    d.isa = isa;
-    d.log = check_quiet;
+    genai_ctx_desc d = quiet_desc(11, threads, isa, a);
     d.trace = count_shifts;
-    if (a) {
-        d.allocator.alloc = counted_alloc;
-        d.allocator.free = counted_free;
-        d.allocator.user = a;
-    }
     return genai_ctx_create(&d);
 }
 
@@ -1001,7 +981,7 @@ static void test_everything(void) {
     const char *path = "test_gan.safetensors";
     int         which, k;
     for (which = 0; which < 2; which++) {
-        allocations      a = {0, 0};
+        allocations      a = {0};
         genai_ctx       *g = make_ctx(3, GENAI_ISA_BEST, &a);
         genai_model_desc d = everything(which);
         genai_model     *m = genai_model_create(g, &d);

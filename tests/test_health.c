@@ -8,17 +8,9 @@
 #define PIXELS 16 /* 4x4 grey */
 #define IMAGES 32
 
-/* --- contexts that count allocations and warnings; files in memory --- */
-static struct { long calls; int warnings; char last[512]; } heard;
-static void *counted_alloc(void *user, size_t bytes) {
-    (void)user;
-    heard.calls++;
-    return malloc(bytes);
-}
-static void counted_free(void *user, void *p) {
-    (void)user;
-    free(p);
-}
+/* --- contexts that count allocations and warnings --- */
+static allocations heap;
+static struct { int warnings; char last[512]; } heard;
 static void hear(void *user, genai_log_level level, const char *text) {
     (void)user;
     if (level != GENAI_LOG_WARNING) return;
@@ -27,85 +19,10 @@ static void hear(void *user, genai_log_level level, const char *text) {
     snprintf(heard.last, sizeof heard.last, "%s", text);
 }
 
-static struct { char path[96], *p; size_t n; } disk[40];
-static int disk_at(const char *path) {
-    int i = 0;
-    while (i < 40 && strcmp(disk[i].path, path)) i++;
-    return i;
-}
-typedef struct handle { int at; size_t from; } handle;
-static int disk_remove(void *user, const char *path) {
-    int i = disk_at(path);
-    (void)user;
-    if (i == 40) return -1;
-    free(disk[i].p);
-    memset(&disk[i], 0, sizeof disk[i]);
-    return 0;
-}
-static void *disk_open(void *user, const char *path, int write) {
-    handle *h;
-    if (write == 1) disk_remove(user, path);
-    if (disk_at(path) == 40 && !write) return NULL;
-    h = (handle *)calloc(1, sizeof *h);
-    h->at = disk_at(path);
-    if (h->at == 40) {
-        h->at = disk_at("");
-        snprintf(disk[h->at].path, sizeof disk[h->at].path, "%s", path);
-    }
-    return h;
-}
-static long disk_read(void *user, void *file, void *to, size_t n) {
-    handle *h = (handle *)file;
-    (void)user;
-    if (n > disk[h->at].n - h->from) n = disk[h->at].n - h->from;
-    if (n) memcpy(to, disk[h->at].p + h->from, n);
-    h->from += n;
-    return (long)n;
-}
-static long disk_write(void *user, void *file, const void *p, size_t n) {
-    int at = ((handle *)file)->at;
-    (void)user;
-    disk[at].p = (char *)realloc(disk[at].p, disk[at].n + n);
-    memcpy(disk[at].p + disk[at].n, p, n);
-    disk[at].n += n;
-    return (long)n;
-}
-static int disk_nothing(void *user, void *file) { (void)user; (void)file; return 0; }
-static int disk_close(void *user, void *file) {
-    (void)user;
-    free(file);
-    return 0;
-}
-static int disk_rename(void *user, const char *from, const char *to) {
-    int i = disk_at(from);
-    if (i == 40) return -1;
-    disk_remove(user, to);
-    snprintf(disk[i].path, sizeof disk[i].path, "%s", to);
-    return 0;
-}
-static int disk_make_dir(void *user, const char *path) { (void)user; (void)path; return 0; }
-static void disk_clear(void) {
-    int i;
-    for (i = 0; i < 40; i++) free(disk[i].p);
-    memset(disk, 0, sizeof disk);
-}
-
 static genai_ctx *make_ctx(void) {
-    genai_ctx_desc d;
-    memset(&d, 0, sizeof d);
-    d.seed = 5;
-    d.threads = 1;
+    genai_ctx_desc d = quiet_desc(5, 1, GENAI_ISA_BEST, &heap);
     d.log = hear;
-    d.allocator.alloc = counted_alloc;
-    d.allocator.free = counted_free;
-    d.io.open = disk_open;
-    d.io.read = disk_read;
-    d.io.write = disk_write;
-    d.io.append = d.io.sync = disk_nothing;
-    d.io.close = disk_close;
-    d.io.rename = disk_rename;
-    d.io.remove = disk_remove;
-    d.io.make_dir = disk_make_dir;
+    d.io = disk_io();
     memset(&heard, 0, sizeof heard);
     return genai_ctx_create(&d);
 }
@@ -179,8 +96,8 @@ static int look(void *user, const genai_progress *p) {
     if (p->health.told & ~s->health.told) s->first_told = p->step;
     s->health = p->health;
     if (p->health.kl) memcpy(s->kl, p->health.kl, (size_t)p->health.latents * sizeof(float));
-    if (p->step == 251 && !p->finished) s->calls = heard.calls;
-    if (p->step == 801 && !p->finished) s->calls = heard.calls - s->calls;
+    if (p->step == 251 && !p->finished) s->calls = heap.calls;
+    if (p->step == 801 && !p->finished) s->calls = heap.calls - s->calls;
     if (rest) p->model->desc.vae_steps = 10;
     return 0;
 }
@@ -440,16 +357,16 @@ static void test_rows(void) {
         genai_dataset   *data = data_of(g, cases[i].family, 255, 0);
         genai_model     *m = genai_model_create(g, &d);
         const char      *text, *end, *row;
-        int              columns, rows = 0, at;
+        memory_file     *csv;
+        int              columns, rows = 0;
         fit(m, data, 4, 8, "run", 3);
         genai_model_destroy(m);
         m = genai_model_load(g, "run/checkpoint.safetensors");
         fit(m, data, 7, 8, "run", 3);
-        at = disk_at("run/metrics.csv");
-        CHECK(at < 40, "no metrics.csv");
-        if (at == 40) continue;
-        disk_write(NULL, &at, "", 1); /* the end of the text; a handle begins with its number */
-        text = disk[at].p;
+        csv = disk_find("run/metrics.csv");
+        CHECK(csv, "no metrics.csv");
+        if (!csv) continue;
+        text = (const char *)csv->p;
         end = strchr(text, '\n');
         CHECK(!strncmp(end + 1 - strlen(cases[i].columns), cases[i].columns, strlen(cases[i].columns)), "columns %.*s", (int)(end - text), text);
         columns = fields(text, end);
@@ -473,11 +390,10 @@ static void test_rows(void) {
 static void test_row_of_occasion(void) { /* where there would be none */
     genai_ctx       *g = make_ctx();
     genai_model_desc d = linear_desc("vae");
-    int              at;
+    const char      *text;
     fit(genai_model_create(g, &d), two_kinds(g, 255, 0), 107, 8, "run", 103);
-    at = disk_at("run/metrics.csv");
-    disk_write(NULL, &at, "", 1);
-    CHECK(at < 40 && strstr(disk[at].p, "\n103,") && strstr(disk[at].p, "\n107,") && !strstr(disk[at].p, "\n106,"), "rows %s", disk[at].p);
+    text = disk_find("run/metrics.csv") ? (const char *)disk_find("run/metrics.csv")->p : "";
+    CHECK(strstr(text, "\n103,") && strstr(text, "\n107,") && !strstr(text, "\n106,"), "rows %s", text);
     genai_ctx_destroy(g);
     disk_clear();
 }
@@ -495,7 +411,7 @@ static void test_same_bits(void) {
             genai_model_desc   d;
             genai_dataset_desc dd;
             genai_dataset     *data;
-            int                at;
+            memory_file       *file;
             memset(&d, 0, sizeof d);
             memset(&dd, 0, sizeof dd);
             dd.width = dd.height = 8;
@@ -506,14 +422,14 @@ static void test_same_bits(void) {
             if (strcmp(families[i], "vqvae")) d.latent = 4;
             if (!i) d.discriminator = "conv 8 k4 s2 sn | lrelu 0.2 | dropout 0.3 | stddev | flatten | dense 1 sn";
             fit(genai_model_create(g, &d), data, 5, 8, "run", k == 0 ? 1 : k == 1 ? 3 : 1000);
-            at = disk_at("run/checkpoint.safetensors");
-            CHECK(at < 40, "no checkpoint");
-            if (!k && at < 40) {
-                n = disk[at].n;
+            file = disk_find("run/checkpoint.safetensors");
+            CHECK(file, "no checkpoint");
+            if (!k && file) {
+                n = file->n;
                 first = (char *)malloc(n);
-                memcpy(first, disk[at].p, n);
+                memcpy(first, file->p, n);
             }
-            CHECK(k == 0 || (at < 40 && n == disk[at].n && !memcmp(first, disk[at].p, n)), "%s: pictures at other steps give another model", families[i]);
+            CHECK(k == 0 || (file && n == file->n && !memcmp(first, file->p, n)), "%s: pictures at other steps give another model", families[i]);
             genai_ctx_destroy(g);
             disk_clear();
         }
@@ -546,7 +462,7 @@ static void test_translate(void) {
         seen             s;
         set(m, GENAI__GENERATOR, 0.5f, -0.25f);
         s = fit(m, data, 2, 8, "run", 0);
-        CHECK(disk_at("run/samples/step-000002" GENAI__PICTURE) < 40, "%s: no picture", families[i]);
+        CHECK(disk_find("run/samples/step-000002" GENAI__PICTURE), "%s: no picture", families[i]);
         CHECK(s.health.balance >= 0 && s.health.latents < 0, "%s: balance %g", families[i], (double)s.health.balance);
         CHECK(close_to((double)s.health.diversity, 1) && s.health.saturated == 0, "%s: diversity %g", families[i], (double)s.health.diversity);
         genai_ctx_destroy(g);

@@ -5,22 +5,8 @@
 #include "../genai.h"
 #include "check.h"
 
-static long live, calls, fail_at;
-static int  warnings;
-
-static void *counted_alloc(void *user, size_t bytes) {
-    void *p;
-    (void)user;
-    if (++calls == fail_at) return NULL;
-    p = malloc(bytes);
-    live += p != NULL;
-    return p;
-}
-static void counted_free(void *user, void *p) {
-    (void)user;
-    live -= p != NULL;
-    free(p);
-}
+static allocations heap;
+static int         warnings;
 static void counted_log(void *user, genai_log_level level, const char *text) {
     (void)user;
     (void)text;
@@ -28,14 +14,8 @@ static void counted_log(void *user, genai_log_level level, const char *text) {
 }
 
 static genai_ctx *context(int threads, genai_isa isa) {
-    genai_ctx_desc d;
-    memset(&d, 0, sizeof d);
-    d.seed = 5;
-    d.threads = threads;
-    d.isa = isa;
+    genai_ctx_desc d = quiet_desc(5, threads, isa, &heap);
     d.log = counted_log;
-    d.allocator.alloc = counted_alloc;
-    d.allocator.free = counted_free;
     return genai_ctx_create(&d);
 }
 
@@ -272,7 +252,7 @@ static void test_judge(void) {
         CHECK(!memcmp(draw[0]->data, draw[1]->data, sizeof(float)), "run %d: draws", run);
         genai_ctx_destroy(ctx);
     }
-    CHECK(live == 0, "%ld blocks are left", live);
+    CHECK(heap.live == 0, "%ld blocks are left", heap.live);
 }
 
 static void test_file(void) {
@@ -336,7 +316,7 @@ static void test_file(void) {
     remove(path);
     remove(other);
     genai_ctx_destroy(ctx);
-    CHECK(live == 0, "%ld blocks are left", live);
+    CHECK(heap.live == 0, "%ld blocks are left", heap.live);
 }
 
 static void test_digits(void) { /* all 1500 steps give 98 % */
@@ -439,26 +419,26 @@ static void test_memory(void) {
     d.made = x + 60;
     fill(x, 120, 8);
     genai_judge_save(j, path);
-    before = live;
+    before = heap.live;
     for (what = 0; what < 5; what++) {
-        for (fail_at = 1, done = 0; !done && fail_at < 200; fail_at++) {
+        for (heap.fail_at = 1, done = 0; !done && heap.fail_at < 200; heap.fail_at++) {
             genai_judge *made = NULL;
-            calls = 0;
+            heap.calls = 0;
             if (what == 0) done = genai_measure(ctx, &d, &out) == GENAI_OK;
             else if (what == 1) done = genai_nearest(ctx, 20, x, 20, x + 60, 3, NULL, NULL) == GENAI_OK;
             else if (what == 2) done = genai_judge_save(j, path) == GENAI_OK;
             else done = (made = what == 3 ? genai_judge_load(ctx, path) : judge_of(ctx, data, 0, 2)) != NULL;
-            CHECK(done || genai_ctx_result(ctx) == GENAI_ERROR_MEMORY, "%d: allocation %ld: %s", what, fail_at, genai_ctx_error(ctx));
+            CHECK(done || genai_ctx_result(ctx) == GENAI_ERROR_MEMORY, "%d: allocation %ld: %s", what, heap.fail_at, genai_ctx_error(ctx));
             genai_judge_destroy(made);
             genai_ctx_clear(ctx);
-            CHECK(live == before, "%d: allocation %ld leaves %ld blocks", what, fail_at, live - before);
+            CHECK(heap.live == before, "%d: allocation %ld leaves %ld blocks", what, heap.fail_at, heap.live - before);
         }
-        CHECK(done && fail_at > (what == 1 ? 2 : 3), "%d: %ld allocations", what, fail_at);
-        fail_at = 0;
+        CHECK(done && heap.fail_at > (what == 1 ? 2 : 3), "%d: %ld allocations", what, heap.fail_at);
+        heap.fail_at = 0;
     }
     remove(path);
     genai_ctx_destroy(ctx);
-    CHECK(live == 0, "%ld blocks are left", live);
+    CHECK(heap.live == 0, "%ld blocks are left", heap.live);
 }
 
 int main(void) {

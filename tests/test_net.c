@@ -6,28 +6,10 @@
 #include "../genai.h"
 #include "check.h"
 
-static long live, calls, fail_at;
-static void *counted_alloc(void *user, size_t bytes) {
-    (void)user;
-    if (++calls == fail_at || bytes > (size_t)1 << 26) return NULL;
-    live++;
-    return malloc(bytes);
-}
-static void counted_free(void *user, void *p) {
-    (void)user;
-    live--;
-    free(p);
-}
-
+static allocations heap;
 static genai_ctx *context(int threads, genai_isa isa) {
-    genai_ctx_desc d;
-    memset(&d, 0, sizeof d);
-    d.seed = 11;
-    d.threads = threads;
-    d.isa = isa;
-    d.log = check_quiet;
-    d.allocator.alloc = counted_alloc;
-    d.allocator.free = counted_free;
+    genai_ctx_desc d = quiet_desc(11, threads, isa, &heap);
+    heap.most = (size_t)1 << 26;
     return genai_ctx_create(&d);
 }
 
@@ -285,7 +267,7 @@ static void test_sentences(genai_ctx *ctx) {
     genai_net_desc d;
     size_t         k;
     int            i;
-    long           before = live;
+    long           before = heap.live;
     for (k = 0; k < sizeof error_cases / sizeof *error_cases; k++) {
         const error_case *c = &error_cases[k];
         genai_net        *net = net_named(ctx, "critic", c->text, c->h, c->w, c->c, GENAI_INIT_DEFAULT);
@@ -316,7 +298,7 @@ static void test_sentences(genai_ctx *ctx) {
     memset(text, 'x', 60000);
     text[60000] = 0;
     CHECK_RESULT(ctx, GENAI_ERROR_SYNTAX, net_of(ctx, text, 0, 4, 0));
-    CHECK(live == before, "%ld blocks are left", live - before);
+    CHECK(heap.live == before, "%ld blocks are left", heap.live - before);
 }
 
 /* --- forward --- */
@@ -1137,7 +1119,7 @@ static void learn_whole(genai_ctx *ctx, float *to, size_t *size) {
     genai_optimizer_add(o, net, 0);
     genai_optimizer_add(o, critic, 0);
     for (step = 0; step < 3; step++) {
-        before = calls;
+        before = heap.calls;
         genai_random_at(ctx, 0, (uint64_t)step);
         x = input_of(ctx, net, 5);
         x->requires_grad = 1;
@@ -1147,7 +1129,7 @@ static void learn_whole(genai_ctx *ctx, float *to, size_t *size) {
         y = genai_add(genai_sum(genai_square(dx), 0), genai_mean(y, 0));
         y = genai_add(y, genai_sum(genai_square(genai_net_forward_labels(net, x, labels, GENAI_TRAIN)), 0));
         CHECK(!genai_backward(y) && !genai_optimizer_step(o), "%s", genai_ctx_error(ctx));
-        CHECK(!step || calls == before, "step %d allocates %ld times", step, calls - before);
+        CHECK(!step || heap.calls == before, "step %d allocates %ld times", step, heap.calls - before);
         to[n++] = genai_value(y);
         genai_tape_release(ctx, 0);
     }
@@ -1204,22 +1186,22 @@ static void test_whole_memory(void) {
             net_classes = 0;
             x = genai_tensor_create(ctx, 4, (int[4]){3, 12, 8, 2});
             x->requires_grad = 1;
-            before = live;
+            before = heap.live;
             genai_recording(ctx, !use);
-            calls = 0;
-            fail_at = at;
+            heap.calls = 0;
+            heap.fail_at = at;
             y = genai_net_forward_labels(net, x, labels, use ? GENAI_EVAL : GENAI_TRAIN);
             done = y && (use || !genai_backward(genai_sum(y, 0)));
-            fail_at = 0;
+            heap.fail_at = 0;
             CHECK(done || genai_ctx_result(ctx) == GENAI_ERROR_MEMORY, "allocation %ld: %s", at, genai_ctx_error(ctx));
-            CHECK(x->held == 0 && live >= before, "allocation %ld: the input is held %d times", at, x->held);
+            CHECK(x->held == 0 && heap.live >= before, "allocation %ld: the input is held %d times", at, x->held);
             genai_ctx_clear(ctx);
             genai_tape_release(ctx, 0);
             CHECK(genai_net_forward_labels(net, x, labels, use ? GENAI_EVAL : GENAI_TRAIN) != NULL, "after allocation %ld: %s", at, genai_ctx_error(ctx));
             genai_tensor_destroy(x);
             genai_ctx_destroy(ctx);
-            CHECK(live == 0, "allocation %ld: %ld blocks are left", at, live);
-            live = 0;
+            CHECK(heap.live == 0, "allocation %ld: %ld blocks are left", at, heap.live);
+            heap.live = 0;
         }
     CHECK(done && at > 5, "%ld allocations", at);
 }
@@ -1292,17 +1274,17 @@ static void test_use(genai_ctx *ctx) {
         bytes = 4 * sizeof(float) * (size_t)net->layer[net->layers - 1].dim[0] * (size_t)net->layer[net->layers - 1].dim[1] * (size_t)net->layer[net->layers - 1].dim[2];
         for (at = 1, failed = 1; failed && at < 100; at++) { /* without memory: a sentence, and nothing half made is used */
             genai_recording(ctx, 0);
-            calls = 0;
-            fail_at = at;
+            heap.calls = 0;
+            heap.fail_at = at;
             failed = !genai_net_forward(net, x, GENAI_EVAL);
-            fail_at = 0;
+            heap.fail_at = 0;
             CHECK(!failed || genai_ctx_result(ctx) == GENAI_ERROR_MEMORY, "allocation %ld: %s", at, genai_ctx_error(ctx));
             genai_ctx_clear(ctx);
             genai_recording(ctx, 1);
         }
         CHECK(at > 4 && !use_differs(net, x, out[0]), "text %d, %ld allocations", (int)t, at);
-        before = calls;
-        CHECK(!use_differs(net, x, out[1]) && !memcmp(out[0], out[1], bytes) && calls == before, "text %d: again, %ld allocations", (int)t, calls - before);
+        before = heap.calls;
+        CHECK(!use_differs(net, x, out[1]) && !memcmp(out[0], out[1], bytes) && heap.calls == before, "text %d: again, %ld allocations", (int)t, heap.calls - before);
         genai_net_forward(net, x, GENAI_TRAIN);
         CHECK(!use_differs(net, x, out[1]) && memcmp(out[0], out[1], bytes), "text %d: statistics", (int)t);
         genai_optimizer_zero(o);
@@ -1322,26 +1304,26 @@ static void test_use(genai_ctx *ctx) {
 
 /* --- memory and fuzz --- */
 static void test_memory(genai_ctx *ctx) {
-    long       before = live;
+    long       before = heap.live;
     int        done = 0;
     genai_net *net;
-    for (fail_at = 1; !done && fail_at < 100; fail_at++) {
-        calls = 0;
+    for (heap.fail_at = 1; !done && heap.fail_at < 100; heap.fail_at++) {
+        heap.calls = 0;
         net = net_of(ctx, "dense 2*2*3 init orthogonal | batchnorm | relu | reshape 2x2x3 | convt 1", 0, 4, 0);
         done = net != NULL;
-        CHECK(done || genai_ctx_result(ctx) == GENAI_ERROR_MEMORY, "allocation %ld: %s", fail_at, genai_ctx_error(ctx));
+        CHECK(done || genai_ctx_result(ctx) == GENAI_ERROR_MEMORY, "allocation %ld: %s", heap.fail_at, genai_ctx_error(ctx));
         genai_net_destroy(net);
         genai_ctx_clear(ctx);
-        CHECK(live == before, "allocation %ld leaves %ld blocks", fail_at, live - before);
+        CHECK(heap.live == before, "allocation %ld leaves %ld blocks", heap.fail_at, heap.live - before);
     }
-    CHECK(done && fail_at > 10, "%ld allocations", fail_at);
-    fail_at = 0;
+    CHECK(done && heap.fail_at > 10, "%ld allocations", heap.fail_at);
+    heap.fail_at = 0;
 }
 
 static void test_fuzz(genai_ctx *ctx) {
     static const char alphabet[] = " |xkspo0123456789*/.-+eabcdefghijlmnqrtuvwyz\n\t";
     uint32_t          state = 12345;
-    long              before = live, made = 0, i;
+    long              before = heap.live, made = 0, i;
     net_classes = 5;
     for (i = 0; i < 20000; i++) {
         char              text[128];
@@ -1360,7 +1342,7 @@ static void test_fuzz(genai_ctx *ctx) {
         genai_ctx_clear(ctx);
     }
     net_classes = 0;
-    CHECK(live == before && made > 100, "%ld blocks are left; %ld were nets", live - before, made);
+    CHECK(heap.live == before && made > 100, "%ld blocks are left; %ld were nets", heap.live - before, made);
 }
 
 int main(void) {
@@ -1387,8 +1369,8 @@ int main(void) {
     genai_ctx_destroy(ctx);
     test_learning();
     test_whole_bits();
-    CHECK(live == 0, "%ld blocks are left before the failures", live);
+    CHECK(heap.live == 0, "%ld blocks are left before the failures", heap.live);
     test_whole_memory();
-    CHECK(live == 0, "%ld blocks are left at the end", live);
+    CHECK(heap.live == 0, "%ld blocks are left at the end", heap.live);
     return CHECK_DONE("test_net");
 }

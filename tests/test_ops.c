@@ -1237,38 +1237,15 @@ static void check_random(void) {
 }
 
 /* --- the rules of the tape --- */
-static size_t live_blocks, all_blocks, live_bytes, most_bytes;
-static void *counting_alloc(void *user, size_t bytes) {
-    size_t *p = (size_t *)malloc(bytes + 16);
-    (void)user;
-    if (!p) return NULL;
-    live_blocks++;
-    all_blocks++;
-    live_bytes += bytes;
-    if (live_bytes > most_bytes) most_bytes = live_bytes;
-    *p = bytes;
-    return (char *)p + 16;
-}
-static void counting_free(void *user, void *p) {
-    (void)user;
-    if (!p) return;
-    live_blocks--;
-    live_bytes -= *(size_t *)(void *)((char *)p - 16);
-    free((char *)p - 16);
-}
-
 static void check_tape(void) {
     static const float values[3] = { 1, 2, 3 };
-    genai_ctx_desc     desc;
+    allocations        heap = {0};
+    genai_ctx_desc     desc = quiet_desc(0, 2, GENAI_ISA_BEST, &heap);
     genai_ctx         *ctx;
     genai_tensor      *a, *b, *y, *s, *dx[2], *in[2], *held;
-    size_t             mark, inner, before = 0, blocks = 0;
+    size_t             mark, inner, before = 0;
+    long               blocks = 0;
     int                step, i;
-    memset(&desc, 0, sizeof desc);
-    desc.threads = 2;
-    desc.log = check_quiet;
-    desc.allocator.alloc = counting_alloc;
-    desc.allocator.free = counting_free;
     ctx = genai_ctx_create(&desc);
     CHECK(ctx != NULL, "no context");
     if (!ctx) return;
@@ -1367,33 +1344,32 @@ static void check_tape(void) {
         genai_grad(sum, 2, in, dx, 1);
         genai_backward(genai_sum(genai_square(genai_add(dx[0], dx[1])), 0));
         genai_tape_release(ctx, 0);
-        if (step == 2) { before = live_bytes; blocks = all_blocks; }
+        if (step == 2) { before = heap.bytes; blocks = heap.calls; }
     }
     CHECK(genai_ctx_result(ctx) == GENAI_OK, "%s", genai_ctx_error(ctx));
-    CHECK(live_bytes == before && all_blocks == blocks, "100 steps: %zu bytes and %zu allocations more", live_bytes - before, all_blocks - blocks);
+    CHECK(heap.bytes == before && heap.calls == blocks, "100 steps: %zu bytes and %ld allocations more", heap.bytes - before, heap.calls - blocks);
     genai_tensor_destroy(a);
     genai_tensor_destroy(b);
     genai_ctx_destroy(ctx);
-    CHECK(live_blocks == 0, "%zu blocks leaked", live_blocks);
+    CHECK(heap.live == 0, "%ld blocks leaked", heap.live);
 }
 
 /* Settings and sizes that can't be: a sentence each. The allocator gives 64 MB at most, so that nothing large is really made. */
 static int said;
 static void count_log(void *user, genai_log_level level, const char *text) { (void)user; (void)level; said += strlen(text) > 20; }
-static void *small_alloc(void *user, size_t bytes) { (void)user; return bytes > 64u << 20 ? NULL : malloc(bytes); }
-static void  small_free(void *user, void *p) { (void)user; free(p); }
 static void check_bad_sizes(void) {
     static const int threads[] = { -1, 257, 10000, INT32_MAX, INT32_MIN };
     const int        isas[] = { -1, 99, genai__cpu_has(GENAI_ISA_NEON) ? GENAI_ISA_AVX2 : GENAI_ISA_NEON };
     const int        column[2] = { 70000, 1 }, row[2] = { 1, 70000 }, pixel[4] = { 1, 1, 1, 1 }, huge[2] = { 1 << 20, 1 << 20 };
     genai_conv_desc  conv;
-    genai_ctx_desc   desc;
+    allocations      heap = {0};
+    genai_ctx_desc   desc = quiet_desc(0, 1, GENAI_ISA_BEST, &heap);
     genai_ctx       *ctx;
     genai_tensor    *x;
     int              i;
-    memset(&desc, 0, sizeof desc);
     memset(&conv, 0, sizeof conv);
     desc.log = count_log;
+    heap.most = 64u << 20;
     for (i = 0; i < 8; i++) {
         desc.threads = i < 5 ? threads[i] : 1;
         desc.isa = (genai_isa)(i < 5 ? GENAI_ISA_BEST : isas[i - 5]);
@@ -1404,8 +1380,6 @@ static void check_bad_sizes(void) {
     }
     desc.isa = GENAI_ISA_BEST;
     desc.threads = 0; /* one per core */
-    desc.allocator.alloc = small_alloc;
-    desc.allocator.free = small_free;
     ctx = genai_ctx_create(&desc);
     CHECK(ctx && genai_ctx_threads(ctx) >= 1, "no context with threads 0");
     if (!ctx) return;

@@ -303,52 +303,36 @@ static void test_arguments(void) {
 }
 
 /* Every allocation fails in turn: MEMORY, and nothing is left. */
-static long live, calls, fail_at;
-static void *counted_alloc(void *user, size_t bytes) {
-    (void)user;
-    if (++calls == fail_at) return NULL;
-    live++;
-    return malloc(bytes);
-}
-static void counted_free(void *user, void *p) {
-    (void)user;
-    live--;
-    free(p);
-}
+static allocations heap;
 
 static void test_memory(void) {
-    genai_ctx_desc   d;
+    genai_ctx_desc   d = quiet_desc(0, 1, GENAI_ISA_BEST, &heap);
     genai_ctx       *ctx;
     genai_optimizer *o = NULL;
     genai_tensor    *t;
     long             before;
     int              done = 0;
-    memset(&d, 0, sizeof d);
-    d.threads = 1;
-    d.log = check_quiet;
-    d.allocator.alloc = counted_alloc;
-    d.allocator.free = counted_free;
     ctx = genai_ctx_create(&d);
     t = leaf(ctx, 20000, "t");
-    before = live;
-    for (fail_at = 1; !done && fail_at < 100; fail_at++) {
-        calls = 0;
+    before = heap.live;
+    for (heap.fail_at = 1; !done && heap.fail_at < 100; heap.fail_at++) {
+        heap.calls = 0;
         o = genai_optimizer_create(ctx, NULL);
         done = o && genai_optimizer_add_tensor(o, t, 0) == GENAI_OK;
-        CHECK(done || genai_ctx_result(ctx) == GENAI_ERROR_MEMORY, "allocation %ld: %s", fail_at, genai_ctx_error(ctx));
+        CHECK(done || genai_ctx_result(ctx) == GENAI_ERROR_MEMORY, "allocation %ld: %s", heap.fail_at, genai_ctx_error(ctx));
         if (done) break;
         genai_optimizer_destroy(o);
         genai_ctx_clear(ctx);
-        CHECK(live == before, "allocation %ld leaves %ld blocks", fail_at, live - before);
+        CHECK(heap.live == before, "allocation %ld leaves %ld blocks", heap.fail_at, heap.live - before);
     }
-    CHECK(done && fail_at > 4, "%ld allocations", fail_at);
-    before = live;
-    calls = 0;
-    fail_at = 1;
-    CHECK(genai_optimizer_step(o) == GENAI_OK && !calls && live == before, "a step allocates");
-    fail_at = 0;
+    CHECK(done && heap.fail_at > 4, "%ld allocations", heap.fail_at);
+    before = heap.live;
+    heap.calls = 0;
+    heap.fail_at = 1;
+    CHECK(genai_optimizer_step(o) == GENAI_OK && !heap.calls && heap.live == before, "a step allocates");
+    heap.fail_at = 0;
     genai_ctx_destroy(ctx);
-    CHECK(live == 0, "%ld blocks are left", live);
+    CHECK(heap.live == 0, "%ld blocks are left", heap.live);
 }
 
 int main(void) {

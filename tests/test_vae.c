@@ -5,81 +5,10 @@
 #include "../genai.h"
 #include "check.h"
 
-/* --- contexts that count allocations, with files in memory --- */
-static long calls, live, fail_at = -1;
-static void *counted_alloc(void *user, size_t bytes) {
-    (void)user;
-    if (calls++ == fail_at) return NULL;
-    live++;
-    return malloc(bytes);
-}
-static void counted_free(void *user, void *p) { (void)user; live--; free(p); }
-
-typedef struct memory_file { char path[40]; unsigned char *p; size_t n, at; } memory_file;
-static memory_file disk[8];
-static memory_file *disk_find(const char *path) {
-    int i;
-    for (i = 0; i < 8 && strcmp(disk[i].path, path) != 0; i++) {}
-    return i < 8 ? &disk[i] : NULL;
-}
-static int disk_remove(void *user, const char *path) {
-    memory_file *f = disk_find(path);
-    (void)user;
-    if (f) { free(f->p); memset(f, 0, sizeof *f); }
-    return !f;
-}
-static void *disk_open(void *user, const char *path, int write) {
-    memory_file *f;
-    if (write == 1) disk_remove(user, path);
-    f = disk_find(path);
-    if (!f && write && (f = disk_find("")) != NULL) snprintf(f->path, sizeof f->path, "%s", path);
-    if (f) f->at = 0;
-    return f;
-}
-static long disk_read(void *user, void *file, void *to, size_t n) {
-    memory_file *f = (memory_file *)file;
-    (void)user;
-    if (n > f->n - f->at) n = f->n - f->at;
-    if (n) memcpy(to, f->p + f->at, n);
-    f->at += n;
-    return (long)n;
-}
-static long disk_write(void *user, void *file, const void *p, size_t n) {
-    memory_file *f = (memory_file *)file;
-    (void)user;
-    f->p = (unsigned char *)realloc(f->p, f->n + n + 1);
-    memcpy(f->p + f->n, p, n);
-    f->n += n;
-    return (long)n;
-}
-static int disk_nothing(void *user, void *file) { (void)user; (void)file; return 0; }
-static int disk_rename(void *user, const char *from, const char *to) {
-    memory_file *f;
-    disk_remove(user, to);
-    f = disk_find(from);
-    if (f) snprintf(f->path, sizeof f->path, "%s", to);
-    return !f;
-}
-static int disk_make_dir(void *user, const char *path) { (void)user; (void)path; return 0; }
-static int disk_list(void *user, const char *path, void (*entry)(void *, const char *, int), void *to) { (void)user; (void)path; (void)entry; (void)to; return -1; }
-
+static allocations heap;
 static genai_ctx *make_ctx_of(uint64_t seed, int threads, genai_isa isa) {
-    genai_ctx_desc d;
-    memset(&d, 0, sizeof d);
-    d.seed = seed;
-    d.threads = threads;
-    d.isa = isa;
-    d.log = check_quiet;
-    d.allocator.alloc = counted_alloc;
-    d.allocator.free = counted_free;
-    d.io.open = disk_open;
-    d.io.read = disk_read;
-    d.io.write = disk_write;
-    d.io.append = d.io.sync = d.io.close = disk_nothing;
-    d.io.rename = disk_rename;
-    d.io.remove = disk_remove;
-    d.io.make_dir = disk_make_dir;
-    d.io.list = disk_list;
+    genai_ctx_desc d = quiet_desc(seed, threads, isa, &heap);
+    d.io = disk_io();
     return genai_ctx_create(&d);
 }
 static genai_ctx *make_ctx(uint64_t seed) { return make_ctx_of(seed, 2, GENAI_ISA_BEST); }
@@ -668,15 +597,15 @@ static void test_samplers(void) {
         CHECK(m && !genai_model_latents(m, 4, 5, plain), "%s", genai_ctx_error(g));
         for (i = 0; i < 30 && m; i++) genai_model_step(m, 64, images, NULL, NULL);
         for (kind = 2; kind >= 0 && m; kind--) {
-            long before = calls;
+            long before = heap.calls;
             CHECK(!genai_model_fit_sampler(m, data, kinds[kind], 3) && !strcmp(genai_model_resolved(m).sampler, kinds[kind]), "%s: %s", kinds[kind], genai_ctx_error(g));
             CHECK(!genai_model_latents(m, 4, 64, z) && !genai_model_latents(m, 4, 5, w) && !memcmp(z, w, sizeof plain), "%s: latents depend on n", kinds[kind]);
             if (!run) memcpy(first[kind], z, sizeof plain);
             CHECK(!memcmp(first[kind], z, sizeof plain), "%s: other latents with other threads or kernels", kinds[kind]);
             CHECK(!memcmp(plain, z, sizeof plain) == !kind, "%s: %s latents", kinds[kind], kind ? "the prior's" : "not the prior's");
             CHECK(!genai_model_sample(m, 4, 5, NULL, out) && !genai_model_decode(m, 5, z, NULL, again) && !memcmp(out, again, sizeof out), "%s: sample doesn't use them", kinds[kind]);
-            before = calls;
-            CHECK(!genai_model_sample(m, 4, 5, NULL, out) && calls == before, "%ld allocations in a second sample", calls - before);
+            before = heap.calls;
+            CHECK(!genai_model_sample(m, 4, 5, NULL, out) && heap.calls == before, "%ld allocations in a second sample", heap.calls - before);
             CHECK(!genai_model_save(m, "sampler"), "%s", genai_ctx_error(g));
             loaded = genai_model_load(g, "sampler");
             CHECK(loaded && !genai_model_latents(loaded, 4, 64, w) && !memcmp(z, w, sizeof z), "%s: a loaded model has other latents: %s", kinds[kind], genai_ctx_error(g));
@@ -749,7 +678,7 @@ static void test_samplers(void) {
             CHECK_RESULT(g, GENAI_ERROR_UNSUPPORTED, genai_model_fit_sampler(m, data, "mixture", 3));
         }
         genai_ctx_destroy(g);
-        CHECK(!live, "%ld blocks leaked", live);
+        CHECK(!heap.live, "%ld blocks leaked", heap.live);
     }
     disk_remove(NULL, "sampler");
 }
@@ -1131,24 +1060,24 @@ static void test_no_memory(void) {
         if (f == 2) { d.encoder = "dense $Z"; d.discriminator = "dense 1"; }
         if (f == 1) d.importance = 2;
         if (f < 3) { d.sampler = "mixture"; d.components = 2; }
-        for (fail_at = 0; fail_at < 3000; fail_at++) {
+        for (heap.fail_at = 1; heap.fail_at < 3000; heap.fail_at++) {
             genai_ctx   *g;
             genai_result result = GENAI_ERROR_MEMORY;
-            calls = 0;
+            heap.calls = 0;
             g = make_ctx(12);
             if (g) result = whole_life(g, &d);
             genai_ctx_destroy(g);
-            if (live) CHECK(0, "family %d: allocation %ld failed: %ld blocks leaked", f, fail_at, live);
-            live = 0;
-            if (calls <= fail_at) {
+            if (heap.live) CHECK(0, "family %d: allocation %ld failed: %ld blocks leaked", f, heap.fail_at, heap.live);
+            heap.live = 0;
+            if (heap.calls < heap.fail_at) {
                 CHECK(result == GENAI_OK, "family %d: result %d", f, (int)result);
                 break;
             }
-            if (result != GENAI_ERROR_MEMORY) CHECK(0, "family %d: allocation %ld failed: result %d", f, fail_at, (int)result);
+            if (result != GENAI_ERROR_MEMORY) CHECK(0, "family %d: allocation %ld failed: result %d", f, heap.fail_at, (int)result);
         }
-        CHECK(fail_at > 50 && fail_at < 3000, "family %d: %ld allocations", f, fail_at);
+        CHECK(heap.fail_at > 50 && heap.fail_at < 3000, "family %d: %ld allocations", f, heap.fail_at);
     }
-    fail_at = -1;
+    heap.fail_at = 0;
     disk_remove(NULL, "life");
 }
 
