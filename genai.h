@@ -11548,7 +11548,7 @@ static const genai__family *const genai__families[] = {&genai__gan, &genai__vae,
 
 static const genai__preset genai__presets[] = {
     {{"gan", "gan", "convolutional GAN for any image size", 0, 0, 0, 16}, {32, 32, 3}, 100, {NULL, NULL, NULL, NULL},
-     "nonsaturating", NULL, 0, 0, 2e-4f, 0, 0.5f, 0.999f, GENAI_INIT_NORMAL},
+     "nonsaturating", NULL, 0, 0, 4e-4f, 0, 0.5f, 0.9999f, GENAI_INIT_NORMAL},
     {{"vae", "vae", "convolutional variational autoencoder for any image size", 0, 0, 0, 64}, {32, 32, 3}, 64, {NULL, NULL, NULL, NULL},
      NULL, "bernoulli", 1, 0, 1e-3f, 0, 0.9f, GENAI_ZERO, GENAI_INIT_DEFAULT},
     {{"vaegan", "vaegan", "VAE with a GAN's sharpness, for any image size (Larsen et al. 2016)", 0, 0, 0, 32}, {32, 32, 3}, 32, {NULL, NULL, NULL, NULL},

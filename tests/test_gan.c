@@ -26,6 +26,7 @@ static genai_model_desc desc_of(int width, int height, int channels) {
     d.height = height;
     d.channels = channels;
     d.latent = 3;
+    d.init = GENAI_INIT_HE; /* gradients large enough to be compared */
     return d;
 }
 static genai_model_desc small_desc(void) { /* dense nets on 4x4 grey images */
