@@ -167,8 +167,8 @@
  *   then. Neither says how good the images are: look at them. A discriminator that is always right ("D right 100 %" in the
  *   progress line), its loss near 0 for long, has won and the generator learns little: lower lr_discriminator, or give more
  *   data. All samples alike ("diversity" near 0; 1 is that of the data): the generator has collapsed; begin again with another
- *   seed or a lower lr. fit warns of both, once (genai_health). Samples come from an average of the weights over some 1000
- *   steps (ema 0.999), which lags behind them. A GAN can't encode.
+ *   seed or a lower lr. fit warns of both, once (genai_health). Samples come from an average of the weights over the last
+ *   ninth of the steps (at most some 10000, ema 0.9999), which is better than any of them. A GAN can't encode.
  *   Other losses: "wasserstein" with penalty 10, critic_steps 5, beta1 GENAI_ZERO is WGAN-GP; "hinge" with spectral_norm is
  *   SN-GAN; "relativistic" with r1 keeps both sides in play for long. What they report is the adversarial part alone: for
  *   "wasserstein" minus "discriminator" estimates the distance, which does say how good the images are. Against a
@@ -554,7 +554,8 @@ typedef struct genai_model_desc {
     /* What steadies a discriminator D; any of them together. 0: not used. */
     float          smoothing;     /* D's target for real images is 1 - smoothing (Salimans et al. 2016); not for lsgan, hinge, wasserstein */
     float          r1;            /* + r1/2 E |dD/dx|^2 on real images (Mescheder et al. 2018), in every r1_every-th step with so many
-                                     times the weight (Karras et al. 2020); D's logit, x as D sees it, after augment and noise */
+                                     times the weight (Karras et al. 2020); D's logit, x as D sees it, after augment and noise;
+                                     0: 0.3 for preset gan with its standard D, else none; GENAI_ZERO: none           */
     int            r1_every;      /* 0: 16 if r1 is set                                                                */
     float          penalty;       /* WGAN-GP (Gulrajani et al. 2017): + penalty E (|dD/dx| - 1)^2, the norm over all of an image, x between a
                                      real and a made one, as D sees them; neither it nor r1 goes with batch norm in D  */
@@ -601,7 +602,7 @@ typedef struct genai_model_desc {
     float          clip_norm;
     genai_schedule schedule;      /* of the learning rates; with schedule_steps, warmup                                */
     int            schedule_steps, warmup;
-    float          ema;           /* decay of the averaged copy that samples are made from; GENAI_ZERO: none           */
+    float          ema;           /* decay of the averaged copy that samples are made from, less in the first steps: (1+t)/(10+t); GENAI_ZERO: none */
     genai_init     init;
 } genai_model_desc;
 
@@ -1638,7 +1639,7 @@ static const char *genai__nearest(const char *s, size_t length, const void *word
  * ================================================================================================================= */
 enum { GENAI__STREAM_USER = 0, GENAI__STREAM_STEP = 1, GENAI__STREAM_SAMPLE = 2, GENAI__STREAM_SHUFFLE = 3, GENAI__STREAM_FLIP = 4,
        GENAI__STREAM_SPRITE = 5, GENAI__STREAM_HOLDOUT = 6, GENAI__STREAM_EVALUATE = 7, GENAI__STREAM_JUDGE = 8,
-       GENAI__STREAM_COMPONENT = 9, GENAI__STREAM_MIXTURE = 10, GENAI__STREAM_CODES = 11, GENAI__STREAM_INIT = 16 /* and up */ };
+       GENAI__STREAM_COMPONENT = 9, GENAI__STREAM_MIXTURE = 10, GENAI__STREAM_CODES = 11, GENAI__STREAM_AVERAGE = 12, GENAI__STREAM_INIT = 16 /* and up */ };
 
 typedef struct genai__counter { uint32_t w[4]; } genai__counter;
 
@@ -7076,7 +7077,7 @@ static void genai__lerp_chunk(void *arg, size_t from, size_t count) {
     else memcpy(job->to + from, job->from + from, count * sizeof(float));
 }
 
-GENAI_API genai_result genai_net_average(genai_net *target, const genai_net *source, float decay) {
+static genai_result genai__net_average(genai_net *target, const genai_net *source, float decay, int statistics) {
     genai__lerp_job job;
     uint64_t        mode;
     if (!target || !source) return GENAI_ERROR_ARGUMENT;
@@ -7095,11 +7096,12 @@ GENAI_API genai_result genai_net_average(genai_net *target, const genai_net *sou
     genai__for_chunks(target->ctx, target->size, genai__lerp_chunk, &job);
     job.to = target->running;
     job.from = source->running;
-    genai__for_chunks(target->ctx, target->running_size, genai__lerp_chunk, &job);
+    if (statistics) genai__for_chunks(target->ctx, target->running_size, genai__lerp_chunk, &job);
     genai__trace(target->ctx, "average", 0, 1, 3.0 * (double)(target->size + target->running_size) * sizeof(float));
     genai__fp_leave(mode);
     return GENAI_OK;
 }
+GENAI_API genai_result genai_net_average(genai_net *target, const genai_net *source, float decay) { return genai__net_average(target, source, decay, 1); }
 
 GENAI_API genai_result genai_optimizer_add(genai_optimizer *o, genai_net *net, float lr_scale) {
     if (!o) return GENAI_ERROR_ARGUMENT;
@@ -9898,7 +9900,7 @@ static const genai__field genai__fields[] = {
     {"classes", GENAI__FIELD_INT, GENAI__AT(classes), 0, 65536, NULL, NULL},
     {"loss", GENAI__FIELD_TEXT, GENAI__AT(loss), 0, 0, NULL, "gan vaegan translate cycle aae"},
     {"smoothing", GENAI__FIELD_FLOAT, GENAI__AT(smoothing), 0, 0.5, NULL, "gan vaegan translate cycle aae"},
-    {"r1", GENAI__FIELD_FLOAT, GENAI__AT(r1), 0, 1e6, NULL, "gan vaegan translate cycle aae"},
+    {"r1", GENAI__FIELD_ZERO, GENAI__AT(r1), 0, 1e6, NULL, "gan vaegan translate cycle aae"},
     {"r1_every", GENAI__FIELD_INT, GENAI__AT(r1_every), 0, 1e6, NULL, "gan vaegan translate cycle aae"},
     {"penalty", GENAI__FIELD_FLOAT, GENAI__AT(penalty), 0, 1e6, NULL, "gan vaegan translate cycle aae"},
     {"clip", GENAI__FIELD_FLOAT, GENAI__AT(clip), 0, 1e6, NULL, "gan vaegan translate cycle aae"},
@@ -11608,6 +11610,7 @@ static const genai__preset genai__presets[] = {
 /* What else a preset sets. */
 typedef struct genai__setting { const char *preset, *key, *value; } genai__setting;
 static const genai__setting genai__settings[] = {
+    {"gan", "r1", "0.3"},
     {"ae", "sampler", "mixture"}, {"wae", "divergence", "mmd"}, {"iwae", "importance", "50"}, {"iwae", "binarise", "1"},
 };
 
@@ -11921,6 +11924,7 @@ GENAI_API genai_model *genai_model_create(genai_ctx *ctx, const genai_model_desc
     }
     for (i = 0; i < GENAI__COUNT(genai__settings); i++) { /* here, since files hold their own */
         const genai__field *f = genai__field_of(genai__settings[i].key);
+        if (f->offset == offsetof(genai_model_desc, r1) && d.discriminator) continue; /* meant for its own discriminator; another may have batch norm */
         if (!strcmp(genai__settings[i].preset, d.preset) && !genai__field_is_set(f, &d) && genai__field_set(ctx, f, &d, genai__settings[i].value)) return NULL;
     }
     m = genai__model_begin(ctx, row, &d);
@@ -12014,12 +12018,23 @@ static genai_tensor *genai__model_input(genai_model *m, int n, const float *imag
     return m->signed_range ? genai__unary_apply(&genai__op_scale, offsetof(genai__kernels, scale), x, 2, -1, x) : x;
 }
 
-static genai_result genai__model_average(genai_model *m) {
+/* The averaged nets follow. Mean and variance of what an averaged net computes aren't the averages of those on the way: its weights
+ * have less noise, so the variances are less, and images would come out pale. What paints from latents therefore learns its
+ * statistics from its own passes (standing statistics, Brock et al. 2019, appendix), one in every fourth step. */
+static genai_result genai__model_average(genai_model *m, int n) {
     float        decay = m->desc.ema, early = (1 + (float)m->steps) / (10 + (float)m->steps); /* the first steps are soon forgotten */
+    genai_net   *own = m->family->backs ? NULL : m->average[m->family->painter];
     genai_result result = GENAI_OK;
-    int          role;
-    for (role = 0; role < GENAI__ROLES && !result && m->steps % m->desc.critic_steps == 0; role++) /* when the generator has learnt */
-        if (m->average[role]) result = genai_net_average(m->average[role], m->net[role], decay < early ? decay : early);
+    int          role, i;
+    if (m->steps % m->desc.critic_steps) return GENAI_OK; /* the generator hasn't learnt */
+    for (role = 0; role < GENAI__ROLES && !result; role++)
+        if (m->average[role]) result = genai__net_average(m->average[role], m->net[role], decay < early ? decay : early, m->average[role] != own);
+    if (result || !own || m->steps / m->desc.critic_steps % 4) return result;
+    for (i = 0; i < own->layers; i++) own->layer[i].momentum = early < 0.98f ? early : 0.98f;
+    genai_random_at(m->ctx, GENAI__STREAM_AVERAGE, (uint64_t)m->steps);
+    genai_recording(m->ctx, 0);
+    if (!genai__forward(m, own, genai__latents(m, n), GENAI_TRAIN)) result = genai__result_of(m->ctx);
+    genai_tape_release(m->ctx, m->mark);
     return result;
 }
 
@@ -12063,10 +12078,6 @@ GENAI_API genai_result genai_model_step(genai_model *m, int n, const float *imag
     x = genai__binarised(m, genai__model_input(m, (int)genai__at_once(m, n), images), 1);
     result = x ? m->family->step(m, x, losses->value) : genai__result_of(ctx);
     genai_tape_release(ctx, m->mark);
-    genai_recording(ctx, recording);
-    ctx->stream = stream;
-    ctx->step = step;
-    ctx->draw = draw;
     if (result) {
         genai__keep_statistics(m, 1);
         for (i = 0; i < GENAI__ROLES; i++) genai_net_trainable(m->net[i], 1);
@@ -12080,8 +12091,12 @@ GENAI_API genai_result genai_model_step(genai_model *m, int n, const float *imag
     } else if (!result) {
         m->steps++;
         m->skipped_in_row = 0;
-        result = genai__model_average(m);
+        result = genai__model_average(m, n);
     }
+    genai_recording(ctx, recording);
+    ctx->stream = stream;
+    ctx->step = step;
+    ctx->draw = draw;
     genai__fp_leave(mode);
     return result;
 }
