@@ -555,7 +555,8 @@ typedef struct genai_model_desc {
     float          smoothing;     /* D's target for real images is 1 - smoothing (Salimans et al. 2016); not for lsgan, hinge, wasserstein */
     float          r1;            /* + r1/2 E |dD/dx|^2 on real images (Mescheder et al. 2018), in every r1_every-th step with so many
                                      times the weight (Karras et al. 2020); D's logit, x as D sees it, after augment and noise;
-                                     0: 0.3 for preset gan with its standard D, else none; GENAI_ZERO: none           */
+                                     0: none, but 0.3 for preset gan if neither discriminator, loss, penalty,
+                                     clip nor spectral_norm is set; GENAI_ZERO: none                                   */
     int            r1_every;      /* 0: 16 if r1 is set                                                                */
     float          penalty;       /* WGAN-GP (Gulrajani et al. 2017): + penalty E (|dD/dx| - 1)^2, the norm over all of an image, x between a
                                      real and a made one, as D sees them; neither it nor r1 goes with batch norm in D  */
@@ -602,7 +603,8 @@ typedef struct genai_model_desc {
     float          clip_norm;
     genai_schedule schedule;      /* of the learning rates; with schedule_steps, warmup                                */
     int            schedule_steps, warmup;
-    float          ema;           /* decay of the averaged copy that samples are made from, less in the first steps: (1+t)/(10+t); GENAI_ZERO: none */
+    float          ema;           /* decay of the averaged copy that samples are made from, less in the first t updates: (1+t)/(10+t);
+                                     a gan's has batch norm's statistics from passes of its own; GENAI_ZERO: none      */
     genai_init     init;
 } genai_model_desc;
 
@@ -7077,9 +7079,11 @@ static void genai__lerp_chunk(void *arg, size_t from, size_t count) {
     else memcpy(job->to + from, job->from + from, count * sizeof(float));
 }
 
+/* Without `statistics`, means and variances stay. */
 static genai_result genai__net_average(genai_net *target, const genai_net *source, float decay, int statistics) {
     genai__lerp_job job;
     uint64_t        mode;
+    int             i, k;
     if (!target || !source) return GENAI_ERROR_ARGUMENT;
     if (!genai__in_range(decay, 0, 1)) return genai__fail(target->ctx, GENAI_ERROR_ARGUMENT, "genai_net_average: decay must be from 0 to 1");
     if (strcmp(target->text, source->text) || target->ndim != source->ndim || memcmp(target->dim, source->dim, (size_t)target->ndim * sizeof(int)) ||
@@ -7097,6 +7101,13 @@ static genai_result genai__net_average(genai_net *target, const genai_net *sourc
     job.to = target->running;
     job.from = source->running;
     if (statistics) genai__for_chunks(target->ctx, target->running_size, genai__lerp_chunk, &job);
+    for (i = 0; i < target->layers && !statistics; i++) /* sn's vectors */
+        for (k = 0; k < GENAI__SLOTS && target->layer[i].kind->owns != GENAI__OWNS_SCALE_AND_STATISTICS; k++) {
+            if (!target->layer[i].running[k]) continue;
+            job.to = target->layer[i].running[k]->data;
+            job.from = source->layer[i].running[k]->data;
+            genai__for_chunks(target->ctx, target->layer[i].running[k]->count, genai__lerp_chunk, &job);
+        }
     genai__trace(target->ctx, "average", 0, 1, 3.0 * (double)(target->size + target->running_size) * sizeof(float));
     genai__fp_leave(mode);
     return GENAI_OK;
@@ -11792,6 +11803,7 @@ static genai_result genai__resolve(genai_model *m, const genai__preset *row, con
     if (d->beta1 == 0) d->beta1 = row->beta1;
     if (d->beta2 == 0) d->beta2 = d->rule == GENAI_RULE_RMSPROP ? 0.99f : 0.999f;
     if (d->ema == 0) d->ema = row->ema;
+    if (d->r1 < 0) d->r1 = 0;
     if (d->r1 > 0 && !d->r1_every) d->r1_every = 16;
     if (!d->critic_steps) d->critic_steps = 1;
     if (!d->init) d->init = row->init;
@@ -11924,7 +11936,7 @@ GENAI_API genai_model *genai_model_create(genai_ctx *ctx, const genai_model_desc
     }
     for (i = 0; i < GENAI__COUNT(genai__settings); i++) { /* here, since files hold their own */
         const genai__field *f = genai__field_of(genai__settings[i].key);
-        if (f->offset == offsetof(genai_model_desc, r1) && d.discriminator) continue; /* meant for its own discriminator; another may have batch norm */
+        if (f->offset == offsetof(genai_model_desc, r1) && (d.discriminator || d.loss || d.penalty > 0 || d.clip > 0 || d.spectral_norm > 0)) continue; /* another recipe */
         if (!strcmp(genai__settings[i].preset, d.preset) && !genai__field_is_set(f, &d) && genai__field_set(ctx, f, &d, genai__settings[i].value)) return NULL;
     }
     m = genai__model_begin(ctx, row, &d);
@@ -12019,18 +12031,23 @@ static genai_tensor *genai__model_input(genai_model *m, int n, const float *imag
 }
 
 /* The averaged nets follow. Mean and variance of what an averaged net computes aren't the averages of those on the way: its weights
- * have less noise, so the variances are less, and images would come out pale. What paints from latents therefore learns its
- * statistics from its own passes (standing statistics, Brock et al. 2019, appendix), one in every fourth step. */
+ * have less noise, so the variances are less, and images would come out pale. A generator therefore learns its statistics from its
+ * own passes (standing statistics, Brock et al. 2019, appendix), one in every fourth update. */
 static genai_result genai__model_average(genai_model *m, int n) {
-    float        decay = m->desc.ema, early = (1 + (float)m->steps) / (10 + (float)m->steps); /* the first steps are soon forgotten */
-    genai_net   *own = m->family->backs ? NULL : m->average[m->family->painter];
+    long         t = m->steps / m->desc.critic_steps;
+    float        decay = m->desc.ema, early = (1 + (float)t) / (10 + (float)t); /* the first updates are soon forgotten */
+    genai_net   *own = m->family->painter == GENAI__GENERATOR && !m->family->backs ? m->average[GENAI__GENERATOR] : NULL;
     genai_result result = GENAI_OK;
-    int          role, i;
+    int          role, i, statistics = 0;
     if (m->steps % m->desc.critic_steps) return GENAI_OK; /* the generator hasn't learnt */
     for (role = 0; role < GENAI__ROLES && !result; role++)
         if (m->average[role]) result = genai__net_average(m->average[role], m->net[role], decay < early ? decay : early, m->average[role] != own);
-    if (result || !own || m->steps / m->desc.critic_steps % 4) return result;
-    for (i = 0; i < own->layers; i++) own->layer[i].momentum = early < 0.98f ? early : 0.98f;
+    for (i = 0; own && i < own->layers; i++)
+        if (own->layer[i].kind->owns == GENAI__OWNS_SCALE_AND_STATISTICS) {
+            own->layer[i].momentum = early < 0.98f ? early : 0.98f;
+            statistics = 1;
+        }
+    if (result || !statistics || t % 4) return result;
     genai_random_at(m->ctx, GENAI__STREAM_AVERAGE, (uint64_t)m->steps);
     genai_recording(m->ctx, 0);
     if (!genai__forward(m, own, genai__latents(m, n), GENAI_TRAIN)) result = genai__result_of(m->ctx);
@@ -13668,9 +13685,9 @@ static genai_result genai__fit_step(genai__fit *f, int n) {
     genai_model *m = f->model;
     double       start = genai__now(), seconds, weight;
     genai_result result = genai_dataset_batch(f->data, m->epoch, m->position, n, f->images, f->labels);
-    if (!result) genai__sampler_make(m, 0); /* one that was fitted belongs to the encoder of before */
     if (!result) result = genai_model_step(m, n, f->images, f->labels, &f->losses);
     if (result) return result;
+    genai__sampler_make(m, 0); /* one that was fitted belongs to the encoder of before */
     m->position += (size_t)n;
     genai__health_step(f);
     seconds = genai__now() - start;

@@ -292,7 +292,7 @@ static void test_trajectory(void) { /* T01, T02, T28: G learns through the updat
                 double learning = 0.2 * (1 - (double)(step / every) / ((12 + every - 1) / every));
                 w -= learning * dw;
                 b -= learning * db;
-                ratio = (1.0 + step + 1) / (10.0 + step + 1);
+                ratio = (1.0 + (step + 1) / every) / (10.0 + (step + 1) / every); /* by updates of G */
                 if (ratio > 0.25) ratio = 0.25;
                 ema_w = ratio * ema_w + (1 - ratio) * w;
             }
@@ -891,6 +891,37 @@ static void refused(genai_ctx *g, genai_result code, const char *part, const gen
     genai_ctx_clear(g);
     genai_model_destroy(m);
 }
+
+/* The preset's own R1: for its own discriminator and loss only. */
+static void test_standard_r1(void) {
+    genai_ctx       *g = make_ctx(1, GENAI_ISA_BEST, NULL);
+    genai_model_desc d;
+    genai_model     *m;
+    int              i;
+    for (i = 0; i < 7; i++) {
+        memset(&d, 0, sizeof d);
+        d.width = d.height = 8;
+        if (i == 1) d.discriminator = "flatten | dense 1";
+        if (i == 2) d.loss = "hinge";
+        if (i == 3) d.penalty = 10;
+        if (i == 4) d.spectral_norm = 1;
+        if (i == 5) d.r1 = GENAI_ZERO;
+        if (i == 6) d.preset = "dcgan_k4", d.width = d.height = 32;
+        m = genai_model_create(g, &d);
+        CHECK(m && genai_model_resolved(m).r1 == (i ? 0 : 0.3f), "%d: r1 %g", i, m ? (double)genai_model_resolved(m).r1 : -1.0);
+        genai_model_destroy(m);
+    }
+    d.preset = NULL;
+    d.r1 = GENAI_ZERO;
+    m = genai_model_create(g, &d);
+    CHECK(m && !genai_model_save(m, "test_r1.safetensors"), "%s", genai_ctx_error(g));
+    genai_model_destroy(m);
+    m = genai_model_load(g, "test_r1.safetensors");
+    CHECK(m && genai_model_resolved(m).r1 == 0, "a file without R1 came back with it");
+    remove("test_r1.safetensors");
+    genai_ctx_destroy(g);
+}
+
 static void test_refused(void) {
     genai_ctx       *g = make_ctx(1, GENAI_ISA_BEST, NULL);
     genai_model_desc d;
@@ -991,20 +1022,20 @@ static void test_everything(void) {
         long             calls;
         CHECK(m != NULL, "%s", genai_ctx_error(g));
         if (!m) return;
-        some_steps(m, 2); /* one with R1, one with G */
+        some_steps(m, 9); /* with R1, with G, with a pass of the averaged G */
         calls = a.calls;
         some_steps(m, 1);
         CHECK(a.calls == calls, "%ld allocations after the first steps", a.calls - calls);
         CHECK(!genai_model_save_checkpoint(m, path), "%s", genai_ctx_error(g));
         calls = a.calls;
-        some_steps(m, 4);
+        some_steps(m, 8);
         CHECK(a.calls == calls, "%ld allocations after the first steps", a.calls - calls);
         straight = copy_of(m, &n);
         genai_model_destroy(m);
         m = genai_model_load(g, path);
         CHECK(m != NULL, "%s", genai_ctx_error(g));
         if (m) {
-            some_steps(m, 4);
+            some_steps(m, 8);
             resumed = copy_of(m, &same);
             CHECK(n == same && !memcmp(straight, resumed, n), "a resumed training ends elsewhere");
             free(resumed);
@@ -1015,7 +1046,7 @@ static void test_everything(void) {
         for (k = 0; k < 3; k++) {
             g = make_ctx(other[k].threads, other[k].isa, NULL);
             m = genai_model_create(g, &d);
-            some_steps(m, 7);
+            some_steps(m, 18);
             resumed = copy_of(m, &same);
             CHECK(n == same && !memcmp(straight, resumed, n), "%d threads, %s: other bits", other[k].threads, genai_isa_name(genai_ctx_isa(g)));
             free(resumed);
@@ -1071,6 +1102,7 @@ int main(void) {
     test_draws();
     test_feature_matching();
     test_conditions();
+    test_standard_r1();
     test_refused();
     test_combinations();
     test_everything();
