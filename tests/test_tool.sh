@@ -5,9 +5,13 @@ case ${GENAI_TOOL:=build/genai} in /*) ;; *) GENAI_TOOL=$(pwd)/$GENAI_TOOL ;; es
 work=$(mktemp -d) || exit 1
 trap 'umount "$work/small" 2>/dev/null; chmod -R u+w "$work"; rm -rf "$work"' EXIT
 cd "$work" || exit 1
-passed=0 failed=0
+passed=0 failed=0 seed=0
 
 genai() { "$GENAI_TOOL" "$@"; }
+bytes() { # bytes N: the same in every run, others in every call; none is 0
+    seed=$((seed + 1))
+    LC_ALL=C awk -v n="$1" -v x=$seed 'BEGIN { for (; n > 0; n--) { x = (x * 69069 + 1) % 4294967296; printf "%c", int(x / 65536) % 255 + 1 } }'
+}
 tell() { # tell OK NAME [WHY]: counts one check
     if [ "$1" = yes ]; then
         passed=$((passed + 1))
@@ -105,9 +109,9 @@ check 0 "12 images" interpolate "$model" -o way.png --rows 3 -n 4
 check 0 "5 latents" traverse "$model" -o traverse.png --rows 5 -n 3
 check 0 "2 images on their way" change "$model" --data sprites --from 0 --to 1 --rows 2 -n 3 -o change.png
 check 1 "of classes 0 and 900 there are" change "$model" --data sprites --from 0 --to 900 -o change.png
-{ printf 'P5 28 28 255\n'; head -c 784 /dev/urandom; } >mask.pgm
+{ printf 'P5 28 28 255\n'; bytes 784; } >mask.pgm
 for mask in left bottom center mask.pgm; do check 0 "3 images, what is known" inpaint "$model" --data sprites --limit 3 --mask $mask -o inpaint.png; done
-{ printf 'P5 28 27 255\n'; head -c 756 /dev/urandom; } >mask.pgm
+{ printf 'P5 28 27 255\n'; bytes 756; } >mask.pgm
 check 1 "mask.pgm is 28x27, but the images are 28x28" inpaint "$model" --data sprites --limit 3 --mask mask.pgm -o no.png
 check 1 "nowhere" inpaint "$model" --data sprites --limit 3 --mask nowhere -o no.png
 check 0 "4 images above them denoised" denoise "$model" --data sprites -n 4 --noise 0.2 -o denoise.png
@@ -118,7 +122,7 @@ check 0 "6 samples above the nearest" nearest "$model" --data sprites --limit 20
 check 1 "can't translate" translate "$model" --data sprites -o no.png
 check 2 "wants --target" train --preset cycle --data sprites --out no
 mkdir from to
-for i in 1 2 3 4 5 6; do for d in from to; do { printf 'P5 8 8 255\n'; head -c 64 /dev/urandom; } >$d/$i.pgm; done; done
+for i in 1 2 3 4 5 6; do for d in from to; do { printf 'P5 8 8 255\n'; bytes 64; } >$d/$i.pgm; done; done
 check 0 "translate: translate on 6 images 8x8x1" train --preset translate --data from --target to --steps 3 --batch 3 --threads 1 --out pairs
 check 0 "at step 3" train --preset translate --data from --target to --steps 5 --batch 3 --threads 1 --out pairs --resume
 is "a picture of translations" [ -s pairs/samples/step-000003.png ]
@@ -189,9 +193,9 @@ if (ulimit -v 200000 && genai version) >/dev/null 2>&1; then
 else echo "test_tool: skipped: memory can't be limited here"; fi
 
 # --- measure ---
-npy() { # npy FILE SHAPE BYTES [KIND]: an .npy file of random bytes
+npy() { # npy FILE SHAPE BYTES [KIND]: an .npy file of bytes
     text="{'descr': '${4:-|u1}', 'fortran_order': False, 'shape': ($2), }"
-    { printf '\223NUMPY\1\0'"$(printf '\\%03o' ${#text})"'\0%s' "$text"; head -c "$3" /dev/urandom; } >"$1"
+    { printf '\223NUMPY\1\0'"$(printf '\\%03o' ${#text})"'\0%s' "$text"; bytes "$3"; } >"$1"
 }
 quick="--data sprites --size 8 --limit 120 --threads 1"
 npy noise.npy "24, 8, 8, 3" 4608
@@ -220,7 +224,7 @@ check 1 "an .npy file of bytes" measure none.npy $quick
 check 1 "could not be opened" measure missing.npy $quick
 check 1 "missing" measure missing $quick
 mkdir alike
-for i in 1 2 3 4 5 6 7 8; do { printf 'P5 8 8 255\n'; head -c 64 /dev/urandom; } >alike/$i.pgm; done
+for i in 1 2 3 4 5 6 7 8; do { printf 'P5 8 8 255\n'; bytes 64; } >alike/$i.pgm; done
 check 1 "tell classes apart" measure noise.npy --data alike
 check 1 "at least 6 are needed" measure noise.npy $quick --judge sprites.judge -n 5
 
@@ -229,7 +233,7 @@ check 1 "nothing/here" train $small --steps 1 --data nothing/here --out bad
 mkdir empty
 check 1 "no pictures" train $small --steps 1 --data empty --out bad
 mkdir mixed
-for i in 1 2 3 4; do { printf 'P5 28 28 255\n'; head -c 784 /dev/urandom; } >mixed/$i.pgm; done
+for i in 1 2 3 4; do { printf 'P5 28 28 255\n'; bytes 784; } >mixed/$i.pgm; done
 head -c 400 mixed/1.pgm >mixed/short.pgm
 printf 'no picture' >mixed/broken.png
 : >mixed/empty.png
