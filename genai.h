@@ -1051,11 +1051,11 @@ GENAI_API genai_model   *genai_model_load(genai_ctx *ctx, const char *path);
 
 #if defined(_WIN32)
 #define GENAI__WINDOWS 1
+#ifndef GENAI_NO_THREADS
+#define GENAI_NO_THREADS /* the pool is written for POSIX threads */
+#endif
 #else
 #define GENAI__WINDOWS 0
-#endif
-#if GENAI__WINDOWS && !defined(GENAI_NO_THREADS)
-#define GENAI_NO_THREADS /* the pool is written for POSIX threads */
 #endif
 #ifndef GENAI_NO_STDIO
 #if GENAI__WINDOWS
@@ -1143,6 +1143,14 @@ GENAI_API genai_model   *genai_model_load(genai_ctx *ctx, const char *path);
 #endif
 
 #define GENAI__COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+#ifdef __cplusplus
+#define GENAI__ZEROED {}     /* any struct with all its fields 0 */
+#define GENAI__NULL nullptr  /* a NULL that may stand behind a comma: return genai__fail(...), GENAI__NULL */
+#else
+#define GENAI__ZEROED {0}
+#define GENAI__NULL NULL
+#endif
 
 static genai_io genai__default_io(void); /* >>files */
 
@@ -1263,13 +1271,8 @@ struct genai_ctx {
 
 /* Tells genai_ctx_desc.trace that a piece of work begins (ended 0) or has ended. */
 static void genai__trace(genai_ctx *ctx, const char *name, int backward, int ended, double bytes) {
-    genai_work work;
+    const genai_work work = {name, backward, ended, ended ? ctx->flops : 0, bytes};
     if (!ctx->desc.trace) return;
-    work.name = name;
-    work.backward = backward;
-    work.ended = ended;
-    work.flops = ended ? ctx->flops : 0;
-    work.bytes = bytes;
     ctx->flops = 0;
     ctx->desc.trace(ctx->desc.trace_user, &work);
 }
@@ -1301,23 +1304,24 @@ static void genai__log_to(const genai_ctx_desc *desc, genai_log_level level, con
 #endif
 }
 
-static void genai__warn(genai_ctx *ctx, const char *format, ...) GENAI__PRINTF(2, 3);
-static void genai__warn(genai_ctx *ctx, const char *format, ...) {
-    char    text[512];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
+/* What a function with a format and values behind it says, to an array. */
+#define GENAI__FORMAT(to, size, format)       \
+    do {                                      \
+        va_list args;                         \
+        va_start(args, format);               \
+        vsnprintf(to, size, format, args);    \
+        va_end(args);                         \
+    } while (0)
+
+static GENAI__PRINTF(2, 3) void genai__warn(genai_ctx *ctx, const char *format, ...) {
+    char text[512];
+    GENAI__FORMAT(text, sizeof text, format);
     genai__log_to(&ctx->desc, GENAI_LOG_WARNING, text);
 }
 
-static genai_result genai__fail(genai_ctx *ctx, genai_result code, const char *format, ...) GENAI__PRINTF(3, 4);
-static genai_result genai__fail(genai_ctx *ctx, genai_result code, const char *format, ...) {
-    va_list args;
+static GENAI__PRINTF(3, 4) genai_result genai__fail(genai_ctx *ctx, genai_result code, const char *format, ...) {
     if (ctx->result) return code;
-    va_start(args, format);
-    vsnprintf(ctx->sentence, sizeof ctx->sentence, format, args);
-    va_end(args);
+    GENAI__FORMAT(ctx->sentence, sizeof ctx->sentence, format);
     ctx->result = code;
     genai__log_to(&ctx->desc, GENAI_LOG_ERROR, ctx->sentence);
     return code;
@@ -1357,10 +1361,7 @@ static void *genai__alloc(genai_ctx *ctx, size_t count, size_t size) {
     genai__block  *block;
     if (genai__mul(count, size, &bytes) && genai__add(bytes, sizeof(genai__block) + GENAI__ALIGN, &total))
         raw = (unsigned char *)ctx->desc.allocator.alloc(ctx->desc.allocator.user, total);
-    if (!raw) {
-        genai__fail(ctx, GENAI_ERROR_MEMORY, "out of memory: %zu times %zu bytes could not be allocated", count, size);
-        return NULL;
-    }
+    if (!raw) return genai__fail(ctx, GENAI_ERROR_MEMORY, "out of memory: %zu times %zu bytes could not be allocated", count, size), GENAI__NULL;
     p = raw + sizeof(genai__block);
     p += (GENAI__ALIGN - (uintptr_t)p % GENAI__ALIGN) % GENAI__ALIGN;
     block = (genai__block *)(void *)(p - sizeof(genai__block));
@@ -1519,13 +1520,9 @@ static void genai__text_bytes(genai__text *t, const char *p, size_t n) {
     t->p[t->length] = 0;
 }
 static void genai__text_add(genai__text *t, const char *s) { genai__text_bytes(t, s, strlen(s)); }
-static void genai__text_format(genai__text *t, const char *format, ...) GENAI__PRINTF(2, 3);
-static void genai__text_format(genai__text *t, const char *format, ...) { /* up to 511 characters; no floats: see number */
-    char    piece[512];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(piece, sizeof piece, format, args);
-    va_end(args);
+static GENAI__PRINTF(2, 3) void genai__text_format(genai__text *t, const char *format, ...) { /* up to 511 characters; no floats: see number */
+    char piece[512];
+    GENAI__FORMAT(piece, sizeof piece, format);
     genai__text_add(t, piece);
 }
 static void genai__text_free(genai__text *t) {
@@ -1815,9 +1812,7 @@ static void genai__parallel(genai_ctx *ctx, int n, void (*task)(void *arg, int i
     int i;
 #if defined(__GNUC__) /* the slots need its atomics */
     if (n > 1 && ctx->desc.parallel_for) {
-        genai__host_job job;
-        job.task = task;
-        job.arg = arg;
+        genai__host_job job = {task, arg};
         ctx->desc.parallel_for(ctx->desc.parallel_user, n, genai__host_task, &job);
         return;
     }
@@ -1988,23 +1983,19 @@ struct genai__kernels {
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC pop_options
 #endif
-#undef GENAI__PASS
 #if GENAI__X86
 GENAI__TARGET_BEGIN_AVX2
 #define GENAI__PASS 2
 #include GENAI_HEADER_FILENAME
-#undef GENAI__PASS
 GENAI__TARGET_END
 GENAI__TARGET_BEGIN_AVX512
 #define GENAI__PASS 3
 #include GENAI_HEADER_FILENAME
-#undef GENAI__PASS
 GENAI__TARGET_END
 #endif
 #if GENAI__ARM
 #define GENAI__PASS 4
 #include GENAI_HEADER_FILENAME
-#undef GENAI__PASS
 #endif
 
 /* The kernels of isa, or of the best there is; NULL if this processor or build hasn't got it. */
@@ -2034,15 +2025,13 @@ static void genai__chunks_task(void *arg, int index) {
     job->f(job->arg, from, job->n - from < GENAI__CHUNK ? job->n - from : GENAI__CHUNK);
 }
 
-/* f(arg, from, count) for all of 0..n-1. */
-static void genai__for_chunks(genai_ctx *ctx, size_t n, void (*f)(void *arg, size_t from, size_t count), void *arg) {
+/* f(arg, from, count) for all of 0..n-1; GENAI_OK, which serves whoever ends with it. */
+static genai_result genai__for_chunks(genai_ctx *ctx, size_t n, void (*f)(void *arg, size_t from, size_t count), void *arg) {
     size_t        tasks = (n + GENAI__CHUNK - 1) / GENAI__CHUNK, from;
-    genai__chunks job;
-    job.n = n;
-    job.f = f;
-    job.arg = arg;
+    genai__chunks job = {n, f, arg};
     if (tasks <= GENAI__MAX_TASKS) genai__parallel(ctx, (int)tasks, genai__chunks_task, &job);
     else for (from = 0; from < n; from += GENAI__CHUNK) f(arg, from, n - from < GENAI__CHUNK ? n - from : GENAI__CHUNK);
+    return GENAI_OK;
 }
 
 typedef struct genai__row_job {
@@ -2058,14 +2047,11 @@ static void genai__row_task(void *arg, int index) {
 }
 
 /* f(arg, row) for rows 0..rows-1 of about `width` values each; short ones share a task. */
-static void genai__for_rows(genai_ctx *ctx, size_t rows, size_t width, void (*f)(void *arg, size_t row), void *arg) {
-    genai__row_job job;
-    job.rows = rows;
-    job.per_task = GENAI__CHUNK / width + 1;
+static genai_result genai__for_rows(genai_ctx *ctx, size_t rows, size_t width, void (*f)(void *arg, size_t row), void *arg) {
+    genai__row_job job = {rows, GENAI__CHUNK / width + 1, f, arg};
     while ((rows + job.per_task - 1) / job.per_task > GENAI__MAX_TASKS) job.per_task *= 2;
-    job.f = f;
-    job.arg = arg;
     genai__parallel(ctx, (int)((rows + job.per_task - 1) / job.per_task), genai__row_task, &job);
+    return GENAI_OK;
 }
 
 /* --- random arrays: value i depends on (key, stream, step, draw, i) alone --- */
@@ -2096,15 +2082,8 @@ static void genai__random_chunk(void *arg, size_t from, size_t count) {
 }
 
 static void genai__random_fill(genai_ctx *ctx, int normal, uint64_t key, uint32_t stream, uint64_t step, uint32_t draw, size_t n, float *out) {
-    genai__random r;
+    genai__random r = {ctx, stream, draw, key, step, out, normal};
     uint64_t      mode = genai__fp_enter();
-    r.ctx = ctx;
-    r.key = key;
-    r.stream = stream;
-    r.draw = draw;
-    r.step = step;
-    r.out = out;
-    r.normal = normal;
     genai__trace(ctx, "random", 0, 0, 0);
     genai__for_chunks(ctx, n, genai__random_chunk, &r);
     genai__trace(ctx, "random", 0, 1, (double)n * sizeof(float));
@@ -2140,29 +2119,22 @@ static void genai__uniform(genai_ctx *ctx, uint64_t key, uint32_t stream, uint64
 #endif
 
 GENAI_API genai_ctx *genai_ctx_create(const genai_ctx_desc *desc) {
-    genai_ctx_desc d;
+    genai_ctx_desc d = GENAI__ZEROED;
     genai_ctx     *ctx;
-    char           text[128];
+    char           text[128] = "";
     if (desc) d = *desc;
-    else memset(&d, 0, sizeof d);
     if (!d.allocator.alloc || !d.allocator.free) {
         d.allocator.alloc = genai__malloc;
         d.allocator.free = genai__libc_free;
     }
     if (!d.io.open) d.io = genai__default_io();
-    if (d.threads < 0 || d.threads > GENAI__MAX_THREADS) {
+    if (d.threads < 0 || d.threads > GENAI__MAX_THREADS)
         snprintf(text, sizeof text, "threads is %d, but must be 0 (one per core) or 1 to %d", d.threads, GENAI__MAX_THREADS);
-        genai__log_to(&d, GENAI_LOG_ERROR, text);
-        return NULL;
-    }
-    if (!genai__choose_kernels(d.isa)) {
+    else if (!genai__choose_kernels(d.isa))
         snprintf(text, sizeof text, "this processor or build hasn't got the instruction set %s", genai_isa_name(d.isa));
-        genai__log_to(&d, GENAI_LOG_ERROR, text);
-        return NULL;
-    }
-    ctx = (genai_ctx *)d.allocator.alloc(d.allocator.user, sizeof *ctx);
+    ctx = text[0] ? NULL : (genai_ctx *)d.allocator.alloc(d.allocator.user, sizeof *ctx);
     if (!ctx) {
-        genai__log_to(&d, GENAI_LOG_ERROR, "out of memory: the context could not be allocated");
+        genai__log_to(&d, GENAI_LOG_ERROR, text[0] ? text : "out of memory: the context could not be allocated");
         return NULL;
     }
     memset(ctx, 0, sizeof *ctx);
@@ -2242,6 +2214,16 @@ typedef struct genai__gemm {
     float     *partial;      /* [parts][m][n to the next 16]                                                */
 } genai__gemm;
 
+/* C [m,n] = A [m,k] B [k,n] with all three in rows: what to begin with. */
+static genai__gemm genai__product(size_t m, size_t n, size_t k) {
+    genai__gemm g = GENAI__ZEROED;
+    g.m = m;
+    g.n = g.b_row = g.c_row = n;
+    g.k = g.a_row = k;
+    g.a_col = g.b_col = 1;
+    return g;
+}
+
 /* Weights in the order in which products read them, kept from call to call for nets in use (>>net). */
 typedef struct genai__kept {
     float       *data;
@@ -2256,36 +2238,29 @@ GENAI__INLINE size_t genai__round16(size_t n) { return (n + 15) & ~(size_t)15; }
 GENAI__INLINE size_t genai__smaller(size_t a, size_t b) { return a < b ? a : b; }
 GENAI__INLINE size_t genai__blocks(size_t n, size_t size) { return n <= size ? 1 : (n + size - 1) / size; } /* a division is slow */
 
+/* Room for `count` values at *p, where there was room for *size; what stood there is lost. */
+static float *genai__larger(genai_ctx *ctx, float **p, size_t *size, size_t count) {
+    if (count <= *size) return *p;
+    genai__free(ctx, *p);
+    *p = (float *)genai__alloc(ctx, count, sizeof(float));
+    *size = *p ? count : 0;
+    return *p;
+}
+
 /* Memory that holds until the next call; grows to the largest need and stays: as pieces it would leave gaps among values. */
 static float *genai__workspace(genai_ctx *ctx, size_t count) {
-    if (count > ctx->workspace_size) {
-        genai__free(ctx, ctx->workspace);
-        ctx->workspace_size = 0;
-        ctx->workspace = (float *)genai__alloc(ctx, count, sizeof(float));
-        if (ctx->workspace) ctx->workspace_size = count;
-    }
-    return ctx->workspace;
+    return genai__larger(ctx, &ctx->workspace, &ctx->workspace_size, count);
 }
 
 /* Memory for packed weights: what is kept, or else the workspace. *ready: they stand there. */
 static float *genai__packed_room(genai_ctx *ctx, genai__kept *kept, int form, size_t width, size_t depth, int *ready) {
     size_t size;
-    if (!genai__mul(width, depth, &size)) {
-        genai__fail(ctx, GENAI_ERROR_MEMORY, "packed weights of %zu by %zu are too large", width, depth);
-        return NULL;
-    }
+    if (!genai__mul(width, depth, &size))
+        return genai__fail(ctx, GENAI_ERROR_MEMORY, "packed weights of %zu by %zu are too large", width, depth), GENAI__NULL;
     *ready = kept && kept->form == form;
     if (!kept) return genai__workspace(ctx, size);
     if (*ready) return kept->data;
-    kept->form = 0;
-    if (kept->size < size) {
-        genai__free(ctx, kept->data);
-        kept->size = 0;
-        kept->data = (float *)genai__alloc(ctx, size, sizeof(float));
-        if (!kept->data) return NULL;
-        kept->size = size;
-    }
-    kept->form = form;
+    kept->form = genai__larger(ctx, &kept->data, &kept->size, size) ? form : 0;
     return kept->data;
 }
 
@@ -2594,14 +2569,9 @@ static float *genai__place_phase(const void *source, size_t i) {
     return s->to + ((i / columns / rows * (size_t)s->to_h + y) * (size_t)s->to_w + x) * (size_t)s->to_c;
 }
 
-static void genai__conv_windows(const genai__conv *v, const float *x, genai__windows *s) {
-    memset(s, 0, sizeof *s);
-    s->x = x;
-    s->h = v->h; s->w = v->w; s->c = v->c;
-    s->rows = v->oh; s->columns = v->ow;
-    s->kh = v->kh; s->kw = v->kw;
-    s->stride_h = v->stride_h; s->stride_w = v->stride_w;
-    s->top = v->top; s->left = v->left;
+static genai__windows genai__conv_windows(const genai__conv *v, const float *x) {
+    genai__windows s = {x, v->h, v->w, v->c, v->oh, v->ow, v->kh, v->kw, v->stride_h, v->stride_w, v->top, v->left, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+    return s;
 }
 
 /* --- Winograd's minimal filtering (Winograd 1980; Lavin and Gray 2016), where channels are many ---
@@ -2963,8 +2933,7 @@ static genai_result genai__winograd_weight(genai_ctx *ctx, genai__winograd_job *
     job->partial = genai__workspace(ctx, s->size * genai__round16(s->n));
     if (!job->partial) return GENAI_ERROR_MEMORY;
     for (job->from = 0; job->from < s->tiles; job->from += job->chunk) genai__parallel(ctx, (int)tasks, genai__winograd_weight_task, job);
-    genai__for_rows(ctx, rows, 9 * s->n, genai__winograd_weight_taps, job);
-    return GENAI_OK;
+    return genai__for_rows(ctx, rows, 9 * s->n, genai__winograd_weight_taps, job);
 }
 
 /* The windows of a forward convolution, which are also those of its weight gradient. */
@@ -2989,8 +2958,8 @@ static int genai__conv_whole(const genai__conv *v) {
 
 /* y = x * w + bias */
 static genai_result genai__conv_forward(genai_ctx *ctx, const genai__conv *v, const float *x, const float *w, const float *bias, float *y, genai__kept *kept) {
-    genai__windows      s;
-    genai__gemm         g;
+    genai__windows      s = genai__conv_windows(v, x);
+    genai__gemm         g = genai__product((size_t)v->n * (size_t)v->oh * (size_t)v->ow, (size_t)v->m, (size_t)v->kh * (size_t)v->kw * (size_t)v->c);
     genai__winograd_job job;
     genai__winograd_forward(&job.part[0], v, x);
     if (genai__winograd_pays(&job.part[0], v->kh, v->kw, kept != NULL)) {
@@ -3001,30 +2970,19 @@ static genai_result genai__conv_forward(genai_ctx *ctx, const genai__conv *v, co
         job.kept = kept;
         return genai__winograd_run(ctx, &job);
     }
-    genai__conv_windows(v, x, &s);
-    memset(&g, 0, sizeof g);
-    g.m = (size_t)v->n * (size_t)v->oh * (size_t)v->ow;
-    g.n = (size_t)v->m;
-    g.k = (size_t)v->kh * (size_t)v->kw * (size_t)v->c;
-    if ((v->kh == 1 && v->kw == 1 && v->stride_h == 1 && v->stride_w == 1 && !v->top && !v->left) || genai__conv_whole(v)) {
-        g.a = x;
-        g.a_row = g.k;
-        g.a_col = 1;
-    } else g.pack_a = genai__pack_windows;
+    if ((v->kh == 1 && v->kw == 1 && v->stride_h == 1 && v->stride_w == 1 && !v->top && !v->left) || genai__conv_whole(v)) g.a = x;
+    else g.pack_a = genai__pack_windows;
     g.source = &s;
     g.b = w;
-    g.b_row = g.n;
-    g.b_col = 1;
     g.c = y;
-    g.c_row = g.n;
     g.bias = bias;
     return genai__gemm_kept(ctx, &g, kept);
 }
 
 /* dw = windows of x, transposed, times dy */
 static genai_result genai__conv_weight(genai_ctx *ctx, const genai__conv *v, const float *x, const float *dy, float *dw) {
-    genai__windows      s;
-    genai__gemm         g;
+    genai__windows      s = genai__conv_windows(v, x);
+    genai__gemm         g = genai__product((size_t)v->kh * (size_t)v->kw * (size_t)v->c, (size_t)v->m, (size_t)v->n * (size_t)v->oh * (size_t)v->ow);
     genai__winograd_job job;
     genai__winograd_forward(&job.part[0], v, x);
     if (genai__winograd_pays(&job.part[0], v->kh, v->kw, 0)) {
@@ -3032,19 +2990,11 @@ static genai_result genai__conv_weight(genai_ctx *ctx, const genai__conv *v, con
         job.dw = dw;
         return genai__winograd_weight(ctx, &job);
     }
-    genai__conv_windows(v, x, &s);
-    memset(&g, 0, sizeof g);
-    g.m = (size_t)v->kh * (size_t)v->kw * (size_t)v->c;
-    g.n = (size_t)v->m;
-    g.k = (size_t)v->n * (size_t)v->oh * (size_t)v->ow;
     g.pack_a = genai__pack_windows;
     g.a_swapped = 1;
     g.source = &s;
     g.b = dy;
-    g.b_row = g.n;
-    g.b_col = 1;
     g.c = dw;
-    g.c_row = g.n;
     return genai__gemm_run(ctx, &g);
 }
 
@@ -3095,7 +3045,7 @@ typedef struct genai__few {
 
 /* Pixels of dy that `rows` rows of dx can see, at most. */
 static size_t genai__few_pixels(const genai__conv *v, size_t rows) {
-    return (rows + (size_t)v->kh - 2) / (size_t)v->stride_h + 1 < (size_t)v->oh ? ((rows + (size_t)v->kh - 2) / (size_t)v->stride_h + 1) * (size_t)v->ow : (size_t)v->oh * (size_t)v->ow;
+    return genai__smaller((rows + (size_t)v->kh - 2) / (size_t)v->stride_h + 1, (size_t)v->oh) * (size_t)v->ow;
 }
 
 static void genai__few_task(void *arg, int index) {
@@ -3150,9 +3100,8 @@ static genai_result genai__few_run(genai_ctx *ctx, genai__few *s, const float *d
     int                ready;
     s->bias = bias;
     s->dx = dx;
+    s->g = genai__product(0, (size_t)v->kh * (size_t)v->kw * (size_t)v->c, (size_t)v->m);
     s->g.ctx = ctx;
-    s->g.k = (size_t)v->m;
-    s->g.n = (size_t)v->kh * (size_t)v->kw * (size_t)v->c;
     s->g.a = dy;
     s->g.b = w;
     s->g.b_row = 1;
@@ -3174,19 +3123,14 @@ static genai_result genai__conv_input(genai_ctx *ctx, const genai__conv *v, cons
     int                 first_h, first_w, part, ready = 0;
     float              *room = NULL;
     if (genai__conv_whole(v)) {
-        genai__gemm  g;
+        genai__gemm  g = genai__product((size_t)v->n, (size_t)v->h * (size_t)v->w * (size_t)v->c, (size_t)v->m);
         genai_result result;
         size_t       i, pixels = (size_t)v->n * (size_t)v->h * (size_t)v->w;
-        memset(&g, 0, sizeof g);
-        g.m = (size_t)v->n;
-        g.n = (size_t)v->h * (size_t)v->w * (size_t)v->c;
-        g.k = (size_t)v->m;
         g.a = dy;
-        g.a_row = g.b_col = g.k;
-        g.a_col = g.b_row = 1;
         g.b = w;
+        g.b_row = 1;
+        g.b_col = g.k;
         g.c = dx;
-        g.c_row = g.n;
         result = genai__gemm_kept(ctx, &g, kept);
         for (i = 0; i < pixels && bias && !result; i++) ctx->kernels->add_to((size_t)v->c, dx + i * (size_t)v->c, bias);
         return result;
@@ -3209,10 +3153,9 @@ static genai_result genai__conv_input(genai_ctx *ctx, const genai__conv *v, cons
     for (first_h = 0; first_h < v->stride_h && first_h < v->h; first_h++)
         for (first_w = 0; first_w < v->stride_w && first_w < v->w; first_w++) {
             int            phase_h = (first_h + v->top) % v->stride_h, phase_w = (first_w + v->left) % v->stride_w;
-            genai__windows s;
+            genai__windows s = GENAI__ZEROED;
             genai__gemm    g;
             genai_result   result;
-            memset(&s, 0, sizeof s);
             s.first_h = first_h;
             s.first_w = first_w;
             s.rows = (v->h - s.first_h + v->stride_h - 1) / v->stride_h;
@@ -3230,10 +3173,7 @@ static genai_result genai__conv_input(genai_ctx *ctx, const genai__conv *v, cons
             s.weights = w;
             s.weights_kw = v->kw;
             s.tap_h = phase_h; s.tap_w = phase_w;
-            memset(&g, 0, sizeof g);
-            g.m = (size_t)v->n * (size_t)s.rows * (size_t)s.columns;
-            g.n = (size_t)v->c;
-            g.k = (size_t)s.kh * (size_t)s.kw * (size_t)v->m;
+            g = genai__product((size_t)v->n * (size_t)s.rows * (size_t)s.columns, (size_t)v->c, (size_t)s.kh * (size_t)s.kw * (size_t)v->m);
             g.pack_a = genai__pack_windows;
             g.pack_b = genai__pack_taps;
             g.place = genai__place_phase;
@@ -3272,20 +3212,12 @@ enum { GENAI__ON_TAPE = 1, GENAI__WANTED = 2, GENAI__TARGET = 4, GENAI__HOLDS = 
 static size_t genai__shape_count(genai_ctx *ctx, const char *who, int ndim, const int *dim) {
     size_t count = 1, bytes;
     int    i;
-    if (ndim < 0 || ndim > 4 || (ndim && !dim)) {
-        genai__fail(ctx, GENAI_ERROR_SHAPE, "%s: a tensor has 0 to 4 dims, not %d", who, ndim);
-        return 0;
-    }
+    if (ndim < 0 || ndim > 4 || (ndim && !dim)) return genai__fail(ctx, GENAI_ERROR_SHAPE, "%s: a tensor has 0 to 4 dims, not %d", who, ndim), 0;
     for (i = 0; i < ndim; i++) {
-        if (dim[i] < 1) {
-            genai__fail(ctx, GENAI_ERROR_SHAPE, "%s: dim %d is %d, but dims are at least 1", who, i, dim[i]);
-            return 0;
-        }
+        if (dim[i] < 1) return genai__fail(ctx, GENAI_ERROR_SHAPE, "%s: dim %d is %d, but dims are at least 1", who, i, dim[i]), 0;
         if (!genai__mul(count, (size_t)dim[i], &count)) count = 0;
-        if (!count || !genai__mul(count, sizeof(float), &bytes) || bytes > (size_t)-1 / 4) {
-            genai__fail(ctx, GENAI_ERROR_SHAPE, "%s: a tensor of these dims has too many values", who);
-            return 0;
-        }
+        if (!count || !genai__mul(count, sizeof(float), &bytes) || bytes > (size_t)-1 / 4)
+            return genai__fail(ctx, GENAI_ERROR_SHAPE, "%s: a tensor of these dims has too many values", who), 0;
     }
     return count;
 }
@@ -3300,7 +3232,7 @@ static const char *genai__shape_text(const genai_tensor *t, char *to) {
     return to;
 }
 
-static void genai__set_shape(genai_tensor *t, int ndim, const int *dim) {
+static genai_result genai__set_shape(genai_tensor *t, int ndim, const int *dim) {
     int i;
     t->ndim = ndim;
     t->count = 1;
@@ -3308,6 +3240,7 @@ static void genai__set_shape(genai_tensor *t, int ndim, const int *dim) {
         t->dim[i] = i < ndim ? dim[i] : 1;
         t->count *= (size_t)t->dim[i];
     }
+    return GENAI_OK;
 }
 
 static int genai__same_shape(const genai_tensor *a, const genai_tensor *b) {
@@ -3469,13 +3402,9 @@ struct genai__op {
 };
 typedef struct genai__op genai__op;
 
-static genai_result genai__op_fail(const genai_tensor *y, const char *format, ...) GENAI__PRINTF(2, 3);
-static genai_result genai__op_fail(const genai_tensor *y, const char *format, ...) { /* "conv2d: ..." */
-    char    text[384];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
+static GENAI__PRINTF(2, 3) genai_result genai__op_fail(const genai_tensor *y, const char *format, ...) { /* "conv2d: ..." */
+    char text[384];
+    GENAI__FORMAT(text, sizeof text, format);
     return genai__fail(y->ctx, GENAI_ERROR_SHAPE, "%s: %s", y->op->name, text);
 }
 
@@ -3538,8 +3467,6 @@ enum { GENAI__NO_WALK, GENAI__TO_TARGETS, GENAI__TO_LEAVES }; /* walk: what grad
 
 static int genai__wants(const genai_tensor *y, int i) { return y->in[i] && y->in[i]->flags & GENAI__WANTED; }
 
-static genai_result genai__collect(genai_tensor *leaf, genai_tensor *dx);
-
 /* Is g a gradient that only the op which is being differentiated needs, so that its result may be written over it? */
 static int genai__spent(const genai_tensor *g) { return g->flags & GENAI__GRADIENT && g->flags & GENAI__HOLDS && g->held == 1 && genai__piece_of(g->data)->users == 1; }
 
@@ -3548,6 +3475,23 @@ static void genai__let_go(genai_tensor *g) {
 }
 
 static void genai__add_in_place(genai_tensor *y, genai_tensor *x);
+
+/* Adds dx to leaf's grad, where it may lie already. */
+static genai_result genai__collect(genai_tensor *leaf, genai_tensor *dx) {
+    genai_tensor *g = leaf->grad;
+    if (!g) {
+        g = leaf->grad = leaf->flags & GENAI__ON_TAPE ? genai_tensor_of(leaf->ctx, leaf->ndim, leaf->dim, NULL) : genai_tensor_create(leaf->ctx, leaf->ndim, leaf->dim);
+        if (!g) return leaf->ctx->result;
+        g->held++;
+    }
+    genai__trace(leaf->ctx, "add_gradients", 0, 0, 0);
+    if (!(g->flags & GENAI__UNSET)) genai__add_in_place(g, dx);
+    else if (g->data != dx->data) memcpy(g->data, dx->data, g->count * sizeof(float));
+    g->flags &= ~(unsigned)GENAI__UNSET;
+    genai__trace(leaf->ctx, "add_gradients", 0, 1, 3.0 * (double)g->count * sizeof(float));
+    return GENAI_OK;
+}
+
 static genai_result genai__add_gradient(genai_tensor *t, genai_tensor *dx) {
     if (!dx) return t->ctx->result ? t->ctx->result : GENAI_ERROR_UNSUPPORTED;
     if (!t->op && t->ctx->walk == GENAI__TO_LEAVES) return genai__collect(t, dx);
@@ -3655,22 +3599,6 @@ static genai_result genai__differentiate(genai_tensor *y, genai_tensor *seed, in
     return result;
 }
 
-/* Adds dx to leaf's grad, where it may lie already. */
-static genai_result genai__collect(genai_tensor *leaf, genai_tensor *dx) {
-    genai_tensor *g = leaf->grad;
-    if (!g) {
-        g = leaf->grad = leaf->flags & GENAI__ON_TAPE ? genai_tensor_of(leaf->ctx, leaf->ndim, leaf->dim, NULL) : genai_tensor_create(leaf->ctx, leaf->ndim, leaf->dim);
-        if (!g) return leaf->ctx->result;
-        g->held++;
-    }
-    genai__trace(leaf->ctx, "add_gradients", 0, 0, 0);
-    if (!(g->flags & GENAI__UNSET)) genai__add_in_place(g, dx);
-    else if (g->data != dx->data) memcpy(g->data, dx->data, g->count * sizeof(float));
-    g->flags &= ~(unsigned)GENAI__UNSET;
-    genai__trace(leaf->ctx, "add_gradients", 0, 1, 3.0 * (double)g->count * sizeof(float));
-    return GENAI_OK;
-}
-
 /* Where the gradient of input i may be written at once: the grad of a leaf that counts as zeros; or NULL. */
 static genai_tensor *genai__over_grad(const genai_tensor *y, int i) {
     genai_tensor *g = y->ctx->walk == GENAI__TO_LEAVES && !y->in[i]->op ? y->in[i]->grad : NULL;
@@ -3739,11 +3667,27 @@ GENAI_API genai_result genai_grad_from(genai_tensor *y, genai_tensor *dy, int n,
  * rows in >>kernels.
  * ================================================================================================================= */
 
-/* --- elementwise, one input --- */
-static genai_result genai__shape_of_first(genai_tensor *y) {
-    genai__set_shape(y, y->in[0]->ndim, y->in[0]->dim);
-    return GENAI_OK;
+/* What genai__apply makes a result of: inputs, and the tensor that it may be written over, or NULL. */
+static genai_tensor genai__proto(genai_tensor *a, genai_tensor *b, genai_tensor *c, genai_tensor *over) {
+    genai_tensor t = GENAI__ZEROED;
+    t.in[0] = a;
+    t.in[1] = b;
+    t.in[2] = c;
+    t.over = over;
+    return t;
 }
+
+/* The result of an op whose attributes are up to three numbers. */
+static genai_tensor *genai__apply_to(const genai__op *op, genai_tensor *a, genai_tensor *b, int i0, int i1, int i2) {
+    genai_tensor t = genai__proto(a, b, NULL, NULL);
+    t.i[0] = i0;
+    t.i[1] = i1;
+    t.i[2] = i2;
+    return genai__apply(op, &t);
+}
+
+/* --- elementwise, one input --- */
+static genai_result genai__shape_of_first(genai_tensor *y) { return genai__set_shape(y, y->in[0]->ndim, y->in[0]->dim); }
 
 typedef struct genai__unary_job {
     const genai__unary *k;
@@ -3759,20 +3703,17 @@ static void genai__unary_chunk(void *arg, size_t from, size_t n) {
     else j->k->d2(n, j->g + from, j->h + from, j->x + from, j->y + from, j->to + from, j->p, j->q);
 }
 
+static const genai__unary *genai__unary_at_offset(const genai_tensor *t, int offset) { /* of the kernel table */
+    return (const genai__unary *)(const void *)((const char *)t->ctx->kernels + offset);
+}
+
 /* t->i[0] is the function's offset in the kernel table. Order 1: in g, x; order 2: in g, h, x; aux[0] is f(x). */
 static genai_result genai__unary_forward(genai_tensor *t, int order) {
-    genai__unary_job j;
-    j.k = (const genai__unary *)(const void *)((const char *)t->ctx->kernels + t->i[0]);
-    j.order = order;
-    j.g = order ? t->in[0]->data : NULL;
-    j.h = order == 2 ? t->in[1]->data : NULL;
-    j.x = t->in[order]->data;
-    j.y = order ? (t->aux[0]->data ? t->aux[0]->data : j.x) : NULL; /* dropped where the derivatives do without it */
-    j.to = t->data;
-    j.p = t->f[0];
-    j.q = t->f[1];
-    genai__for_chunks(t->ctx, t->count, genai__unary_chunk, &j);
-    return GENAI_OK;
+    genai__unary_job j = {genai__unary_at_offset(t, t->i[0]), order, NULL, NULL, t->in[order]->data, NULL, t->data, t->f[0], t->f[1]};
+    if (order) j.g = t->in[0]->data;
+    if (order == 2) j.h = t->in[1]->data;
+    if (order) j.y = t->aux[0]->data ? t->aux[0]->data : j.x; /* dropped where the derivatives do without it */
+    return genai__for_chunks(t->ctx, t->count, genai__unary_chunk, &j);
 }
 static genai_result genai__unary_f(genai_tensor *t) { return genai__unary_forward(t, 0); }
 static genai_result genai__unary_d1(genai_tensor *t) { return genai__unary_forward(t, 1); }
@@ -3780,12 +3721,7 @@ static genai_result genai__unary_d2(genai_tensor *t) { return genai__unary_forwa
 
 static genai_tensor *genai__unary_derive(const genai__op *op, const genai_tensor *from, genai_tensor *a, genai_tensor *b, genai_tensor *c,
                                          genai_tensor *value, genai_tensor *over) {
-    genai_tensor t;
-    memset(&t, 0, sizeof t);
-    t.over = over;
-    t.in[0] = a;
-    t.in[1] = b;
-    t.in[2] = c;
+    genai_tensor t = genai__proto(a, b, c, over);
     t.aux[0] = value;
     t.i[0] = from->i[0];
     memcpy(t.f, from->f, sizeof t.f);
@@ -3818,10 +3754,7 @@ static void genai__unary_backward(genai_tensor *y, genai_tensor *dy, genai_tenso
 }
 
 static genai_tensor *genai__unary_apply(const genai__op *op, size_t offset, genai_tensor *x, float p, float q, genai_tensor *over) {
-    genai_tensor t;
-    memset(&t, 0, sizeof t);
-    t.in[0] = x;
-    t.over = over;
+    genai_tensor t = genai__proto(x, NULL, NULL, over);
     t.i[0] = (int)offset;
     t.f[0] = p;
     t.f[1] = q;
@@ -3879,14 +3812,9 @@ static void genai__broadcast_row(void *arg, size_t row) { /* rows: all dims but 
 
 /* y = f(a, b), a and b broadcast to y's shape, which they fit. */
 static void genai__broadcast_run(genai__binary *f, const genai_tensor *a, const genai_tensor *b, genai_tensor *y) {
-    genai__broadcast j;
+    genai__broadcast j = {f, a->data, b->data, y->data, 0, {0}, {0}, {0}};
     size_t           a_size = a->count, b_size = b->count;
     int              d, n = 0;
-    memset(&j, 0, sizeof j);
-    j.f = f;
-    j.a = a->data;
-    j.b = b->data;
-    j.y = y->data;
     for (d = 0; d < y->ndim; d++) {
         int    ad = d - (y->ndim - a->ndim), bd = d - (y->ndim - b->ndim);
         size_t size = (size_t)y->dim[d];
@@ -3920,8 +3848,7 @@ static genai_result genai__binary_shape(genai_tensor *y) {
         }
         dim[d] = ad > bd ? ad : bd;
     }
-    genai__set_shape(y, n, dim);
-    return GENAI_OK;
+    return genai__set_shape(y, n, dim);
 }
 
 static genai_result genai__binary_forward(genai_tensor *y) {
@@ -3967,12 +3894,8 @@ static void genai__choice_backward(genai_tensor *y, genai_tensor *dy, genai_tens
     if (genai__wants(y, 0)) dx[0] = genai__sum_to(genai_sub(dy, to_b), y->in[0]);
     if (genai__wants(y, 1)) dx[1] = genai__sum_to(to_b, y->in[1]);
 }
-static void genai__min_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
-    genai__choice_backward(y, dy, dx, genai__greater(y->in[0], y->in[1]));
-}
-static void genai__max_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
-    genai__choice_backward(y, dy, dx, genai__greater(y->in[1], y->in[0]));
-}
+static void genai__min_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) { genai__choice_backward(y, dy, dx, genai__greater(y->in[0], y->in[1])); }
+static void genai__max_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) { genai__choice_backward(y, dy, dx, genai__greater(y->in[1], y->in[0])); }
 #define genai__greater_backward NULL /* its derivative is 0: the result is a constant */
 #define GENAI__X(name, f) \
     static const genai__op genai__op_##name = {#name, 2, genai__binary_shape, genai__binary_forward, genai__##name##_backward, 0};
@@ -3980,15 +3903,7 @@ GENAI__BINARY_OPS(GENAI__X)
 #undef GENAI__X
 #undef genai__greater_backward
 
-static genai_tensor *genai__binary_apply(const genai__op *op, size_t offset, genai_tensor *a, genai_tensor *b) {
-    genai_tensor t;
-    memset(&t, 0, sizeof t);
-    t.in[0] = a;
-    t.in[1] = b;
-    t.i[0] = (int)offset;
-    return genai__apply(op, &t);
-}
-#define GENAI__APPLY(name) genai__binary_apply(&genai__op_##name, offsetof(genai__kernels, name), a, b)
+#define GENAI__APPLY(name) genai__apply_to(&genai__op_##name, a, b, (int)offsetof(genai__kernels, name), 0, 0)
 GENAI_API genai_tensor *genai_add(genai_tensor *a, genai_tensor *b) { return GENAI__APPLY(add); }
 GENAI_API genai_tensor *genai_sub(genai_tensor *a, genai_tensor *b) { return GENAI__APPLY(sub); }
 GENAI_API genai_tensor *genai_mul(genai_tensor *a, genai_tensor *b) { return GENAI__APPLY(mul); }
@@ -4023,13 +3938,8 @@ static size_t genai__part_rows(size_t rows, size_t width) {
 }
 
 static genai_result genai__reduce(genai_ctx *ctx, const float *x, size_t outer, size_t r, size_t inner, float *y) {
-    genai__reduction j;
+    genai__reduction j = {ctx, x, y, r, inner, 0, 0};
     size_t           o, p;
-    j.ctx = ctx;
-    j.x = x;
-    j.y = y;
-    j.r = r;
-    j.inner = inner;
     if (inner == 1) {
         if (outer == 1 && r > GENAI__CHUNK) { /* one long row: parts first */
             size_t n = r / GENAI__CHUNK, rest = r % GENAI__CHUNK;
@@ -4042,8 +3952,7 @@ static genai_result genai__reduce(genai_ctx *ctx, const float *x, size_t outer, 
             genai__give(ctx, part);
             return result;
         }
-        genai__for_rows(ctx, outer, r, genai__reduce_row, &j);
-        return GENAI_OK;
+        return genai__for_rows(ctx, outer, r, genai__reduce_row, &j);
     }
     j.part_rows = genai__part_rows(r, inner);
     j.parts = (r + j.part_rows - 1) / j.part_rows;
@@ -4075,8 +3984,7 @@ static genai_result genai__sum_shape(genai_tensor *y) {
     if (!axes) y->i[0] = (int)(axes = all);
     if (axes & ~all) return genai__op_fail(y, "axes 0x%x name more than the tensor's %d dims", axes, x->ndim);
     for (d = 0; d < x->ndim; d++) dim[d] = axes >> d & 1 ? 1 : x->dim[d];
-    genai__set_shape(y, x->ndim, dim);
-    return GENAI_OK;
+    return genai__set_shape(y, x->ndim, dim);
 }
 
 /* Groups of neighbouring summed dims, the last group first. */
@@ -4118,23 +4026,13 @@ static genai_tensor *genai__expand_to(genai_tensor *x, int ndim, const int *dim)
 static void genai__sum_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) { dx[0] = genai__expand_to(dy, y->in[0]->ndim, y->in[0]->dim); }
 static const genai__op genai__op_sum = {"sum", 1, genai__sum_shape, genai__sum_forward, genai__sum_backward, 0};
 
-GENAI_API genai_tensor *genai_sum(genai_tensor *x, unsigned axes) {
-    genai_tensor t;
-    memset(&t, 0, sizeof t);
-    t.in[0] = x;
-    t.i[0] = (int)axes;
-    return genai__apply(&genai__op_sum, &t);
-}
-
+GENAI_API genai_tensor *genai_sum(genai_tensor *x, unsigned axes) { return genai__apply_to(&genai__op_sum, x, NULL, (int)axes, 0, 0); }
 GENAI_API genai_tensor *genai_mean(genai_tensor *x, unsigned axes) {
     genai_tensor *s = genai_sum(x, axes);
     return s ? genai_scale(s, genai__inverse((float)(x->count / s->count)), 0.0f) : NULL;
 }
 
-static genai_result genai__expand_shape(genai_tensor *y) {
-    genai__set_shape(y, y->i[4], y->i);
-    return GENAI_OK;
-}
+static genai_result genai__expand_shape(genai_tensor *y) { return genai__set_shape(y, y->i[4], y->i); }
 static genai_result genai__expand_forward(genai_tensor *y) {
     genai_tensor zero;
     float        value = 0.0f;
@@ -4145,9 +4043,7 @@ static genai_result genai__expand_forward(genai_tensor *y) {
 static void genai__expand_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) { dx[0] = genai__sum_to(dy, y->in[0]); }
 static const genai__op genai__op_expand = {"expand", 1, genai__expand_shape, genai__expand_forward, genai__expand_backward, 0};
 static genai_tensor *genai__expand_to(genai_tensor *x, int ndim, const int *dim) { /* x repeated to dims that it broadcasts to */
-    genai_tensor t;
-    memset(&t, 0, sizeof t);
-    t.in[0] = x;
+    genai_tensor t = genai__proto(x, NULL, NULL, NULL);
     t.i[4] = ndim;
     if (ndim) memcpy(t.i, dim, (size_t)ndim * sizeof *dim);
     return genai__apply(&genai__op_expand, &t);
@@ -4168,15 +4064,12 @@ static genai_result genai__reshape_shape(genai_tensor *y) {
     if (free_dim >= 0 && known && x->count % known == 0 && x->count / known <= INT32_MAX) y->i[free_dim] = (int)(x->count / known);
     else if (free_dim >= 0 || known != x->count)
         return genai__op_fail(y, "%zu values of %s don't fill the new shape", x->count, genai__shape_text(x, shape));
-    genai__set_shape(y, y->i[4], y->i);
-    return GENAI_OK;
+    return genai__set_shape(y, y->i[4], y->i);
 }
 static void genai__reshape_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) { dx[0] = genai_reshape(dy, y->in[0]->ndim, y->in[0]->dim); }
 static const genai__op genai__op_reshape = {"reshape", 1, genai__reshape_shape, NULL, genai__reshape_backward, 1};
 GENAI_API genai_tensor *genai_reshape(genai_tensor *x, int ndim, const int *dim) {
-    genai_tensor t;
-    memset(&t, 0, sizeof t);
-    t.in[0] = x;
+    genai_tensor t = genai__proto(x, NULL, NULL, NULL);
     t.i[4] = ndim;
     if (ndim > 0 && ndim <= 4) {
         if (!dim) return NULL;
@@ -4186,12 +4079,7 @@ GENAI_API genai_tensor *genai_reshape(genai_tensor *x, int ndim, const int *dim)
 }
 
 static const genai__op genai__op_detach = {"detach", 1, genai__shape_of_first, NULL, NULL, 1};
-GENAI_API genai_tensor *genai_detach(genai_tensor *x) {
-    genai_tensor t;
-    memset(&t, 0, sizeof t);
-    t.in[0] = x;
-    return genai__apply(&genai__op_detach, &t);
-}
+GENAI_API genai_tensor *genai_detach(genai_tensor *x) { return genai__apply_to(&genai__op_detach, x, NULL, 0, 0, 0); }
 
 /* --- transpose: y.dim[i] = x.dim[order[i]], order in i[0..3] --- */
 static genai_result genai__transpose_shape(genai_tensor *y) {
@@ -4203,8 +4091,7 @@ static genai_result genai__transpose_shape(genai_tensor *y) {
         seen |= 1u << y->i[d];
         dim[d] = x->dim[y->i[d]];
     }
-    genai__set_shape(y, x->ndim, dim);
-    return GENAI_OK;
+    return genai__set_shape(y, x->ndim, dim);
 }
 
 typedef struct genai__permutation {
@@ -4234,8 +4121,7 @@ static genai_result genai__transpose_forward(genai_tensor *y) {
     }
     j.x = x->data;
     j.y = y->data;
-    genai__for_rows(y->ctx, y->count / j.dim[3], j.dim[3], genai__transpose_row, &j);
-    return GENAI_OK;
+    return genai__for_rows(y->ctx, y->count / j.dim[3], j.dim[3], genai__transpose_row, &j);
 }
 static void genai__transpose_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
     int d, inverse[4];
@@ -4244,9 +4130,7 @@ static void genai__transpose_backward(genai_tensor *y, genai_tensor *dy, genai_t
 }
 static const genai__op genai__op_transpose = {"transpose", 1, genai__transpose_shape, genai__transpose_forward, genai__transpose_backward, 0};
 GENAI_API genai_tensor *genai_transpose(genai_tensor *x, const int *order) {
-    genai_tensor t;
-    memset(&t, 0, sizeof t);
-    t.in[0] = x;
+    genai_tensor t = genai__proto(x, NULL, NULL, NULL);
     if (!x || !order) return NULL;
     memcpy(t.i, order, (size_t)x->ndim * sizeof *order);
     return genai__apply(&genai__op_transpose, &t);
@@ -4258,6 +4142,10 @@ static void genai__axis_sizes(const genai_tensor *x, int axis, size_t *outer, si
     *outer = *inner = 1;
     for (d = 0; d < axis; d++) *outer *= (size_t)x->dim[d];
     for (d = axis + 1; d < x->ndim; d++) *inner *= (size_t)x->dim[d];
+}
+/* n times `count` values, `from_step` apart, to places `to_step` apart. */
+static void genai__copy_runs(float *to, size_t to_step, const float *from, size_t from_step, size_t n, size_t count) {
+    for (; n; n--, to += to_step, from += from_step) memcpy(to, from, count * sizeof *to);
 }
 static genai_result genai__check_axis(const genai_tensor *y, int axis) {
     if (axis >= 0 && axis < y->in[0]->ndim) return GENAI_OK;
@@ -4277,18 +4165,15 @@ static genai_result genai__concat_shape(genai_tensor *y) { /* i: axis */
     }
     if (a->dim[y->i[0]] > INT32_MAX - b->dim[y->i[0]]) return genai__op_fail(y, "the result is too large");
     dim[y->i[0]] += b->dim[y->i[0]];
-    genai__set_shape(y, a->ndim, dim);
-    return GENAI_OK;
+    return genai__set_shape(y, a->ndim, dim);
 }
 static genai_result genai__concat_forward(genai_tensor *y) {
-    size_t outer, inner, o, na, nb;
+    size_t outer, inner, na, nb;
     genai__axis_sizes(y, y->i[0], &outer, &inner);
     na = (size_t)y->in[0]->dim[y->i[0]] * inner;
     nb = (size_t)y->in[1]->dim[y->i[0]] * inner;
-    for (o = 0; o < outer; o++) {
-        memcpy(y->data + o * (na + nb), y->in[0]->data + o * na, na * sizeof(float));
-        memcpy(y->data + o * (na + nb) + na, y->in[1]->data + o * nb, nb * sizeof(float));
-    }
+    genai__copy_runs(y->data, na + nb, y->in[0]->data, na, outer, na);
+    genai__copy_runs(y->data + na, na + nb, y->in[1]->data, nb, outer, nb);
     return GENAI_OK;
 }
 static void genai__concat_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
@@ -4297,14 +4182,7 @@ static void genai__concat_backward(genai_tensor *y, genai_tensor *dy, genai_tens
     if (genai__wants(y, 1)) dx[1] = genai_slice(dy, axis, n, y->in[1]->dim[axis]);
 }
 static const genai__op genai__op_concat = {"concat", 2, genai__concat_shape, genai__concat_forward, genai__concat_backward, 0};
-GENAI_API genai_tensor *genai_concat(genai_tensor *a, genai_tensor *b, int axis) {
-    genai_tensor t;
-    memset(&t, 0, sizeof t);
-    t.in[0] = a;
-    t.in[1] = b;
-    t.i[0] = axis;
-    return genai__apply(&genai__op_concat, &t);
-}
+GENAI_API genai_tensor *genai_concat(genai_tensor *a, genai_tensor *b, int axis) { return genai__apply_to(&genai__op_concat, a, b, axis, 0, 0); }
 
 static genai_result genai__slice_shape(genai_tensor *y) { /* i: axis, from, count */
     const genai_tensor *x = y->in[0];
@@ -4314,31 +4192,20 @@ static genai_result genai__slice_shape(genai_tensor *y) { /* i: axis, from, coun
         return genai__op_fail(y, "%d values from %d don't lie in dim %d of size %d", y->i[2], y->i[1], y->i[0], x->dim[y->i[0]]);
     memcpy(dim, x->dim, sizeof dim);
     dim[y->i[0]] = y->i[2];
-    genai__set_shape(y, x->ndim, dim);
-    return GENAI_OK;
+    return genai__set_shape(y, x->ndim, dim);
 }
 static genai_result genai__slice_forward(genai_tensor *y) {
-    size_t outer, inner, o, all, part, from;
+    size_t outer, inner, part;
     genai__axis_sizes(y, y->i[0], &outer, &inner);
-    all = (size_t)y->in[0]->dim[y->i[0]] * inner;
     part = (size_t)y->i[2] * inner;
-    from = (size_t)y->i[1] * inner;
-    for (o = 0; o < outer; o++) memcpy(y->data + o * part, y->in[0]->data + o * all + from, part * sizeof(float));
+    genai__copy_runs(y->data, part, y->in[0]->data + (size_t)y->i[1] * inner, (size_t)y->in[0]->dim[y->i[0]] * inner, outer, part);
     return GENAI_OK;
 }
 static void genai__slice_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
     dx[0] = genai_pad(dy, y->i[0], y->i[1], y->in[0]->dim[y->i[0]] - y->i[1] - y->i[2]);
 }
 static const genai__op genai__op_slice = {"slice", 1, genai__slice_shape, genai__slice_forward, genai__slice_backward, 0};
-GENAI_API genai_tensor *genai_slice(genai_tensor *x, int axis, int from, int count) {
-    genai_tensor t;
-    memset(&t, 0, sizeof t);
-    t.in[0] = x;
-    t.i[0] = axis;
-    t.i[1] = from;
-    t.i[2] = count;
-    return genai__apply(&genai__op_slice, &t);
-}
+GENAI_API genai_tensor *genai_slice(genai_tensor *x, int axis, int from, int count) { return genai__apply_to(&genai__op_slice, x, NULL, axis, from, count); }
 
 static genai_result genai__pad_shape(genai_tensor *y) { /* i: axis, before, after */
     const genai_tensor *x = y->in[0];
@@ -4348,8 +4215,7 @@ static genai_result genai__pad_shape(genai_tensor *y) { /* i: axis, before, afte
     memcpy(dim, x->dim, sizeof dim);
     if (y->i[1] > INT32_MAX - dim[y->i[0]] || y->i[2] > INT32_MAX - dim[y->i[0]] - y->i[1]) return genai__op_fail(y, "the result is too large");
     dim[y->i[0]] += y->i[1] + y->i[2];
-    genai__set_shape(y, x->ndim, dim);
-    return GENAI_OK;
+    return genai__set_shape(y, x->ndim, dim);
 }
 static genai_result genai__pad_forward(genai_tensor *y) {
     size_t outer, inner, o, part, before, after;
@@ -4369,15 +4235,7 @@ static void genai__pad_backward(genai_tensor *y, genai_tensor *dy, genai_tensor 
     dx[0] = genai_slice(dy, y->i[0], y->i[1], y->in[0]->dim[y->i[0]]);
 }
 static const genai__op genai__op_pad = {"pad", 1, genai__pad_shape, genai__pad_forward, genai__pad_backward, 0};
-GENAI_API genai_tensor *genai_pad(genai_tensor *x, int axis, int before, int after) {
-    genai_tensor t;
-    memset(&t, 0, sizeof t);
-    t.in[0] = x;
-    t.i[0] = axis;
-    t.i[1] = before;
-    t.i[2] = after;
-    return genai__apply(&genai__op_pad, &t);
-}
+GENAI_API genai_tensor *genai_pad(genai_tensor *x, int axis, int before, int after) { return genai__apply_to(&genai__op_pad, x, NULL, axis, before, after); }
 
 /* --- matmul: i: transpose a, transpose b; with a bias in in[2] it is dense --- */
 static genai_result genai__matmul_shape(genai_tensor *y) {
@@ -4399,24 +4257,18 @@ static genai_result genai__matmul_shape(genai_tensor *y) {
     dim[a->ndim - 2] = m;
     dim[a->ndim - 1] = n;
     if (bias && (bias->ndim != 1 || bias->dim[0] != n)) return genai__op_fail(y, "the bias %s isn't [%d]", genai__shape_text(bias, ta), n);
-    genai__set_shape(y, a->ndim, dim);
-    return GENAI_OK;
+    return genai__set_shape(y, a->ndim, dim);
 }
 
 static genai_result genai__matmul_forward(genai_tensor *y) {
     const genai_tensor *a = y->in[0], *b = y->in[1];
     size_t              a_cols = (size_t)a->dim[a->ndim - 1], b_cols = (size_t)b->dim[b->ndim - 1], batch, i;
-    genai__gemm         g;
-    memset(&g, 0, sizeof g);
-    g.m = (size_t)y->dim[y->ndim - 2];
-    g.n = (size_t)y->dim[y->ndim - 1];
-    g.k = y->i[0] ? (size_t)a->dim[a->ndim - 2] : a_cols;
+    genai__gemm         g = genai__product((size_t)y->dim[y->ndim - 2], (size_t)y->dim[y->ndim - 1], y->i[0] ? (size_t)a->dim[a->ndim - 2] : a_cols);
     g.a_row = y->i[0] ? 1 : a_cols;
     g.a_col = y->i[0] ? a_cols : 1;
     g.b_row = y->i[1] ? 1 : b_cols;
     g.b_col = y->i[1] ? b_cols : 1;
-    g.c_row = g.n;
-    g.bias = y->in[2] ? y->in[2]->data : NULL;
+    if (y->in[2]) g.bias = y->in[2]->data;
     batch = y->count / (g.m * g.n);
     y->ctx->flops += 2.0 * (double)y->count * (double)g.k;
     if (b->ndim == 2 && !y->i[0]) { /* one tall product */
@@ -4446,10 +4298,7 @@ static void genai__matmul_backward(genai_tensor *y, genai_tensor *dy, genai_tens
                 db = genai_sum(tb ? genai_matmul(dy, a, 1, 1) : genai_matmul(a, dy, 0, 0), leading);
                 dx[1] = db ? genai_reshape(db, 2, b->dim) : NULL;
             } else { /* one tall product */
-                int a2[2], d2[2];
-                a2[0] = d2[0] = -1;
-                a2[1] = a->dim[a->ndim - 1];
-                d2[1] = dy->dim[dy->ndim - 1];
+                int a2[2] = {-1, a->dim[a->ndim - 1]}, d2[2] = {-1, dy->dim[dy->ndim - 1]};
                 tall = genai_reshape(a, 2, a2);
                 dtall = genai_reshape(dy, 2, d2);
                 dx[1] = tb ? genai_matmul(dtall, tall, 1, 0) : genai_matmul(tall, dtall, 1, 0);
@@ -4469,13 +4318,9 @@ static void genai__matmul_backward(genai_tensor *y, genai_tensor *dy, genai_tens
 }
 static const genai__op genai__op_matmul = {"matmul", 2, genai__matmul_shape, genai__matmul_forward, genai__matmul_backward, 0};
 static genai_tensor *genai__matmul_over(genai_tensor *a, genai_tensor *b, int transpose_a, int transpose_b, genai_tensor *over) {
-    genai_tensor t;
-    memset(&t, 0, sizeof t);
-    t.in[0] = a;
-    t.in[1] = b;
+    genai_tensor t = genai__proto(a, b, NULL, over);
     t.i[0] = transpose_a != 0;
     t.i[1] = transpose_b != 0;
-    t.over = over;
     return genai__apply(&genai__op_matmul, &t);
 }
 GENAI_API genai_tensor *genai_matmul(genai_tensor *a, genai_tensor *b, int transpose_a, int transpose_b) {
@@ -4484,36 +4329,25 @@ GENAI_API genai_tensor *genai_matmul(genai_tensor *a, genai_tensor *b, int trans
 
 static const genai__op genai__op_dense = {"dense", 2, genai__matmul_shape, genai__matmul_forward, genai__matmul_backward, 0};
 GENAI_API genai_tensor *genai_dense(genai_tensor *x, genai_tensor *w, genai_tensor *bias) {
-    genai_tensor t;
-    memset(&t, 0, sizeof t);
-    t.in[0] = x;
-    t.in[1] = w;
-    t.in[2] = bias;
+    genai_tensor t = genai__proto(x, w, bias, NULL);
     return genai__apply(&genai__op_dense, &t);
 }
 
 /* --- convolution: three ops closed under differentiation. i: stride h, w, top, left, and the two sizes that the inputs
  * don't tell: nothing, H and W of x, or kernel height and width --- */
-static void genai__conv_of(const genai_tensor *y, const genai_tensor *x, const genai_tensor *w, const genai_tensor *out, genai__conv *v) {
-    v->n = x->dim[0]; v->h = x->dim[1]; v->w = x->dim[2]; v->c = x->dim[3];
-    v->oh = out->dim[1]; v->ow = out->dim[2]; v->m = out->dim[3];
-    v->kh = w->dim[0]; v->kw = w->dim[1];
-    v->stride_h = y->i[0]; v->stride_w = y->i[1];
-    v->top = y->i[2]; v->left = y->i[3];
-    y->ctx->flops += 2.0 * (double)out->count * (double)v->kh * (double)v->kw * (double)v->c;
+static genai__conv genai__conv_of(const genai_tensor *y, const genai_tensor *x, const genai_tensor *w, const genai_tensor *out) {
+    genai__conv v = {x->dim[0], x->dim[1], x->dim[2], x->dim[3], out->dim[1], out->dim[2], out->dim[3], w->dim[0], w->dim[1],
+                     y->i[0], y->i[1], y->i[2], y->i[3]};
+    y->ctx->flops += 2.0 * (double)out->count * (double)v.kh * (double)v.kw * (double)v.c;
+    return v;
 }
 
 static genai_tensor *genai__conv_apply(const genai__op *op, const int *i, genai_tensor *a, genai_tensor *b, genai_tensor *bias, int size_h, int size_w,
                                        genai_tensor *over) {
-    genai_tensor t;
-    memset(&t, 0, sizeof t);
-    t.in[0] = a;
-    t.in[1] = b;
-    t.in[2] = bias;
+    genai_tensor t = genai__proto(a, b, bias, over);
     memcpy(t.i, i, 4 * sizeof *i);
     t.i[4] = size_h;
     t.i[5] = size_w;
-    t.over = over;
     return genai__apply(op, &t);
 }
 
@@ -4532,62 +4366,40 @@ static int genai__conv_size(int n, int k, int stride, int pad, int *out, int *be
     return 1;
 }
 
-static genai_result genai__conv2d_shape(genai_tensor *y) { /* i[4], i[5]: output size */
+/* The shapes of images x and weights [K,K,..] fit if x has the channels of w's dim `from`; the result's are those of w's dim `to`. */
+static genai_result genai__conv_shape(genai_tensor *y, const char *form, int from, int to) {
     const genai_tensor *x = y->in[0], *w = y->in[1], *bias = y->in[2];
-    int                 dim[4];
+    const int           dim[4] = {x->dim[0], y->i[4], y->i[5], w->dim[to]};
     char                tx[64], tw[64];
-    if (x->ndim != 4 || w->ndim != 4) return genai__op_fail(y, "x %s isn't [N,H,W,C] or w %s isn't [K,K,C,M]", genai__shape_text(x, tx), genai__shape_text(w, tw));
-    if (x->dim[3] != w->dim[2]) return genai__op_fail(y, "x has %d channels but w wants %d (x %s, w %s)", x->dim[3], w->dim[2], genai__shape_text(x, tx), genai__shape_text(w, tw));
-    if (bias && (bias->ndim != 1 || bias->dim[0] != w->dim[3])) return genai__op_fail(y, "the bias %s isn't [%d]", genai__shape_text(bias, tx), w->dim[3]);
-    dim[0] = x->dim[0];
-    dim[1] = y->i[4];
-    dim[2] = y->i[5];
-    dim[3] = w->dim[3];
-    genai__set_shape(y, 4, dim);
-    return GENAI_OK;
+    if (x->ndim != 4 || w->ndim != 4) return genai__op_fail(y, "x %s isn't [N,H,W,C] or w %s isn't %s", genai__shape_text(x, tx), genai__shape_text(w, tw), form);
+    if (x->dim[3] != w->dim[from])
+        return genai__op_fail(y, "x has %d channels but w wants %d (x %s, w %s)", x->dim[3], w->dim[from], genai__shape_text(x, tx), genai__shape_text(w, tw));
+    if (bias && (bias->ndim != 1 || bias->dim[0] != w->dim[to])) return genai__op_fail(y, "the bias %s isn't [%d]", genai__shape_text(bias, tx), w->dim[to]);
+    return genai__set_shape(y, 4, dim);
 }
+
+static genai_result genai__conv2d_shape(genai_tensor *y) { return genai__conv_shape(y, "[K,K,C,M]", 2, 3); } /* i[4], i[5]: output size */
 static genai_result genai__conv2d_forward(genai_tensor *y) {
-    genai__conv v;
-    genai__conv_of(y, y->in[0], y->in[1], y, &v);
+    const genai__conv v = genai__conv_of(y, y->in[0], y->in[1], y);
     return genai__conv_forward(y->ctx, &v, y->in[0]->data, y->in[1]->data, y->in[2] ? y->in[2]->data : NULL, y->data, y->in[1]->kept);
 }
 static void genai__conv2d_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx);
 static const genai__op genai__op_conv2d = {"conv2d", 2, genai__conv2d_shape, genai__conv2d_forward, genai__conv2d_backward, 0};
 
-static genai_result genai__conv2d_input_shape(genai_tensor *y) { /* in: dy, w; i[4], i[5]: H, W of x */
-    const genai_tensor *g = y->in[0], *w = y->in[1], *bias = y->in[2];
-    int                 dim[4];
-    char                tx[64], tw[64];
-    if (g->ndim != 4 || w->ndim != 4) return genai__op_fail(y, "x %s isn't [N,H,W,C] or w %s isn't [K,K,M,C]", genai__shape_text(g, tx), genai__shape_text(w, tw));
-    if (g->dim[3] != w->dim[3]) return genai__op_fail(y, "x has %d channels but w wants %d (x %s, w %s)", g->dim[3], w->dim[3], genai__shape_text(g, tx), genai__shape_text(w, tw));
-    if (bias && (bias->ndim != 1 || bias->dim[0] != w->dim[2])) return genai__op_fail(y, "the bias %s isn't [%d]", genai__shape_text(bias, tx), w->dim[2]);
-    dim[0] = g->dim[0];
-    dim[1] = y->i[4];
-    dim[2] = y->i[5];
-    dim[3] = w->dim[2];
-    genai__set_shape(y, 4, dim);
-    return GENAI_OK;
-}
+static genai_result genai__conv2d_input_shape(genai_tensor *y) { return genai__conv_shape(y, "[K,K,M,C]", 3, 2); } /* in: dy, w; i[4], i[5]: H, W of x */
 static genai_result genai__conv2d_input_forward(genai_tensor *y) {
-    genai__conv v;
-    genai__conv_of(y, y, y->in[1], y->in[0], &v);
+    const genai__conv v = genai__conv_of(y, y, y->in[1], y->in[0]);
     return genai__conv_input(y->ctx, &v, y->in[0]->data, y->in[1]->data, y->in[2] ? y->in[2]->data : NULL, y->data, y->in[1]->kept);
 }
 static void genai__conv2d_input_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx);
 static const genai__op genai__op_conv2d_input = {"conv2d_transpose", 2, genai__conv2d_input_shape, genai__conv2d_input_forward, genai__conv2d_input_backward, 0};
 
 static genai_result genai__conv2d_weight_shape(genai_tensor *y) { /* in: x, dy; i[4], i[5]: kernel height, width */
-    int dim[4];
-    dim[0] = y->i[4];
-    dim[1] = y->i[5];
-    dim[2] = y->in[0]->dim[3];
-    dim[3] = y->in[1]->dim[3];
-    genai__set_shape(y, 4, dim);
-    return GENAI_OK;
+    const int dim[4] = {y->i[4], y->i[5], y->in[0]->dim[3], y->in[1]->dim[3]};
+    return genai__set_shape(y, 4, dim);
 }
 static genai_result genai__conv2d_weight_forward(genai_tensor *y) {
-    genai__conv v;
-    genai__conv_of(y, y->in[0], y, y->in[1], &v);
+    const genai__conv v = genai__conv_of(y, y->in[0], y, y->in[1]);
     return genai__conv_weight(y->ctx, &v, y->in[0]->data, y->in[1]->data, y->data);
 }
 static void genai__conv2d_weight_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx);
@@ -4614,7 +4426,13 @@ static void genai__conv2d_weight_backward(genai_tensor *y, genai_tensor *dy, gen
     if (genai__wants(y, 1)) dx[1] = genai__conv_apply(&genai__op_conv2d, y->i, x, dy, NULL, g->dim[1], g->dim[2], NULL);
 }
 
-static genai_result genai__conv_check(genai_ctx *ctx, const char *who, const genai_conv_desc *d) {
+/* desc as *d, or nothing but zeros; i: strides, and 0 as padding before. */
+static genai_result genai__conv_begin(genai_ctx *ctx, const char *who, const genai_conv_desc *desc, genai_conv_desc *d, int *i) {
+    const genai_conv_desc none = GENAI__ZEROED;
+    *d = desc ? *desc : none;
+    i[0] = d->stride_h ? d->stride_h : 1;
+    i[1] = d->stride_w ? d->stride_w : 1;
+    i[2] = i[3] = 0;
     if (d->stride_h >= 0 && d->stride_w >= 0 && d->pad_h >= GENAI_SAME && d->pad_w >= GENAI_SAME && d->stride_h <= 1 << 20 &&
         d->stride_w <= 1 << 20 && d->pad_h <= 1 << 20 && d->pad_w <= 1 << 20 && d->output_h >= 0 && d->output_w >= 0) return GENAI_OK;
     return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: stride %dx%d, padding %dx%d or output size %dx%d is out of range", who, d->stride_h, d->stride_w,
@@ -4624,12 +4442,7 @@ static genai_result genai__conv_check(genai_ctx *ctx, const char *who, const gen
 GENAI_API genai_tensor *genai_conv2d(genai_tensor *x, genai_tensor *w, genai_tensor *bias, const genai_conv_desc *desc) {
     genai_conv_desc d;
     int             i[4], oh = 1, ow = 1;
-    memset(&d, 0, sizeof d);
-    if (desc) d = *desc;
-    if (!x || !w || genai__conv_check(x->ctx, "conv2d", &d)) return NULL;
-    i[0] = d.stride_h ? d.stride_h : 1;
-    i[1] = d.stride_w ? d.stride_w : 1;
-    i[2] = i[3] = 0;
+    if (!x || !w || genai__conv_begin(x->ctx, "conv2d", desc, &d, i)) return NULL;
     if (x->ndim == 4 && w->ndim == 4 && (!genai__conv_size(x->dim[1], w->dim[0], i[0], d.pad_h, &oh, &i[2]) ||
                                          !genai__conv_size(x->dim[2], w->dim[1], i[1], d.pad_w, &ow, &i[3]))) {
         genai__fail(x->ctx, GENAI_ERROR_SHAPE, "conv2d: an image of %dx%d with padding %dx%d is smaller than the %dx%d kernel", x->dim[1], x->dim[2],
@@ -4652,12 +4465,7 @@ static int genai__conv_transpose_size(int n, int k, int stride, int pad, int wan
 GENAI_API genai_tensor *genai_conv2d_transpose(genai_tensor *x, genai_tensor *w, genai_tensor *bias, const genai_conv_desc *desc) {
     genai_conv_desc d;
     int             i[4], h = 1, wide = 1;
-    memset(&d, 0, sizeof d);
-    if (desc) d = *desc;
-    if (!x || !w || genai__conv_check(x->ctx, "conv2d_transpose", &d)) return NULL;
-    i[0] = d.stride_h ? d.stride_h : 1;
-    i[1] = d.stride_w ? d.stride_w : 1;
-    i[2] = i[3] = 0;
+    if (!x || !w || genai__conv_begin(x->ctx, "conv2d_transpose", desc, &d, i)) return NULL;
     if (x->ndim == 4 && w->ndim == 4 && (!genai__conv_transpose_size(x->dim[1], w->dim[0], i[0], d.pad_h, d.output_h, &h, &i[2]) ||
                                          !genai__conv_transpose_size(x->dim[2], w->dim[1], i[1], d.pad_w, d.output_w, &wide, &i[3]))) {
         genai__fail(x->ctx, GENAI_ERROR_SHAPE, "conv2d_transpose: no convolution with kernel %dx%d, stride %dx%d, padding %dx%d gives %dx%d from the output wanted",
@@ -4738,20 +4546,14 @@ static genai_result genai__columns_run(genai_ctx *ctx, genai__columns *j, float 
 
 static genai_result genai__batch_norm_shape(genai_tensor *y) {
     const genai_tensor *x = y->in[0];
+    const genai_tensor *v[4] = {y->in[1], y->in[2], y->aux[0], y->aux[1]};
     int                 i, c = x->ndim ? x->dim[x->ndim - 1] : 0;
-    const genai_tensor *v[4];
     char                shape[64];
-    v[0] = y->in[1]; v[1] = y->in[2]; v[2] = y->aux[0]; v[3] = y->aux[1];
     for (i = 0; i < 4; i++)
         if (v[i]->ndim != 1 || v[i]->dim[0] != c) return genai__op_fail(y, "gamma, beta, mean and var must be [%d], one is %s", c, genai__shape_text(v[i], shape));
     if (y->i[0] != GENAI_EVAL && x->count / (size_t)c < 2)
         return genai__op_fail(y, "training needs more than one value a channel (x %s): use a larger batch", genai__shape_text(x, shape));
-    genai__shape_of_first(y);
-    return GENAI_OK;
-}
-
-static const genai__unary *genai__batch_norm_then(const genai_tensor *y) {
-    return y->i[1] ? (const genai__unary *)(const void *)((const char *)y->ctx->kernels + y->i[1]) : NULL;
+    return genai__shape_of_first(y);
 }
 
 /* Fills y->saved. */
@@ -4790,8 +4592,7 @@ static genai_result genai__batch_norm_statistics(genai_tensor *y, genai__columns
 
 static genai_result genai__batch_norm_forward(genai_tensor *y) {
     const genai_tensor *x = y->in[0];
-    genai__columns      j;
-    memset(&j, 0, sizeof j);
+    genai__columns      j = GENAI__ZEROED;
     j.x = x->data;
     j.n = (size_t)x->dim[x->ndim - 1];
     j.rows = x->count / j.n;
@@ -4799,7 +4600,7 @@ static genai_result genai__batch_norm_forward(genai_tensor *y) {
     j.what = 2;
     j.a = (const float *)y->saved + 2 * j.n;
     j.b = (const float *)y->saved + 3 * j.n;
-    j.then = genai__batch_norm_then(y);
+    j.then = y->i[1] ? genai__unary_at_offset(y, y->i[1]) : NULL;
     j.p = y->f[2];
     return genai__columns_run(y->ctx, &j, y->data, NULL);
 }
@@ -4810,7 +4611,7 @@ static void genai__batch_norm_backward(genai_tensor *y, genai_tensor *dy, genai_
     size_t          n = (size_t)x->dim[x->ndim - 1], rows = x->count / n, c;
     const float    *mean = (const float *)y->saved, *rstd = mean + n;
     float          *coefficient;
-    genai__columns  j;
+    genai__columns  j = GENAI__ZEROED;
     uint64_t        mode;
     if (ctx->recording) return; /* refused: genai__differentiate says so */
     dgamma = genai_tensor_of(ctx, 1, y->in[1]->dim, NULL);
@@ -4820,9 +4621,8 @@ static void genai__batch_norm_backward(genai_tensor *y, genai_tensor *dy, genai_
     if (!dgamma || !dbeta || !coefficient || !d) return;
     mode = genai__fp_enter();
     genai__trace(ctx, "batch_norm", 1, 0, 0);
-    memset(&j, 0, sizeof j);
     j.x = x->data;
-    j.then = genai__batch_norm_then(y);
+    j.then = y->i[1] ? genai__unary_at_offset(y, y->i[1]) : NULL;
     j.p = y->f[2];
     j.b = mean + 2 * n;
     j.c = mean + 3 * n;
@@ -4862,12 +4662,8 @@ static void genai__batch_norm_backward(genai_tensor *y, genai_tensor *dy, genai_
 static const genai__op genai__op_batch_norm = {"batch_norm", 3, genai__batch_norm_shape, genai__batch_norm_forward, genai__batch_norm_backward, 0};
 static genai_tensor *genai__batch_norm(genai_tensor *x, genai_tensor *const *scale, genai_tensor *const *running, genai_mode mode, float momentum,
                                        float eps, size_t activation, float p) {
-    genai_tensor t;
-    memset(&t, 0, sizeof t);
+    genai_tensor t = genai__proto(x, scale[0], scale[1], NULL);
     if (!running[0] || !running[1]) return NULL;
-    t.in[0] = x;
-    t.in[1] = scale[0];
-    t.in[2] = scale[1];
     t.aux[0] = running[0];
     t.aux[1] = running[1];
     t.i[0] = (int)mode;
@@ -4879,9 +4675,7 @@ static genai_tensor *genai__batch_norm(genai_tensor *x, genai_tensor *const *sca
 }
 GENAI_API genai_tensor *genai_batch_norm(genai_tensor *x, genai_tensor *gamma, genai_tensor *beta, genai_tensor *mean, genai_tensor *var,
                                          genai_mode mode, float momentum, float eps) {
-    genai_tensor *scale[2], *running[2];
-    scale[0] = gamma; scale[1] = beta;
-    running[0] = mean; running[1] = var;
+    genai_tensor *scale[2] = {gamma, beta}, *running[2] = {mean, var};
     return genai__batch_norm(x, scale, running, mode, momentum, eps, 0, 0.0f);
 }
 
@@ -4891,18 +4685,14 @@ static genai_tensor *genai__normalise(genai_tensor *x, unsigned axes, float eps)
     return genai_div(d, genai_sqrt(genai_scale(genai_mean(genai_square(d), axes), 1.0f, eps)));
 }
 GENAI_API genai_tensor *genai_group_norm(genai_tensor *x, genai_tensor *gamma, genai_tensor *beta, int groups, float eps) {
-    int           dim[4], c;
+    int           dim[4] = {0, -1, groups, 0}, c = x && x->ndim ? x->dim[x->ndim - 1] : 0;
     genai_tensor *y;
+    char          shape[64];
     if (!x || !gamma || !beta) return NULL;
-    c = x->ndim ? x->dim[x->ndim - 1] : 0;
-    if (x->ndim < 2 || groups < 1 || c % groups) {
-        char shape[64];
-        genai__fail(x->ctx, GENAI_ERROR_SHAPE, "group_norm: the channels of %s can't be cut into %d groups", genai__shape_text(x, shape), groups);
-        return NULL;
-    }
+    if (x->ndim < 2 || groups < 1 || c % groups)
+        return genai__fail(x->ctx, GENAI_ERROR_SHAPE, "group_norm: the channels of %s can't be cut into %d groups", genai__shape_text(x, shape), groups),
+               GENAI__NULL;
     dim[0] = x->dim[0];
-    dim[1] = -1;
-    dim[2] = groups;
     dim[3] = c / groups;
     y = genai__normalise(genai_reshape(x, 4, dim), 1u << 1 | 1u << 3, eps);
     y = y ? genai_reshape(y, x->ndim, x->dim) : NULL;
@@ -4926,14 +4716,9 @@ GENAI_API genai_tensor *genai_random_uniform(genai_ctx *ctx, int ndim, const int
  * the random numbers; f: dropped up to, 1/(1-p) */
 static void genai__dropout_chunk(void *arg, size_t from, size_t n) {
     const genai_tensor *y = (const genai_tensor *)arg;
-    genai__random       r;
+    genai__random       r = {y->ctx, (uint32_t)y->i[1], (uint32_t)y->i[0], y->ctx->desc.seed, 0, NULL, 0};
     float               u[512];
     size_t              i, j, count;
-    memset(&r, 0, sizeof r);
-    r.ctx = y->ctx;
-    r.key = y->ctx->desc.seed;
-    r.draw = (uint32_t)y->i[0];
-    r.stream = (uint32_t)y->i[1];
     memcpy(&r.step, y->i + 2, sizeof r.step);
     for (i = from; i < from + n; i += count) { /* from is a multiple of 512 */
         count = genai__smaller(512, from + n - i);
@@ -4942,26 +4727,21 @@ static void genai__dropout_chunk(void *arg, size_t from, size_t n) {
     }
 }
 static genai_result genai__dropout_forward(genai_tensor *y) {
-    genai__for_chunks(y->ctx, y->count, genai__dropout_chunk, y);
-    return GENAI_OK;
+    return genai__for_chunks(y->ctx, y->count, genai__dropout_chunk, y);
 }
 static void genai__dropout_d1_chunk(void *arg, size_t from, size_t n) { /* in: dy; aux: what dropout gave */
     const genai_tensor *d = (const genai_tensor *)arg;
     d->ctx->kernels->dropout_d1(n, d->in[0]->data + from, d->aux[0]->data + from, d->data + from, d->f[1]);
 }
 static genai_result genai__dropout_d1_forward(genai_tensor *d) {
-    genai__for_chunks(d->ctx, d->count, genai__dropout_d1_chunk, d);
-    return GENAI_OK;
+    return genai__for_chunks(d->ctx, d->count, genai__dropout_d1_chunk, d);
 }
 static genai_tensor *genai__dropout_d1(const genai_tensor *from, genai_tensor *dy, genai_tensor *y);
 static void genai__dropout_d1_backward(genai_tensor *d, genai_tensor *dd, genai_tensor **dx) { dx[0] = genai__dropout_d1(d, dd, d->aux[0]); }
 static const genai__op genai__op_dropout_d1 = {"dropout", 1, genai__shape_of_first, genai__dropout_d1_forward, genai__dropout_d1_backward, 0};
 static genai_tensor *genai__dropout_d1(const genai_tensor *from, genai_tensor *dy, genai_tensor *y) {
-    genai_tensor t;
-    memset(&t, 0, sizeof t);
-    t.in[0] = dy;
+    genai_tensor t = genai__proto(dy, NULL, NULL, genai__spent(dy) ? dy : NULL);
     t.aux[0] = y;
-    t.over = genai__spent(dy) ? dy : NULL;
     memcpy(t.f, from->f, sizeof t.f);
     return genai__apply(&genai__op_dropout_d1, &t);
 }
@@ -4969,15 +4749,10 @@ static void genai__dropout_backward(genai_tensor *y, genai_tensor *dy, genai_ten
 static const genai__op genai__op_dropout = {"dropout", 1, genai__shape_of_first, genai__dropout_forward, genai__dropout_backward, 0};
 
 static genai_tensor *genai__dropout(genai_tensor *x, float p, genai_tensor *over) {
-    genai_tensor t;
+    genai_tensor t = genai__proto(x, NULL, NULL, over);
     if (!x) return NULL;
-    if (!(p >= 0.0f && p < 1.0f)) {
-        genai__fail(x->ctx, GENAI_ERROR_ARGUMENT, "dropout: a probability in [0,1) is wanted, not %g", (double)p);
-        return NULL;
-    }
-    memset(&t, 0, sizeof t);
-    t.in[0] = x;
-    t.over = over;
+    if (!(p >= 0.0f && p < 1.0f))
+        return genai__fail(x->ctx, GENAI_ERROR_ARGUMENT, "dropout: a probability in [0,1) is wanted, not %g", (double)p), GENAI__NULL;
     t.i[0] = (int)x->ctx->draw++;
     t.i[1] = (int)x->ctx->stream;
     memcpy(t.i + 2, &x->ctx->step, sizeof x->ctx->step);
@@ -4992,12 +4767,15 @@ static genai_result genai__check_image(const genai_tensor *y) {
     return y->in[0]->ndim == 4 ? GENAI_OK : genai__op_fail(y, "x %s isn't [N,H,W,C]", genai__shape_text(y->in[0], shape));
 }
 
+/* f(y, row) for all rows of images x. */
+static genai_result genai__for_image_rows(genai_tensor *y, const genai_tensor *x, void (*f)(void *arg, size_t row)) {
+    size_t rows = (size_t)x->dim[0] * (size_t)x->dim[1];
+    return genai__for_rows(y->ctx, rows, y->count / rows, f, y);
+}
+
 /* --- shift: every image moved by a whole number of pixels of its own, then a rectangle cut out of it; f: what stands where nothing
  * is left. saved: six numbers an image: down, right; the rectangle's top, left, and bottom and right, which are outside it --- */
-static genai_result genai__shift_shape(genai_tensor *y) {
-    if (genai__check_image(y)) return GENAI_ERROR_SHAPE;
-    return genai__shape_of_first(y);
-}
+static genai_result genai__shift_shape(genai_tensor *y) { return genai__check_image(y) ? GENAI_ERROR_SHAPE : genai__shape_of_first(y); }
 static void genai__shift_row(void *arg, size_t row) {
     const genai_tensor *y = (const genai_tensor *)arg;
     int                 h = y->dim[1], w = y->dim[2], down = (int)(row % (size_t)h), right;
@@ -5011,19 +4789,14 @@ static void genai__shift_row(void *arg, size_t row) {
         else for (i = 0; i < c; i++) to[i] = y->f[0];
     }
 }
-static genai_result genai__shift_forward(genai_tensor *y) {
-    genai__for_rows(y->ctx, (size_t)y->dim[0] * (size_t)y->dim[1], (size_t)y->dim[2] * (size_t)y->dim[3], genai__shift_row, y);
-    return GENAI_OK;
-}
+static genai_result genai__shift_forward(genai_tensor *y) { return genai__for_image_rows(y, y, genai__shift_row); }
 static genai_tensor *genai__shift(genai_tensor *x, const int *places, float fill, int back);
 /* It is its own adjoint, moved back with its rectangle, and with 0 for what comes from outside. */
 static void genai__shift_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) { dx[0] = genai__shift(dy, (const int *)y->saved, 0, 1); }
 static const genai__op genai__op_shift = {"shift", 1, genai__shift_shape, genai__shift_forward, genai__shift_backward, 0};
 static genai_tensor *genai__shift(genai_tensor *x, const int *places, float fill, int back) {
-    genai_tensor t;
+    genai_tensor t = genai__proto(x, NULL, NULL, NULL);
     int         *p, i, n = x ? 6 * x->dim[0] : 0;
-    memset(&t, 0, sizeof t);
-    t.in[0] = x;
     t.f[0] = fill;
     t.saved = p = x ? (int *)genai__arena(x->ctx, (size_t)n * sizeof *p) : NULL;
     if (!p) return NULL;
@@ -5032,15 +4805,15 @@ static genai_tensor *genai__shift(genai_tensor *x, const int *places, float fill
 }
 
 /* --- pooling and upsampling on [N,H,W,C]; i: window, stride --- */
+static genai_result genai__image_shape(genai_tensor *y, int h, int w) { /* that of the first input, but for height and width */
+    const int dim[4] = {y->in[0]->dim[0], h, w, y->in[0]->dim[3]};
+    return genai__set_shape(y, 4, dim);
+}
 static genai_result genai__upsample_shape(genai_tensor *y) {
-    int dim[4];
+    const int *dim = y->in[0]->dim;
     if (genai__check_image(y)) return GENAI_ERROR_SHAPE;
-    memcpy(dim, y->in[0]->dim, sizeof dim);
     if (y->i[0] < 1 || dim[1] > 1 << 20 || dim[2] > 1 << 20 || y->i[0] > 1 << 10) return genai__op_fail(y, "a factor of %d is out of range", y->i[0]);
-    dim[1] *= y->i[0];
-    dim[2] *= y->i[0];
-    genai__set_shape(y, 4, dim);
-    return GENAI_OK;
+    return genai__image_shape(y, dim[1] * y->i[0], dim[2] * y->i[0]);
 }
 static void genai__upsample_row(void *arg, size_t index) { /* one source row of one image */
     const genai_tensor *y = (const genai_tensor *)arg;
@@ -5051,11 +4824,7 @@ static void genai__upsample_row(void *arg, size_t index) { /* one source row of 
         for (i = 0; i < f; i++) memcpy(to + (x * f + i) * c, from + x * c, c * sizeof *to);
     for (i = 1; i < f; i++) memcpy(to + i * w * f * c, to, w * f * c * sizeof *to);
 }
-static genai_result genai__upsample_forward(genai_tensor *y) {
-    size_t rows = (size_t)y->in[0]->dim[0] * (size_t)y->in[0]->dim[1];
-    genai__for_rows(y->ctx, rows, y->count / rows, genai__upsample_row, y);
-    return GENAI_OK;
-}
+static genai_result genai__upsample_forward(genai_tensor *y) { return genai__for_image_rows(y, y->in[0], genai__upsample_row); }
 static void genai__upsample_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
     float f = (float)y->i[0];
     dx[0] = genai_scale(genai_average_pool(dy, y->i[0], y->i[0]), f * f, 0.0f);
@@ -5063,15 +4832,11 @@ static void genai__upsample_backward(genai_tensor *y, genai_tensor *dy, genai_te
 static const genai__op genai__op_upsample = {"upsample", 1, genai__upsample_shape, genai__upsample_forward, genai__upsample_backward, 0};
 
 static genai_result genai__pool_shape(genai_tensor *y) {
-    int dim[4];
+    const int *dim = y->in[0]->dim;
     if (genai__check_image(y)) return GENAI_ERROR_SHAPE;
-    memcpy(dim, y->in[0]->dim, sizeof dim);
     if (y->i[0] < 1 || y->i[1] < 1 || y->i[0] > dim[1] || y->i[0] > dim[2])
         return genai__op_fail(y, "a window of %d with stride %d doesn't fit into %dx%d", y->i[0], y->i[1], dim[1], dim[2]);
-    dim[1] = (dim[1] - y->i[0]) / y->i[1] + 1;
-    dim[2] = (dim[2] - y->i[0]) / y->i[1] + 1;
-    genai__set_shape(y, 4, dim);
-    return GENAI_OK;
+    return genai__image_shape(y, (dim[1] - y->i[0]) / y->i[1] + 1, (dim[2] - y->i[0]) / y->i[1] + 1);
 }
 static void genai__average_pool_row(void *arg, size_t index) { /* one output row */
     const genai_tensor *y = (const genai_tensor *)arg;
@@ -5090,24 +4855,13 @@ static void genai__average_pool_row(void *arg, size_t index) { /* one output row
         for (l = 0; l < c; l++) to[l] *= scale;
     }
 }
-static genai_result genai__average_pool_forward(genai_tensor *y) {
-    size_t rows = (size_t)y->dim[0] * (size_t)y->dim[1];
-    genai__for_rows(y->ctx, rows, y->count / rows, genai__average_pool_row, y);
-    return GENAI_OK;
-}
+static genai_result genai__average_pool_forward(genai_tensor *y) { return genai__for_image_rows(y, y, genai__average_pool_row); }
 static genai_tensor *genai__spread(genai_tensor *dy, const genai_tensor *y);
 static void genai__average_pool_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) { dx[0] = genai__spread(dy, y); }
 static const genai__op genai__op_average_pool = {"average_pool", 1, genai__pool_shape, genai__average_pool_forward, genai__average_pool_backward, 0};
 
 /* the adjoint of average_pool: each value spread evenly over its window; i: window, stride, H, W */
-static genai_result genai__spread_shape(genai_tensor *y) {
-    int dim[4];
-    memcpy(dim, y->in[0]->dim, sizeof dim);
-    dim[1] = y->i[2];
-    dim[2] = y->i[3];
-    genai__set_shape(y, 4, dim);
-    return GENAI_OK;
-}
+static genai_result genai__spread_shape(genai_tensor *y) { return genai__image_shape(y, y->i[2], y->i[3]); }
 static void genai__spread_image(void *arg, size_t index) {
     const genai_tensor *x = (const genai_tensor *)arg;
     const genai_tensor *y = x->in[0];
@@ -5122,15 +4876,12 @@ static void genai__spread_image(void *arg, size_t index) {
                     for (l = 0; l < c; l++) to[((oy * s + i) * w + ox * s + j) * c + l] += from[l] * scale;
 }
 static genai_result genai__spread_forward(genai_tensor *x) {
-    genai__for_rows(x->ctx, (size_t)x->dim[0], x->count / (size_t)x->dim[0], genai__spread_image, x);
-    return GENAI_OK;
+    return genai__for_rows(x->ctx, (size_t)x->dim[0], x->count / (size_t)x->dim[0], genai__spread_image, x);
 }
 static void genai__spread_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) { dx[0] = genai_average_pool(dy, y->i[0], y->i[1]); }
 static const genai__op genai__op_spread = {"spread", 1, genai__spread_shape, genai__spread_forward, genai__spread_backward, 0};
 static genai_tensor *genai__spread(genai_tensor *dy, const genai_tensor *y) {
-    genai_tensor t;
-    memset(&t, 0, sizeof t);
-    t.in[0] = dy;
+    genai_tensor t = genai__proto(dy, NULL, NULL, NULL);
     t.i[0] = y->i[0];
     t.i[1] = y->i[1];
     t.i[2] = y->in[0]->dim[1];
@@ -5165,17 +4916,11 @@ static void genai__max_pool_image(void *arg, size_t index) {
                 else y->data[o] = image[best];
             }
 }
-static void genai__max_pool_run(const genai_tensor *y, const genai_tensor *dy, genai_tensor *dx) {
-    genai__max_pool_job p;
-    p.y = y;
-    p.dy = dy;
-    p.dx = dx;
-    genai__for_rows(y->ctx, (size_t)y->dim[0], y->count / (size_t)y->dim[0], genai__max_pool_image, &p);
+static genai_result genai__max_pool_run(const genai_tensor *y, const genai_tensor *dy, genai_tensor *dx) {
+    genai__max_pool_job p = {y, dy, dx};
+    return genai__for_rows(y->ctx, (size_t)y->dim[0], y->count / (size_t)y->dim[0], genai__max_pool_image, &p);
 }
-static genai_result genai__max_pool_forward(genai_tensor *y) {
-    genai__max_pool_run(y, NULL, NULL);
-    return GENAI_OK;
-}
+static genai_result genai__max_pool_forward(genai_tensor *y) { return genai__max_pool_run(y, NULL, NULL); }
 static void genai__max_pool_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
     if (y->ctx->recording) return; /* refused: genai__differentiate says so */
     dx[0] = genai_tensor_of(y->ctx, 4, y->in[0]->dim, NULL);
@@ -5183,17 +4928,9 @@ static void genai__max_pool_backward(genai_tensor *y, genai_tensor *dy, genai_te
 }
 static const genai__op genai__op_max_pool = {"max_pool", 1, genai__pool_shape, genai__max_pool_forward, genai__max_pool_backward, 0};
 
-static genai_tensor *genai__pool_apply(const genai__op *op, genai_tensor *x, int k, int stride) {
-    genai_tensor t;
-    memset(&t, 0, sizeof t);
-    t.in[0] = x;
-    t.i[0] = k;
-    t.i[1] = stride;
-    return genai__apply(op, &t);
-}
-GENAI_API genai_tensor *genai_upsample(genai_tensor *x, int factor) { return genai__pool_apply(&genai__op_upsample, x, factor, 0); }
-GENAI_API genai_tensor *genai_average_pool(genai_tensor *x, int k, int stride) { return genai__pool_apply(&genai__op_average_pool, x, k, stride); }
-GENAI_API genai_tensor *genai_max_pool(genai_tensor *x, int k, int stride) { return genai__pool_apply(&genai__op_max_pool, x, k, stride); }
+GENAI_API genai_tensor *genai_upsample(genai_tensor *x, int factor) { return genai__apply_to(&genai__op_upsample, x, NULL, factor, 0, 0); }
+GENAI_API genai_tensor *genai_average_pool(genai_tensor *x, int k, int stride) { return genai__apply_to(&genai__op_average_pool, x, NULL, k, stride, 0); }
+GENAI_API genai_tensor *genai_max_pool(genai_tensor *x, int k, int stride) { return genai__apply_to(&genai__op_max_pool, x, NULL, k, stride, 0); }
 
 /* --- softmax, log-softmax over the last dim, shifted by the largest value --- */
 static genai_tensor *genai__shift_by_maximum(genai_tensor *x) {
@@ -5201,10 +4938,7 @@ static genai_tensor *genai__shift_by_maximum(genai_tensor *x) {
     size_t        n, r;
     int           dim[4];
     if (!x) return NULL;
-    if (!x->ndim) {
-        genai__fail(x->ctx, GENAI_ERROR_SHAPE, "softmax: x is a scalar, but has to have a last dim");
-        return NULL;
-    }
+    if (!x->ndim) return genai__fail(x->ctx, GENAI_ERROR_SHAPE, "softmax: x is a scalar, but has to have a last dim"), GENAI__NULL;
     memcpy(dim, x->dim, sizeof dim);
     n = (size_t)dim[x->ndim - 1];
     dim[x->ndim - 1] = 1;
@@ -5252,24 +4986,25 @@ GENAI_API genai_tensor *genai_bce_loss(genai_tensor *logits, genai_tensor *targe
     return GENAI__LOSS(logits, "bce_loss",
                        genai__mean_of_sums(genai_sub(genai_softplus(logits), target ? genai_mul(logits, target) : genai_scale(logits, value, 0.0f))));
 }
+/* n labels as rows [n,classes] of zeros with a 1; NULL with the error set. */
+static genai_tensor *genai__one_hot(genai_ctx *ctx, const char *who, const int *labels, int n, int classes) {
+    int           i, dim[2] = {n, classes};
+    genai_tensor *hot = genai_tensor_of(ctx, 2, dim, NULL);
+    for (i = 0; hot && i < n; i++) {
+        if (labels[i] < 0 || labels[i] >= classes)
+            return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: label %d of image %d isn't in 0..%d", who, labels[i], i, classes - 1), GENAI__NULL;
+        hot->data[(size_t)i * (size_t)classes + (size_t)labels[i]] = 1.0f;
+    }
+    return hot;
+}
 GENAI_API genai_tensor *genai_cross_entropy_loss(genai_tensor *logits, const int *labels) {
     genai_tensor *hot;
-    int           i;
+    char          shape[64];
     if (!logits || !labels) return NULL;
-    if (logits->ndim != 2) {
-        char shape[64];
-        genai__fail(logits->ctx, GENAI_ERROR_SHAPE, "cross_entropy_loss: logits %s aren't [N,D]", genai__shape_text(logits, shape));
-        return NULL;
-    }
-    hot = genai_tensor_of(logits->ctx, 2, logits->dim, NULL);
-    for (i = 0; hot && i < logits->dim[0]; i++) {
-        if (labels[i] < 0 || labels[i] >= logits->dim[1]) {
-            genai__fail(logits->ctx, GENAI_ERROR_ARGUMENT, "cross_entropy_loss: label %d of image %d isn't in 0..%d", labels[i], i, logits->dim[1] - 1);
-            return NULL;
-        }
-        hot->data[(size_t)i * (size_t)logits->dim[1] + (size_t)labels[i]] = 1.0f;
-    }
-    return GENAI__LOSS(logits, "cross_entropy_loss", genai_neg(genai__mean_of_sums(genai_mul(genai_log_softmax(logits), hot))));
+    if (logits->ndim != 2)
+        return genai__fail(logits->ctx, GENAI_ERROR_SHAPE, "cross_entropy_loss: logits %s aren't [N,D]", genai__shape_text(logits, shape)), GENAI__NULL;
+    hot = genai__one_hot(logits->ctx, "cross_entropy_loss", labels, logits->dim[0], logits->dim[1]);
+    return hot ? GENAI__LOSS(logits, "cross_entropy_loss", genai_neg(genai__mean_of_sums(genai_mul(genai_log_softmax(logits), hot)))) : NULL;
 }
 GENAI_API genai_tensor *genai_gaussian_nll_loss(genai_tensor *mean, genai_tensor *log_var, genai_tensor *target) {
     genai_tensor *e;
@@ -5663,12 +5398,8 @@ struct genai__layer_kind {
 };
 
 #define GENAI__WHY 200
-static int genai__why(char *why, const char *format, ...) GENAI__PRINTF(2, 3);
-static int genai__why(char *why, const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    vsnprintf(why, GENAI__WHY, format, args);
-    va_end(args);
+static GENAI__PRINTF(2, 3) int genai__why(char *why, const char *format, ...) {
+    GENAI__FORMAT(why, GENAI__WHY, format);
     return 0;
 }
 
@@ -6288,15 +6019,11 @@ typedef struct genai__ready {
 } genai__ready;
 
 /* --- parser --- */
-static genai_result genai__syntax(const genai_net *net, const char *at, const char *format, ...) GENAI__PRINTF(3, 4);
-static genai_result genai__syntax(const genai_net *net, const char *at, const char *format, ...) {
+static GENAI__PRINTF(3, 4) genai_result genai__syntax(const genai_net *net, const char *at, const char *format, ...) {
     char        what[320], line_text[32] = "";
     const char *p, *line = net->text;
     int         number = 1;
-    va_list     args;
-    va_start(args, format);
-    vsnprintf(what, sizeof what, format, args);
-    va_end(args);
+    GENAI__FORMAT(what, sizeof what, format);
     for (p = net->text; p < at; p++)
         if (*p == '\n') {
             line = p + 1;
@@ -6330,29 +6057,19 @@ static const char *genai__parse_product(const genai_net *net, const char *p, int
         const char *digits = p;
         for (n = 0; genai__is_digit(*p); p++)
             if (n <= GENAI__MAX_NUMBER) n = n * 10 + (uint64_t)(*p - '0');
-        if (p == digits) {
-            genai__syntax(net, p, "a whole number is missing in '%.*s'", genai__quoted(start, end), start);
-            return NULL;
-        }
+        if (p == digits) return genai__syntax(net, p, "a whole number is missing in '%.*s'", genai__quoted(start, end), start), GENAI__NULL;
         if (operation == '/') {
-            if (!n || total % n) {
-                genai__syntax(net, start, "'%.*s' is not a whole number: %lu can't be divided by %lu", genai__quoted(start, end), start,
-                              (unsigned long)total, (unsigned long)n);
-                return NULL;
-            }
+            if (!n || total % n)
+                return genai__syntax(net, start, "'%.*s' is not a whole number: %lu can't be divided by %lu", genai__quoted(start, end), start,
+                                     (unsigned long)total, (unsigned long)n), GENAI__NULL;
             total /= n;
         } else total = operation ? total * n : n;
-        if (total > GENAI__MAX_NUMBER) {
-            genai__syntax(net, start, "'%.*s' is larger than %d", genai__quoted(start, end), start, GENAI__MAX_NUMBER);
-            return NULL;
-        }
+        if (total > GENAI__MAX_NUMBER)
+            return genai__syntax(net, start, "'%.*s' is larger than %d", genai__quoted(start, end), start, GENAI__MAX_NUMBER), GENAI__NULL;
         if (*p != '*' && *p != '/') break;
         operation = *p++;
     }
-    if (total < (uint64_t)least) {
-        genai__syntax(net, start, "'%.*s' must be at least %d", genai__quoted(start, end), start, least);
-        return NULL;
-    }
+    if (total < (uint64_t)least) return genai__syntax(net, start, "'%.*s' must be at least %d", genai__quoted(start, end), start, least), GENAI__NULL;
     *value = (int)total;
     return p;
 }
@@ -6384,15 +6101,10 @@ static int genai__parse_float(const genai_net *net, const char *p, const char *w
     char        l[32], h[32];
     double      x = 0;
     after = genai__parse_number(p, &x);
-    if (p == end || after != end) {
-        genai__syntax(net, p, "%s needs a number, not '%.*s'", what, genai__quoted(p, end), p);
-        return 0;
-    }
-    if (x < (double)low || x > (double)high) {
-        genai__syntax(net, p, "%s must be from %s to %s, not %.*s", what, genai__number(l, (double)low, 4), genai__number(h, (double)high, 4),
-                      genai__quoted(p, end), p);
-        return 0;
-    }
+    if (p == end || after != end) return genai__syntax(net, p, "%s needs a number, not '%.*s'", what, genai__quoted(p, end), p), 0;
+    if (x < (double)low || x > (double)high)
+        return genai__syntax(net, p, "%s must be from %s to %s, not %.*s", what, genai__number(l, (double)low, 4), genai__number(h, (double)high, 4),
+                             genai__quoted(p, end), p), 0;
     *value = (float)x;
     return 1;
 }
@@ -6402,10 +6114,8 @@ static int genai__parse_unknown(const genai_net *net, const genai__layer *l, con
     const char *words[GENAI__COUNT(genai__layer_options)];
     size_t      i, n = 0;
     for (i = 0; i < GENAI__COUNT(genai__layer_kinds); i++)
-        if (genai__word_is(p, end, genai__layer_kinds[i].name)) {
-            genai__syntax(net, p, "'%s' begins a layer of its own: '|' is missing before it", genai__layer_kinds[i].name);
-            return 0;
-        }
+        if (genai__word_is(p, end, genai__layer_kinds[i].name))
+            return genai__syntax(net, p, "'%s' begins a layer of its own: '|' is missing before it", genai__layer_kinds[i].name), 0;
     for (i = 0; i < GENAI__COUNT(genai__layer_options); i++)
         if (strchr(l->kind->args, genai__layer_options[i].letter)) words[n++] = genai__layer_options[i].word;
     if (n)
@@ -6433,10 +6143,8 @@ static const char *genai__parse_argument(const genai_net *net, genai__layer *l, 
         genai__parse_unknown(net, l, p, end);
         return NULL;
     }
-    if (*seen >> (slot - l->kind->args) & 1) {
-        genai__syntax(net, p, "'%.*s': this has been given before (%s)", genai__quoted(p, end), p, l->kind->usage);
-        return NULL;
-    }
+    if (*seen >> (slot - l->kind->args) & 1)
+        return genai__syntax(net, p, "'%.*s': this has been given before (%s)", genai__quoted(p, end), p, l->kind->usage), GENAI__NULL;
     *seen |= 1u << (slot - l->kind->args);
     value = genai__skip_space(end);
     switch (letter) {
@@ -6482,17 +6190,14 @@ static const char *genai__parse_layer(const genai_net *net, genai__layer *l, con
     const char *end = genai__word_end(p), *slot;
     unsigned    seen = 0;
     size_t      i;
-    if (p == end) {
-        genai__syntax(net, p, net->text[strspn(net->text, " \t\r\n")] ? "a layer is missing here" : "the text is empty");
-        return NULL;
-    }
+    if (p == end)
+        return genai__syntax(net, p, net->text[strspn(net->text, " \t\r\n")] ? "a layer is missing here" : "the text is empty"), GENAI__NULL;
     for (i = 0; i < GENAI__COUNT(genai__layer_kinds); i++)
         if (genai__word_is(p, end, genai__layer_kinds[i].name)) l->kind = &genai__layer_kinds[i];
-    if (!l->kind) {
-        genai__syntax(net, p, "unknown layer '%.*s', did you mean '%s'?", genai__quoted(p, end), p,
-                      genai__nearest(p, (size_t)(end - p), genai__layer_kinds, GENAI__COUNT(genai__layer_kinds), sizeof *genai__layer_kinds));
-        return NULL;
-    }
+    if (!l->kind)
+        return genai__syntax(net, p, "unknown layer '%.*s', did you mean '%s'?", genai__quoted(p, end), p,
+                             genai__nearest(p, (size_t)(end - p), genai__layer_kinds, GENAI__COUNT(genai__layer_kinds), sizeof *genai__layer_kinds)),
+               GENAI__NULL;
     l->text = p;
     l->number = l->kind->standard;
     l->bias = l->kind->owns == GENAI__OWNS_WEIGHT;
@@ -6509,10 +6214,8 @@ static const char *genai__parse_layer(const genai_net *net, genai__layer *l, con
         if (!end) return NULL;
     }
     slot = strpbrk(l->kind->args, "NFDW");
-    if (slot && !(seen >> (slot - l->kind->args) & 1)) {
-        genai__syntax(net, l->text, "'%s' needs a %s: %s", l->kind->name, *slot == 'W' ? "name" : "number", l->kind->usage);
-        return NULL;
-    }
+    if (slot && !(seen >> (slot - l->kind->args) & 1))
+        return genai__syntax(net, l->text, "'%s' needs a %s: %s", l->kind->name, *slot == 'W' ? "name" : "number", l->kind->usage), GENAI__NULL;
     return p;
 }
 
@@ -6917,27 +6620,6 @@ static void genai__net_let_go(genai_tensor *x, size_t start, const genai_tensor 
     genai__drop(from);
 }
 
-/* n labels as rows of zeros with a 1; NULL with the error set. */
-static genai_tensor *genai__one_hot(const genai_net *net, const int *labels, int n) {
-    int           dim[2], i;
-    genai_tensor *hot;
-    dim[0] = n;
-    dim[1] = net->classes;
-    if (!labels) {
-        genai__fail(net->ctx, GENAI_ERROR_ARGUMENT, "%s: takes labels (of %d classes), but there are none", net->name, net->classes);
-        return NULL;
-    }
-    hot = genai_tensor_of(net->ctx, 2, dim, NULL);
-    for (i = 0; hot && i < n; i++) {
-        if (labels[i] < 0 || labels[i] >= net->classes) {
-            genai__fail(net->ctx, GENAI_ERROR_ARGUMENT, "%s: label %d of image %d isn't in 0..%d", net->name, labels[i], i, net->classes - 1);
-            return NULL;
-        }
-        hot->data[(size_t)i * (size_t)net->classes + (size_t)labels[i]] = 1.0f;
-    }
-    return hot;
-}
-
 static genai_tensor *genai__net_forward(genai_net *net, genai_tensor *x, const int *labels, genai_mode mode, int layer, genai_tensor **features) {
     char          want[40];
     int           i, fits, over = 0, use, skip = 0;
@@ -6946,20 +6628,19 @@ static genai_tensor *genai__net_forward(genai_net *net, genai_tensor *x, const i
     size_t        start;
     if (features) *features = NULL;
     if (!net || !x) return NULL;
-    if (features && (layer < 0 || layer >= net->layers)) {
-        genai__fail(net->ctx, GENAI_ERROR_ARGUMENT, "%s: features of layer %d, but there are layers 0 to %d", net->name, layer, net->layers - 1);
-        return NULL;
-    }
+    if (features && (layer < 0 || layer >= net->layers))
+        return genai__fail(net->ctx, GENAI_ERROR_ARGUMENT, "%s: features of layer %d, but there are layers 0 to %d", net->name, layer, net->layers - 1),
+               GENAI__NULL;
     fits = x->ndim == net->ndim + 1;
     for (i = 0; i < net->ndim && fits; i++) fits = x->dim[i + 1] == net->dim[i];
-    if (!fits) {
-        genai__fail(net->ctx, GENAI_ERROR_SHAPE, "%s: takes [N] images or vectors of %s, but x has %d dims: %dx%dx%dx%d", net->name,
-                    genai__dims_text(want, net->ndim, net->dim), x->ndim, x->dim[0], x->dim[1], x->dim[2], x->dim[3]);
-        return NULL;
-    }
+    if (!fits)
+        return genai__fail(net->ctx, GENAI_ERROR_SHAPE, "%s: takes [N] images or vectors of %s, but x has %d dims: %dx%dx%dx%d", net->name,
+                           genai__dims_text(want, net->ndim, net->dim), x->ndim, x->dim[0], x->dim[1], x->dim[2], x->dim[3]), GENAI__NULL;
     memset(&pass, 0, sizeof pass);
     pass.mode = mode;
-    if (net->labelled && !(pass.hot = genai__one_hot(net, labels, x->dim[0]))) return NULL;
+    if (net->labelled && !labels)
+        return genai__fail(net->ctx, GENAI_ERROR_ARGUMENT, "%s: takes labels (of %d classes), but there are none", net->name, net->classes), GENAI__NULL;
+    if (net->labelled && !(pass.hot = genai__one_hot(net->ctx, net->name, labels, x->dim[0], net->classes))) return NULL;
     use = mode == GENAI_EVAL && !net->ctx->recording && !features;
     if (use && genai__net_prepare(net)) return NULL;
     before = net->ctx->last;
@@ -15298,47 +14979,16 @@ static const genai__kernels GENAI__K(kernels) = {
     GENAI__K(panels_of), GENAI__K(dropout), GENAI__K(dropout_d1), GENAI__K(uniforms),
     GENAI__K(normal_pairs), GENAI__K(adam), GENAI__K(sgd), GENAI__K(rmsprop)};
 
-#undef GENAI__V
-#undef GENAI__W
+/* What differs from pass to pass; the other words are made of these, and stay. */
+#undef GENAI__PASS
+#undef GENAI__SUFFIX
+#undef GENAI__ISA
+#undef GENAI__FUNCTION
 #undef GENAI__W_LANES
-#undef GENAI__W_EACH
 #undef GENAI__W_LOAD
 #undef GENAI__W_STORE
 #undef GENAI__W_SET
 #undef GENAI__W_FMA
-#undef GENAI__V_LOAD
-#undef GENAI__V_STORE
-#undef GENAI__V_SET
-#undef GENAI__V_ADD
-#undef GENAI__V_SUB
-#undef GENAI__V_MUL
-#undef GENAI__V_DIV
-#undef GENAI__V_FMA
-#undef GENAI__V_FNMA
-#undef GENAI__V_SQRT
-#undef GENAI__V_IF_GT
-#undef GENAI__V_NEG
-#undef GENAI__V_ABS
-#undef GENAI__V_EXP
-#undef GENAI__V_EXPM1
-#undef GENAI__V_LOG
-#undef GENAI__V_TANH
-#undef GENAI__V_SIGMOID
-#undef GENAI__V_SOFTPLUS
-#undef GENAI__V_GELU
-#undef GENAI__V_GELU_D1
-#undef GENAI__V_GELU_D2
-#undef GENAI__V_SILU_D1
-#undef GENAI__V_SILU_D2
-#undef GENAI__LOAD
-#undef GENAI__STORE
-#undef GENAI__EACH
-#undef GENAI__FUNCTION
-#undef GENAI__K
-#undef GENAI__PASTE
-#undef GENAI__PASTE2
-#undef GENAI__SUFFIX
-#undef GENAI__ISA
 #endif /* GENAI__PASS */
 
 /*
