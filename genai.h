@@ -3471,8 +3471,8 @@ static void genai__spare(genai_tensor *t) {
 }
 
 /* Walks back from y: adds dy/dt to the grad of leaves, or leaves it in t->pending of every target; other pending fields are
- * NULL afterwards. seed: what y's own gradient is; NULL: ones. If no gradient is recorded, each is dropped as soon as the op that it went into is done; and so are the
- * values of all that was made from position `keep` on. */
+ * NULL afterwards. seed: what y's own gradient is; NULL: ones. If nothing is to be recorded, each gradient is dropped as soon as
+ * the op that it went into is done; and so are the values of all that was made from position `keep` on. */
 static genai_result genai__differentiate(genai_tensor *y, genai_tensor *seed, int leaves, int record, size_t keep) {
     genai_ctx    *ctx = y->ctx;
     genai_result  result = GENAI_OK;
