@@ -1051,11 +1051,11 @@ GENAI_API genai_model   *genai_model_load(genai_ctx *ctx, const char *path);
 
 #if defined(_WIN32)
 #define GENAI__WINDOWS 1
+#ifndef GENAI_NO_THREADS
+#define GENAI_NO_THREADS /* the pool is written for POSIX threads */
+#endif
 #else
 #define GENAI__WINDOWS 0
-#endif
-#if GENAI__WINDOWS && !defined(GENAI_NO_THREADS)
-#define GENAI_NO_THREADS /* the pool is written for POSIX threads */
 #endif
 #ifndef GENAI_NO_STDIO
 #if GENAI__WINDOWS
@@ -1144,6 +1144,14 @@ GENAI_API genai_model   *genai_model_load(genai_ctx *ctx, const char *path);
 
 #define GENAI__COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
+#ifdef __cplusplus
+#define GENAI__ZEROED {}     /* any struct with all its fields 0 */
+#define GENAI__NULL nullptr  /* a NULL that may stand behind a comma: return genai__fail(...), GENAI__NULL */
+#else
+#define GENAI__ZEROED {0}
+#define GENAI__NULL NULL
+#endif
+
 static genai_io genai__default_io(void); /* >>files */
 
 /* Wall clock in seconds, for rates and estimates only. */
@@ -1157,12 +1165,10 @@ static double genai__now(void) {
 #endif
 }
 
+GENAI__INLINE uint32_t genai__bits_of(float x) { uint32_t u; memcpy(&u, &x, sizeof u); return u; }
+GENAI__INLINE float    genai__float_of(uint32_t u) { float x; memcpy(&x, &u, sizeof x); return x; }
 /* Exponent bits, since -ffast-math deletes isfinite. */
-GENAI__INLINE int genai__finite(float x) {
-    uint32_t u;
-    memcpy(&u, &x, sizeof u);
-    return (u & 0x7f800000u) != 0x7f800000u;
-}
+GENAI__INLINE int      genai__finite(float x) { return (genai__bits_of(x) & 0x7f800000u) != 0x7f800000u; }
 
 /* Floating-point mode while we compute: round to nearest, denormals are zero (they cost 100 times as much), nothing
  * traps. Each entry saves the caller's mode and puts it back. x86 and Arm differ in one case only: a result within half
@@ -1263,13 +1269,8 @@ struct genai_ctx {
 
 /* Tells genai_ctx_desc.trace that a piece of work begins (ended 0) or has ended. */
 static void genai__trace(genai_ctx *ctx, const char *name, int backward, int ended, double bytes) {
-    genai_work work;
+    const genai_work work = {name, backward, ended, ended ? ctx->flops : 0, bytes};
     if (!ctx->desc.trace) return;
-    work.name = name;
-    work.backward = backward;
-    work.ended = ended;
-    work.flops = ended ? ctx->flops : 0;
-    work.bytes = bytes;
     ctx->flops = 0;
     ctx->desc.trace(ctx->desc.trace_user, &work);
 }
@@ -1301,23 +1302,24 @@ static void genai__log_to(const genai_ctx_desc *desc, genai_log_level level, con
 #endif
 }
 
-static void genai__warn(genai_ctx *ctx, const char *format, ...) GENAI__PRINTF(2, 3);
-static void genai__warn(genai_ctx *ctx, const char *format, ...) {
-    char    text[512];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
+/* What a function with a format and values behind it says, to an array. */
+#define GENAI__FORMAT(to, size, format)       \
+    do {                                      \
+        va_list args;                         \
+        va_start(args, format);               \
+        vsnprintf(to, size, format, args);    \
+        va_end(args);                         \
+    } while (0)
+
+static GENAI__PRINTF(2, 3) void genai__warn(genai_ctx *ctx, const char *format, ...) {
+    char text[512];
+    GENAI__FORMAT(text, sizeof text, format);
     genai__log_to(&ctx->desc, GENAI_LOG_WARNING, text);
 }
 
-static genai_result genai__fail(genai_ctx *ctx, genai_result code, const char *format, ...) GENAI__PRINTF(3, 4);
-static genai_result genai__fail(genai_ctx *ctx, genai_result code, const char *format, ...) {
-    va_list args;
+static GENAI__PRINTF(3, 4) genai_result genai__fail(genai_ctx *ctx, genai_result code, const char *format, ...) {
     if (ctx->result) return code;
-    va_start(args, format);
-    vsnprintf(ctx->sentence, sizeof ctx->sentence, format, args);
-    va_end(args);
+    GENAI__FORMAT(ctx->sentence, sizeof ctx->sentence, format);
     ctx->result = code;
     genai__log_to(&ctx->desc, GENAI_LOG_ERROR, ctx->sentence);
     return code;
@@ -1352,18 +1354,14 @@ static int genai__add(size_t a, size_t b, size_t *sum) {
 
 /* Zeroed memory aligned to a cache line, or NULL with the error set. */
 static void *genai__alloc(genai_ctx *ctx, size_t count, size_t size) {
-    size_t        bytes, total;
+    size_t         bytes, total;
     unsigned char *raw = NULL, *p;
-    genai__block  *block;
     if (genai__mul(count, size, &bytes) && genai__add(bytes, sizeof(genai__block) + GENAI__ALIGN, &total))
         raw = (unsigned char *)ctx->desc.allocator.alloc(ctx->desc.allocator.user, total);
-    if (!raw) {
-        genai__fail(ctx, GENAI_ERROR_MEMORY, "out of memory: %zu times %zu bytes could not be allocated", count, size);
-        return NULL;
-    }
+    if (!raw) return genai__fail(ctx, GENAI_ERROR_MEMORY, "out of memory: %zu times %zu bytes could not be allocated", count, size), GENAI__NULL;
     p = raw + sizeof(genai__block);
     p += (GENAI__ALIGN - (uintptr_t)p % GENAI__ALIGN) % GENAI__ALIGN;
-    block = (genai__block *)(void *)(p - sizeof(genai__block));
+    genai__block *block = (genai__block *)(void *)(p - sizeof(genai__block));
     block->raw = raw;
     block->bytes = bytes;
     block->next = &ctx->blocks;
@@ -1375,9 +1373,8 @@ static void *genai__alloc(genai_ctx *ctx, size_t count, size_t size) {
 }
 
 static void genai__free(genai_ctx *ctx, const void *p) {
-    genai__block *block;
     if (!p) return;
-    block = (genai__block *)(uintptr_t)((const unsigned char *)p - sizeof(genai__block));
+    genai__block *block = (genai__block *)(uintptr_t)((const unsigned char *)p - sizeof(genai__block));
     block->previous->next = block->next;
     block->next->previous = block->previous;
     ctx->desc.allocator.free(ctx->desc.allocator.user, block->raw);
@@ -1519,13 +1516,9 @@ static void genai__text_bytes(genai__text *t, const char *p, size_t n) {
     t->p[t->length] = 0;
 }
 static void genai__text_add(genai__text *t, const char *s) { genai__text_bytes(t, s, strlen(s)); }
-static void genai__text_format(genai__text *t, const char *format, ...) GENAI__PRINTF(2, 3);
-static void genai__text_format(genai__text *t, const char *format, ...) { /* up to 511 characters; no floats: see number */
-    char    piece[512];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(piece, sizeof piece, format, args);
-    va_end(args);
+static GENAI__PRINTF(2, 3) void genai__text_format(genai__text *t, const char *format, ...) { /* up to 511 characters; no floats: see number */
+    char piece[512];
+    GENAI__FORMAT(piece, sizeof piece, format);
     genai__text_add(t, piece);
 }
 static void genai__text_free(genai__text *t) {
@@ -1611,9 +1604,8 @@ static const char *genai__nearest(const char *s, size_t length, const void *word
     if (length > 60) length = 60;
     for (w = 0; w < count; w++) {
         const char *word = *(const char *const *)(const void *)((const char *)words + w * stride);
-        size_t      n;
         if (!word) continue;
-        n = strlen(word);
+        size_t n = strlen(word);
         if (n > 60) continue;
         for (j = 0; j <= n; j++) row[j] = j;
         for (i = 1; i <= length; i++) {
@@ -1647,9 +1639,8 @@ typedef struct genai__counter { uint32_t w[4]; } genai__counter;
 
 GENAI__INLINE genai__counter genai__philox(uint64_t key, uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3) {
     uint32_t       k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
-    int            round;
     genai__counter r;
-    for (round = 0; round < 10; round++) {
+    for (int round = 0; round < 10; round++) {
         uint64_t p0 = (uint64_t)0xD2511F53u * c0, p1 = (uint64_t)0xCD9E8D57u * c2;
         uint32_t n0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0, n2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
         c1 = (uint32_t)p1;
@@ -1746,9 +1737,8 @@ static void *genai__pool_worker(void *arg) {
     genai__pool *pool = (genai__pool *)arg;
     genai__fp_enter();
     while (!__atomic_load_n(&pool->quit, __ATOMIC_ACQUIRE)) {
-        int spin;
         while (genai__pool_take(pool)) {}
-        for (spin = 0; spin < GENAI__SPIN && genai__pool_idle(pool); spin++) genai__pause();
+        for (int spin = 0; spin < GENAI__SPIN && genai__pool_idle(pool); spin++) genai__pause();
         if (!genai__pool_idle(pool)) continue;
         pthread_mutex_lock(&pool->mutex);
         __atomic_fetch_add(&pool->sleeping, 1, __ATOMIC_SEQ_CST);
@@ -1770,21 +1760,15 @@ static void genai__pool_start(genai_ctx *ctx, int threads) {
     genai__pool *pool = &ctx->pool;
     pthread_mutex_init(&pool->mutex, NULL);
     pthread_cond_init(&pool->wake, NULL);
-    while (pool->workers < threads - 1) {
-        if (pthread_create(&pool->thread[pool->workers], NULL, genai__pool_worker, pool)) {
-            genai__warn(ctx, "only %d of %d threads could be started", pool->workers + 1, threads);
-            break;
-        }
-        pool->workers++;
-    }
+    while (pool->workers < threads - 1 && !pthread_create(&pool->thread[pool->workers], NULL, genai__pool_worker, pool)) pool->workers++;
+    if (pool->workers < threads - 1) genai__warn(ctx, "only %d of %d threads could be started", pool->workers + 1, threads);
     ctx->desc.threads = pool->workers + 1;
 }
 
 static void genai__pool_stop(genai__pool *pool) {
-    int i;
     __atomic_store_n(&pool->quit, 1, __ATOMIC_SEQ_CST);
     genai__pool_wake(pool);
-    for (i = 0; i < pool->workers; i++) pthread_join(pool->thread[i], NULL);
+    for (int i = 0; i < pool->workers; i++) pthread_join(pool->thread[i], NULL);
     pthread_mutex_destroy(&pool->mutex);
     pthread_cond_destroy(&pool->wake);
 }
@@ -1812,12 +1796,9 @@ static int genai__cores(void) { return 1; }
 #endif
 
 static void genai__parallel(genai_ctx *ctx, int n, void (*task)(void *arg, int index), void *arg) {
-    int i;
 #if defined(__GNUC__) /* the slots need its atomics */
     if (n > 1 && ctx->desc.parallel_for) {
-        genai__host_job job;
-        job.task = task;
-        job.arg = arg;
+        genai__host_job job = {task, arg};
         ctx->desc.parallel_for(ctx->desc.parallel_user, n, genai__host_task, &job);
         return;
     }
@@ -1828,14 +1809,13 @@ static void genai__parallel(genai_ctx *ctx, int n, void (*task)(void *arg, int i
         return;
     }
 #endif
-    for (i = 0; i < n; i++) task(arg, i);
+    for (int i = 0; i < n; i++) task(arg, i);
 }
 
 /* Marks slot_taken[i] for the running task: scratch memory that no other task uses meanwhile. There is one per thread;
  * should a host run more tasks at once than it said, the rest wait here. */
 static int genai__slot_take(genai_ctx *ctx) {
-    int i;
-    for (i = 0;; i = (i + 1) % ctx->desc.threads) {
+    for (int i = 0;; i = (i + 1) % ctx->desc.threads) {
 #if defined(__GNUC__)
         int expected = 0;
         if (__atomic_compare_exchange_n(&ctx->slot_taken[i], &expected, 1, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) return i;
@@ -1988,23 +1968,19 @@ struct genai__kernels {
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC pop_options
 #endif
-#undef GENAI__PASS
 #if GENAI__X86
 GENAI__TARGET_BEGIN_AVX2
 #define GENAI__PASS 2
 #include GENAI_HEADER_FILENAME
-#undef GENAI__PASS
 GENAI__TARGET_END
 GENAI__TARGET_BEGIN_AVX512
 #define GENAI__PASS 3
 #include GENAI_HEADER_FILENAME
-#undef GENAI__PASS
 GENAI__TARGET_END
 #endif
 #if GENAI__ARM
 #define GENAI__PASS 4
 #include GENAI_HEADER_FILENAME
-#undef GENAI__PASS
 #endif
 
 /* The kernels of isa, or of the best there is; NULL if this processor or build hasn't got it. */
@@ -2034,15 +2010,13 @@ static void genai__chunks_task(void *arg, int index) {
     job->f(job->arg, from, job->n - from < GENAI__CHUNK ? job->n - from : GENAI__CHUNK);
 }
 
-/* f(arg, from, count) for all of 0..n-1. */
-static void genai__for_chunks(genai_ctx *ctx, size_t n, void (*f)(void *arg, size_t from, size_t count), void *arg) {
+/* f(arg, from, count) for all of 0..n-1; GENAI_OK, which serves whoever ends with it. */
+static genai_result genai__for_chunks(genai_ctx *ctx, size_t n, void (*f)(void *arg, size_t from, size_t count), void *arg) {
     size_t        tasks = (n + GENAI__CHUNK - 1) / GENAI__CHUNK, from;
-    genai__chunks job;
-    job.n = n;
-    job.f = f;
-    job.arg = arg;
+    genai__chunks job = {n, f, arg};
     if (tasks <= GENAI__MAX_TASKS) genai__parallel(ctx, (int)tasks, genai__chunks_task, &job);
     else for (from = 0; from < n; from += GENAI__CHUNK) f(arg, from, n - from < GENAI__CHUNK ? n - from : GENAI__CHUNK);
+    return GENAI_OK;
 }
 
 typedef struct genai__row_job {
@@ -2058,14 +2032,11 @@ static void genai__row_task(void *arg, int index) {
 }
 
 /* f(arg, row) for rows 0..rows-1 of about `width` values each; short ones share a task. */
-static void genai__for_rows(genai_ctx *ctx, size_t rows, size_t width, void (*f)(void *arg, size_t row), void *arg) {
-    genai__row_job job;
-    job.rows = rows;
-    job.per_task = GENAI__CHUNK / width + 1;
+static genai_result genai__for_rows(genai_ctx *ctx, size_t rows, size_t width, void (*f)(void *arg, size_t row), void *arg) {
+    genai__row_job job = {rows, GENAI__CHUNK / width + 1, f, arg};
     while ((rows + job.per_task - 1) / job.per_task > GENAI__MAX_TASKS) job.per_task *= 2;
-    job.f = f;
-    job.arg = arg;
     genai__parallel(ctx, (int)((rows + job.per_task - 1) / job.per_task), genai__row_task, &job);
+    return GENAI_OK;
 }
 
 /* --- random arrays: value i depends on (key, stream, step, draw, i) alone --- */
@@ -2096,15 +2067,8 @@ static void genai__random_chunk(void *arg, size_t from, size_t count) {
 }
 
 static void genai__random_fill(genai_ctx *ctx, int normal, uint64_t key, uint32_t stream, uint64_t step, uint32_t draw, size_t n, float *out) {
-    genai__random r;
+    genai__random r = {ctx, stream, draw, key, step, out, normal};
     uint64_t      mode = genai__fp_enter();
-    r.ctx = ctx;
-    r.key = key;
-    r.stream = stream;
-    r.draw = draw;
-    r.step = step;
-    r.out = out;
-    r.normal = normal;
     genai__trace(ctx, "random", 0, 0, 0);
     genai__for_chunks(ctx, n, genai__random_chunk, &r);
     genai__trace(ctx, "random", 0, 1, (double)n * sizeof(float));
@@ -2140,29 +2104,22 @@ static void genai__uniform(genai_ctx *ctx, uint64_t key, uint32_t stream, uint64
 #endif
 
 GENAI_API genai_ctx *genai_ctx_create(const genai_ctx_desc *desc) {
-    genai_ctx_desc d;
+    genai_ctx_desc d = GENAI__ZEROED;
     genai_ctx     *ctx;
-    char           text[128];
+    char           text[128] = "";
     if (desc) d = *desc;
-    else memset(&d, 0, sizeof d);
     if (!d.allocator.alloc || !d.allocator.free) {
         d.allocator.alloc = genai__malloc;
         d.allocator.free = genai__libc_free;
     }
     if (!d.io.open) d.io = genai__default_io();
-    if (d.threads < 0 || d.threads > GENAI__MAX_THREADS) {
+    if (d.threads < 0 || d.threads > GENAI__MAX_THREADS)
         snprintf(text, sizeof text, "threads is %d, but must be 0 (one per core) or 1 to %d", d.threads, GENAI__MAX_THREADS);
-        genai__log_to(&d, GENAI_LOG_ERROR, text);
-        return NULL;
-    }
-    if (!genai__choose_kernels(d.isa)) {
+    else if (!genai__choose_kernels(d.isa))
         snprintf(text, sizeof text, "this processor or build hasn't got the instruction set %s", genai_isa_name(d.isa));
-        genai__log_to(&d, GENAI_LOG_ERROR, text);
-        return NULL;
-    }
-    ctx = (genai_ctx *)d.allocator.alloc(d.allocator.user, sizeof *ctx);
+    ctx = text[0] ? NULL : (genai_ctx *)d.allocator.alloc(d.allocator.user, sizeof *ctx);
     if (!ctx) {
-        genai__log_to(&d, GENAI_LOG_ERROR, "out of memory: the context could not be allocated");
+        genai__log_to(&d, GENAI_LOG_ERROR, text[0] ? text : "out of memory: the context could not be allocated");
         return NULL;
     }
     memset(ctx, 0, sizeof *ctx);
@@ -2242,6 +2199,16 @@ typedef struct genai__gemm {
     float     *partial;      /* [parts][m][n to the next 16]                                                */
 } genai__gemm;
 
+/* C [m,n] = A [m,k] B [k,n] with all three in rows: what to begin with. */
+static genai__gemm genai__product(size_t m, size_t n, size_t k) {
+    genai__gemm g = GENAI__ZEROED;
+    g.m = m;
+    g.n = g.b_row = g.c_row = n;
+    g.k = g.a_row = k;
+    g.a_col = g.b_col = 1;
+    return g;
+}
+
 /* Weights in the order in which products read them, kept from call to call for nets in use (>>net). */
 typedef struct genai__kept {
     float       *data;
@@ -2256,48 +2223,38 @@ GENAI__INLINE size_t genai__round16(size_t n) { return (n + 15) & ~(size_t)15; }
 GENAI__INLINE size_t genai__smaller(size_t a, size_t b) { return a < b ? a : b; }
 GENAI__INLINE size_t genai__blocks(size_t n, size_t size) { return n <= size ? 1 : (n + size - 1) / size; } /* a division is slow */
 
-/* Memory that holds until the next call; grows to the largest need and stays: as pieces it would leave gaps among values. */
-static float *genai__workspace(genai_ctx *ctx, size_t count) {
-    if (count > ctx->workspace_size) {
-        genai__free(ctx, ctx->workspace);
-        ctx->workspace_size = 0;
-        ctx->workspace = (float *)genai__alloc(ctx, count, sizeof(float));
-        if (ctx->workspace) ctx->workspace_size = count;
-    }
-    return ctx->workspace;
+/* Room for `count` values at *p, where there was room for *size; what stood there is lost. */
+static float *genai__larger(genai_ctx *ctx, float **p, size_t *size, size_t count) {
+    if (count <= *size) return *p;
+    genai__free(ctx, *p);
+    *p = (float *)genai__alloc(ctx, count, sizeof(float));
+    *size = *p ? count : 0;
+    return *p;
 }
+
+/* Memory that holds until the next call; grows to the largest need and stays: as pieces it would leave gaps among values. */
+static float *genai__workspace(genai_ctx *ctx, size_t count) { return genai__larger(ctx, &ctx->workspace, &ctx->workspace_size, count); }
 
 /* Memory for packed weights: what is kept, or else the workspace. *ready: they stand there. */
 static float *genai__packed_room(genai_ctx *ctx, genai__kept *kept, int form, size_t width, size_t depth, int *ready) {
     size_t size;
-    if (!genai__mul(width, depth, &size)) {
-        genai__fail(ctx, GENAI_ERROR_MEMORY, "packed weights of %zu by %zu are too large", width, depth);
-        return NULL;
-    }
+    if (!genai__mul(width, depth, &size))
+        return genai__fail(ctx, GENAI_ERROR_MEMORY, "packed weights of %zu by %zu are too large", width, depth), GENAI__NULL;
     *ready = kept && kept->form == form;
     if (!kept) return genai__workspace(ctx, size);
     if (*ready) return kept->data;
-    kept->form = 0;
-    if (kept->size < size) {
-        genai__free(ctx, kept->data);
-        kept->size = 0;
-        kept->data = (float *)genai__alloc(ctx, size, sizeof(float));
-        if (!kept->data) return NULL;
-        kept->size = size;
-    }
-    kept->form = form;
+    kept->form = genai__larger(ctx, &kept->data, &kept->size, size) ? form : 0;
     return kept->data;
 }
 
 /* Panels [depth][16] of columns j.. to end; column j belongs to output channel j % channels. */
 static void genai__scale_panels(const genai__kept *kept, size_t j, size_t end, size_t depth, float *panel) {
-    float  scale[16];
-    size_t l, p;
+    float scale[16];
     if (!kept || !kept->scale) return;
     for (; j < end; j += 16) {
-        for (l = 0; l < 16; l++) scale[l] = j + l < end ? kept->scale[(j + l) % kept->channels] : 0.0f;
-        for (p = 0; p < depth; p++, panel += 16)
-            for (l = 0; l < 16; l++) panel[l] *= scale[l];
+        for (size_t l = 0; l < 16; l++) scale[l] = j + l < end ? kept->scale[(j + l) % kept->channels] : 0.0f;
+        for (size_t p = 0; p < depth; p++, panel += 16)
+            for (size_t l = 0; l < 16; l++) panel[l] *= scale[l];
     }
 }
 
@@ -2338,7 +2295,6 @@ static void genai__gemm_pack_task(void *arg, int index) {
 static const float *genai__gemm_a(const genai__gemm *g, size_t i0, size_t rows, size_t p, size_t depth, float *pack, size_t *a_row, size_t *a_col) {
     const float *a = g->a ? g->a + i0 * g->a_row + p * g->a_col : NULL;
     int          swapped = g->pack_a ? g->a_swapped : g->a_row == 1;
-    size_t       i;
     *a_row = g->a_row;
     *a_col = g->a_col;
     if (!g->pack_a && !g->copy_a) return a;
@@ -2347,9 +2303,9 @@ static const float *genai__gemm_a(const genai__gemm *g, size_t i0, size_t rows, 
     if (g->pack_a && swapped) g->pack_a(g->source, p, depth, i0, rows, pack);
     else if (g->pack_a) g->pack_a(g->source, i0, rows, p, depth, pack);
     else if (swapped)
-        for (i = 0; i < depth; i++) memcpy(pack + i * rows, a + i * g->a_col, rows * sizeof *pack);
+        for (size_t i = 0; i < depth; i++) memcpy(pack + i * rows, a + i * g->a_col, rows * sizeof *pack);
     else
-        for (i = 0; i < rows; i++) memcpy(pack + i * depth, a + i * g->a_row, depth * sizeof *pack);
+        for (size_t i = 0; i < rows; i++) memcpy(pack + i * depth, a + i * g->a_row, depth * sizeof *pack);
     return pack;
 }
 
@@ -2432,9 +2388,9 @@ static void genai__gemm_add_parts(void *arg, int index) {
     }
 }
 
-static void genai__gemm_serial(void *arg, int n, void (*task)(void *, int)) {
-    int i;
-    for (i = 0; i < n; i++) task(arg, i);
+static void genai__gemm_tasks(genai__gemm *g, size_t n, void (*task)(void *, int)) {
+    if (!g->serial) genai__parallel(g->ctx, (int)n, task, g);
+    else for (int i = 0; i < (int)n; i++) task(g, i);
 }
 
 /* Computes g. Where C is small and k long, k is cut into parts whose number depends on the shape only; their sums are
@@ -2487,12 +2443,8 @@ static genai_result genai__gemm_run(genai_ctx *ctx, genai__gemm *g) {
         if (pack) g->packed = memory;
         g->partial = memory + pack_size;
     }
-    if (pack || (g->kept && !g->ready)) {
-        if (g->serial) genai__gemm_serial(g, (int)strips, genai__gemm_pack_task);
-        else genai__parallel(ctx, (int)strips, genai__gemm_pack_task, g);
-    }
-    if (g->serial) genai__gemm_serial(g, (int)tasks, genai__gemm_task);
-    else genai__parallel(ctx, (int)tasks, genai__gemm_task, g);
+    if (pack || (g->kept && !g->ready)) genai__gemm_tasks(g, strips, genai__gemm_pack_task);
+    genai__gemm_tasks(g, tasks, genai__gemm_task);
     if (g->parts > 1) genai__parallel(ctx, (int)((g->m + 63) / 64), genai__gemm_add_parts, g);
     return GENAI_OK;
 }
@@ -2500,10 +2452,9 @@ static genai_result genai__gemm_run(genai_ctx *ctx, genai__gemm *g) {
 /* The same with B packed in `kept`, unless that is NULL. Then k isn't cut into parts: a row's bits don't depend on how many
  * there are. */
 static genai_result genai__gemm_kept(genai_ctx *ctx, genai__gemm *g, genai__kept *kept) {
-    genai_result result;
     g->kept = kept;
     if (kept) g->room = genai__packed_room(ctx, kept, GENAI__KEPT_PRODUCT, genai__round16(g->n), g->k, &g->ready);
-    result = kept && !g->room ? GENAI_ERROR_MEMORY : genai__gemm_run(ctx, g);
+    genai_result result = kept && !g->room ? GENAI_ERROR_MEMORY : genai__gemm_run(ctx, g);
     if (kept && result) kept->form = 0;
     return result;
 }
@@ -2594,14 +2545,9 @@ static float *genai__place_phase(const void *source, size_t i) {
     return s->to + ((i / columns / rows * (size_t)s->to_h + y) * (size_t)s->to_w + x) * (size_t)s->to_c;
 }
 
-static void genai__conv_windows(const genai__conv *v, const float *x, genai__windows *s) {
-    memset(s, 0, sizeof *s);
-    s->x = x;
-    s->h = v->h; s->w = v->w; s->c = v->c;
-    s->rows = v->oh; s->columns = v->ow;
-    s->kh = v->kh; s->kw = v->kw;
-    s->stride_h = v->stride_h; s->stride_w = v->stride_w;
-    s->top = v->top; s->left = v->left;
+static genai__windows genai__conv_windows(const genai__conv *v, const float *x) {
+    genai__windows s = {x, v->h, v->w, v->c, v->oh, v->ow, v->kh, v->kw, v->stride_h, v->stride_w, v->top, v->left, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+    return s;
 }
 
 /* --- Winograd's minimal filtering (Winograd 1980; Lavin and Gray 2016), where channels are many ---
@@ -2681,8 +2627,7 @@ GENAI__INLINE int genai__products(const genai__cut *s) { return s->threes ? 4 : 
 
 /* Groups and tiles, when all else is filled in. */
 static void genai__winograd_plan(genai__winograd *s, int images) {
-    int i;
-    for (i = 0; i < 4; i++) {
+    for (int i = 0; i < 4; i++) {
         genai__pieces *g = &s->group[s->groups];
         g->h = i / 2 ? s->cut_h.threes : 0;
         g->w = i % 2 ? s->cut_w.threes : 0;
@@ -2713,6 +2658,11 @@ static int genai__winograd_pays(const genai__winograd *s, int kh, int kw, int ke
 
 static const float genai__zeros[GENAI__WINOGRAD_COLUMNS] = {0.0f};
 
+static void genai__next_tile(const genai__winograd *s, size_t *w, size_t *h, size_t *image) {
+    if (++*w == s->tiles_w) { *w = 0; ++*h; }
+    if (*h == s->tiles_h) { *h = 0; ++*image; }
+}
+
 /* B' d of all products of a group: tiles i.., values p.. of k = (piece, piece, channel); to: [product][tile][depth] */
 static void genai__winograd_windows(const genai_ctx *ctx, const genai__winograd *s, const genai__pieces *g, size_t i, size_t tiles, size_t p,
                                     size_t depth, float *to) {
@@ -2738,10 +2688,7 @@ static void genai__winograd_windows(const genai_ctx *ctx, const genai__winograd 
                     }
             ctx->kernels->winograd_windows(count, d, g->products_h, g->products_w, to + t * depth + done, product);
         }
-        if (++tile_w == s->tiles_w) {
-            tile_w = 0;
-            if (++tile_h == s->tiles_h) { tile_h = 0; image++; }
-        }
+        genai__next_tile(s, &tile_w, &tile_h, &image);
     }
 }
 
@@ -2758,10 +2705,7 @@ static void genai__winograd_gradients(const genai__winograd_job *job, const gena
         if (columns < width)
             for (k = 0; k < (size_t)(g->products_h * g->products_w); k++)
                 for (l = columns; l < width; l++) to[k * product + l] = 0.0f;
-        if (++tile_w == s->tiles_w) {
-            tile_w = 0;
-            if (++tile_h == s->tiles_h) { tile_h = 0; image++; }
-        }
+        genai__next_tile(s, &tile_w, &tile_h, &image);
     }
 }
 
@@ -2770,18 +2714,17 @@ static void genai__winograd_pack_panel(void *arg, int index) {
     const genai__winograd_job *job = (const genai__winograd_job *)arg;
     const genai__winograd     *s = &job->part[0];
     size_t                     panels = (s->n + 15) / 16, panel = (size_t)index, b = s->swapped ? s->c : s->n, a = s->swapped ? s->n : s->c, i;
-    int                        piece, group, h, w, e;
     float                      block[16][16][16];
     while (panel >= panels) { panel -= panels; s++; }
-    for (group = 0; group < s->groups; group++) {
+    for (int group = 0; group < s->groups; group++) {
         const genai__pieces *g = &s->group[group];
-        for (piece = 0; piece < g->count_h * g->count_w; piece++) {
+        for (int piece = 0; piece < g->count_h * g->count_w; piece++) {
             int          ph = g->h + piece / g->count_w, pw = g->w + piece % g->count_w, taps_h = s->cut_h.piece[ph].taps, taps_w = s->cut_w.piece[pw].taps;
             const float *tap[9];
             size_t       product = panels * g->k * 16;
             float       *to = s->packed + g->at * panels * 16 + (panel * g->k + (size_t)piece * s->c) * 16;
-            for (h = 0; h < taps_h; h++)
-                for (w = 0; w < taps_w; w++) {
+            for (int h = 0; h < taps_h; h++)
+                for (int w = 0; w < taps_w; w++) {
                     size_t y = (size_t)(s->cut_h.piece[ph].tap + h * s->cut_h.piece[ph].step), x = (size_t)(s->cut_w.piece[pw].tap + w * s->cut_w.piece[pw].step);
                     tap[h * 3 + w] = s->weights + (y * (size_t)s->weights_kw + x) * a * b + panel * 16 * (s->swapped ? b : 1);
                 }
@@ -2790,16 +2733,16 @@ static void genai__winograd_pack_panel(void *arg, int index) {
                 continue;
             }
             for (i = 0; i < s->c; i += 16) { /* 16 lines of up to 16 values, then turned */
-                size_t lines = genai__smaller(16, s->n - panel * 16), count = genai__smaller(16, s->c - i);
+                size_t       lines = genai__smaller(16, s->n - panel * 16), count = genai__smaller(16, s->c - i);
                 const float *line[9];
-                for (e = 0; e < 9; e++) line[e] = e / 3 < taps_h && e % 3 < taps_w ? tap[e] + i : NULL;
+                for (int e = 0; e < 9; e++) line[e] = e / 3 < taps_h && e % 3 < taps_w ? tap[e] + i : NULL;
                 memset(block, 0, sizeof block);
                 job->ctx->kernels->winograd_weights(lines, count, b, line, taps_h, taps_w, block[0][0], 256, 16);
-                for (e = 0; e < g->products_h * g->products_w; e++)
+                for (int e = 0; e < g->products_h * g->products_w; e++)
                     job->ctx->kernels->transpose(count, block[e][0], 16, to + (size_t)e * product + i * 16);
             }
         }
-        for (e = 0; e < g->products_h * g->products_w; e++)
+        for (int e = 0; e < g->products_h * g->products_w; e++)
             genai__scale_panels(job->kept, panel * 16, genai__smaller(panel * 16 + 16, s->n), g->k,
                                 s->packed + g->at * panels * 16 + ((size_t)e * panels + panel) * g->k * 16);
     }
@@ -2809,26 +2752,19 @@ static void genai__winograd_task(void *arg, int index) {
     const genai__winograd_job *job = (const genai__winograd_job *)arg;
     const genai__winograd     *s = &job->part[0];
     size_t                     column_blocks = genai__blocks(s->n, job->columns), all = genai__round16(s->n), task = (size_t)index, blocks;
-    size_t                     i0, j0, rows, columns, width, p, depth, i, product_a, product_c, e;
-    int                        slot, height, across, group;
-    float                     *pack, *block;
+    size_t                     p, depth, product_a;
     if (job->blocks) {
         s += task % (size_t)job->parts;
         task /= (size_t)job->parts;
         if (task >= genai__blocks(s->tiles, GENAI__WINOGRAD_TILES) * column_blocks) return;
     } else while (blocks = genai__blocks(s->tiles, GENAI__WINOGRAD_TILES) * column_blocks, task >= blocks) { task -= blocks; s++; }
-    slot = genai__slot_take(job->ctx);
-    pack = job->ctx->slots + (size_t)slot * GENAI__SLOT;
-    block = pack + GENAI__WINOGRAD_PACK;
-    i0 = task / column_blocks * GENAI__WINOGRAD_TILES;
-    j0 = task % column_blocks * job->columns;
-    rows = genai__smaller(GENAI__WINOGRAD_TILES, s->tiles - i0);
-    columns = genai__smaller(job->columns, s->n - j0);
-    width = genai__round16(columns);
-    product_c = genai__apart(rows * width);
-    height = genai__products(&s->cut_h);
-    across = genai__products(&s->cut_w);
-    for (group = 0; group < s->groups; group++) {
+    int    slot = genai__slot_take(job->ctx);
+    float *pack = job->ctx->slots + (size_t)slot * GENAI__SLOT, *block = pack + GENAI__WINOGRAD_PACK;
+    size_t i0 = task / column_blocks * GENAI__WINOGRAD_TILES, rows = genai__smaller(GENAI__WINOGRAD_TILES, s->tiles - i0);
+    size_t j0 = task % column_blocks * job->columns, columns = genai__smaller(job->columns, s->n - j0);
+    size_t width = genai__round16(columns), product_c = genai__apart(rows * width);
+    int    height = genai__products(&s->cut_h), across = genai__products(&s->cut_w);
+    for (int group = 0; group < s->groups; group++) {
         const genai__pieces *g = &s->group[group];
         size_t               products = (size_t)(g->products_h * g->products_w);
         size_t               most = (GENAI__WINOGRAD_PACK / products - 16) / GENAI__WINOGRAD_TILES & ~(size_t)15;
@@ -2837,14 +2773,14 @@ static void genai__winograd_task(void *arg, int index) {
             depth = genai__smaller(most, g->k - p);
             product_a = genai__apart(rows * depth);
             genai__winograd_windows(job->ctx, s, g, i0, rows, p, depth, pack);
-            for (e = 0; e < products; e++) {
+            for (size_t e = 0; e < products; e++) {
                 size_t place = e / (size_t)g->products_w * (size_t)across + e % (size_t)g->products_w;
                 genai__block_tiles(job->ctx->kernels, rows, columns, depth, pack + e * product_a, depth, 1, b + e * g->k * all + p * 16, 16, g->k * 16,
                                    block + place * product_c, width, group || p, NULL);
             }
         }
     }
-    for (i = 0; i < rows; i++) {
+    for (size_t i = 0; i < rows; i++) {
         size_t tile = i0 + i, image = tile / s->tiles_w / s->tiles_h;
         float  outside[GENAI__WINOGRAD_COLUMNS], *y[4];
         for (p = 0; p < 4; p++) {
@@ -2864,7 +2800,6 @@ static void genai__winograd_task(void *arg, int index) {
 static genai_result genai__winograd_run(genai_ctx *ctx, genai__winograd_job *job) {
     size_t total = 0, tasks = 0, most = 0, products = 0, blocks, width = genai__round16(job->part[0].n);
     int    i, ready, images = (int)(job->part[0].tiles / job->part[0].tiles_h / job->part[0].tiles_w);
-    float *packed;
     job->ctx = ctx;
     for (i = 0; i < job->parts; i++) {
         size_t n = (size_t)(genai__products(&job->part[i].cut_h) * genai__products(&job->part[i].cut_w));
@@ -2882,7 +2817,7 @@ static genai_result genai__winograd_run(genai_ctx *ctx, genai__winograd_job *job
     if (job->blocks) tasks = most * (size_t)job->parts;
     if (tasks > GENAI__MAX_TASKS || width / 16 * (size_t)job->parts > GENAI__MAX_TASKS)
         return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "a convolution of %zu tiles and %zu channels is too large", job->part[0].tiles, job->part[0].n);
-    packed = genai__packed_room(ctx, job->kept, GENAI__KEPT_WINOGRAD, width, total, &ready);
+    float *packed = genai__packed_room(ctx, job->kept, GENAI__KEPT_WINOGRAD, width, total, &ready);
     if (!packed) return GENAI_ERROR_MEMORY;
     for (i = 0; i < job->parts; i++) {
         job->part[i].packed = packed;
@@ -2899,26 +2834,20 @@ static void genai__winograd_weight_task(void *arg, int index) {
     const genai__winograd     *s = &job->part[0];
     const genai__pieces       *g = &s->group[0];
     size_t                     across = genai__blocks(s->n, job->columns), total = genai__round16(s->n), task = (size_t)index, blocks;
-    size_t                     i0, j0, rows, columns, width, products, most, p, e, depth, product_a, product_b;
     int                        slot = genai__slot_take(job->ctx);
-    float                     *a = job->ctx->slots + (size_t)slot * GENAI__SLOT, *b, *c;
+    float                     *a = job->ctx->slots + (size_t)slot * GENAI__SLOT;
     while (blocks = genai__blocks(g->k, GENAI__WINOGRAD_ROWS) * across, task >= blocks) { task -= blocks; g++; }
-    i0 = task / across * GENAI__WINOGRAD_ROWS;
-    j0 = task % across * job->columns;
-    rows = genai__smaller(GENAI__WINOGRAD_ROWS, g->k - i0);
-    columns = genai__smaller(job->columns, s->n - j0);
-    width = genai__round16(columns);
-    products = (size_t)(g->products_h * g->products_w);
-    most = (GENAI__SLOT / products - 32) / (rows + width) & ~(size_t)7;
-    c = job->partial + g->at * total + i0 * total + j0;
-    for (p = job->from; p < job->from + job->chunk && p < s->tiles; p += depth) {
+    size_t i0 = task / across * GENAI__WINOGRAD_ROWS, rows = genai__smaller(GENAI__WINOGRAD_ROWS, g->k - i0);
+    size_t j0 = task % across * job->columns, columns = genai__smaller(job->columns, s->n - j0), width = genai__round16(columns);
+    size_t products = (size_t)(g->products_h * g->products_w), most = (GENAI__SLOT / products - 32) / (rows + width) & ~(size_t)7;
+    float *c = job->partial + g->at * total + i0 * total + j0;
+    for (size_t depth, p = job->from; p < job->from + job->chunk && p < s->tiles; p += depth) {
         depth = genai__smaller(most, genai__smaller(job->from + job->chunk, s->tiles) - p);
-        product_a = genai__apart(depth * rows);
-        product_b = genai__apart(depth * width);
-        b = a + products * product_a;
+        size_t product_a = genai__apart(depth * rows), product_b = genai__apart(depth * width);
+        float *b = a + products * product_a;
         genai__winograd_windows(job->ctx, s, g, p, depth, i0, rows, a);
         genai__winograd_gradients(job, g, p, depth, j0, columns, b);
-        for (e = 0; e < products; e++)
+        for (size_t e = 0; e < products; e++)
             genai__block_tiles(job->ctx->kernels, rows, columns, depth, a + e * product_a, 1, rows, b + e * product_b, width, 16,
                                c + e * g->k * total, total, p > 0, NULL);
     }
@@ -2929,15 +2858,12 @@ static void genai__winograd_weight_task(void *arg, int index) {
 static void genai__winograd_weight_taps(void *arg, size_t row) {
     const genai__winograd_job *job = (const genai__winograd_job *)arg;
     const genai__winograd     *s = &job->part[0];
-    const genai__pieces        *g = &s->group[0];
+    const genai__pieces       *g = &s->group[0];
     size_t                     width = genai__round16(s->n);
-    int                        piece, ph, pw, e;
     float                     *to[9];
     while (row >= g->k) { row -= g->k; g++; }
-    piece = (int)(row / s->c);
-    ph = g->h + piece / g->count_w;
-    pw = g->w + piece % g->count_w;
-    for (e = 0; e < 9; e++) {
+    int piece = (int)(row / s->c), ph = g->h + piece / g->count_w, pw = g->w + piece % g->count_w;
+    for (int e = 0; e < 9; e++) {
         size_t y = (size_t)(s->cut_h.piece[ph].tap + e / 3 * s->cut_h.piece[ph].step), x = (size_t)(s->cut_w.piece[pw].tap + e % 3 * s->cut_w.piece[pw].step);
         to[e] = e / 3 < s->cut_h.piece[ph].taps && e % 3 < s->cut_w.piece[pw].taps ? job->dw + ((y * (size_t)s->weights_kw + x) * s->c + row % s->c) * s->n : NULL;
     }
@@ -2963,8 +2889,7 @@ static genai_result genai__winograd_weight(genai_ctx *ctx, genai__winograd_job *
     job->partial = genai__workspace(ctx, s->size * genai__round16(s->n));
     if (!job->partial) return GENAI_ERROR_MEMORY;
     for (job->from = 0; job->from < s->tiles; job->from += job->chunk) genai__parallel(ctx, (int)tasks, genai__winograd_weight_task, job);
-    genai__for_rows(ctx, rows, 9 * s->n, genai__winograd_weight_taps, job);
-    return GENAI_OK;
+    return genai__for_rows(ctx, rows, 9 * s->n, genai__winograd_weight_taps, job);
 }
 
 /* The windows of a forward convolution, which are also those of its weight gradient. */
@@ -2983,14 +2908,12 @@ static void genai__winograd_forward(genai__winograd *s, const genai__conv *v, co
 }
 
 /* The kernel covers the image and has one place only: forward and back are products without windows. */
-static int genai__conv_whole(const genai__conv *v) {
-    return v->oh == 1 && v->ow == 1 && v->kh == v->h && v->kw == v->w && !v->top && !v->left;
-}
+static int genai__conv_whole(const genai__conv *v) { return v->oh == 1 && v->ow == 1 && v->kh == v->h && v->kw == v->w && !v->top && !v->left; }
 
 /* y = x * w + bias */
 static genai_result genai__conv_forward(genai_ctx *ctx, const genai__conv *v, const float *x, const float *w, const float *bias, float *y, genai__kept *kept) {
-    genai__windows      s;
-    genai__gemm         g;
+    genai__windows      s = genai__conv_windows(v, x);
+    genai__gemm         g = genai__product((size_t)v->n * (size_t)v->oh * (size_t)v->ow, (size_t)v->m, (size_t)v->kh * (size_t)v->kw * (size_t)v->c);
     genai__winograd_job job;
     genai__winograd_forward(&job.part[0], v, x);
     if (genai__winograd_pays(&job.part[0], v->kh, v->kw, kept != NULL)) {
@@ -3001,30 +2924,19 @@ static genai_result genai__conv_forward(genai_ctx *ctx, const genai__conv *v, co
         job.kept = kept;
         return genai__winograd_run(ctx, &job);
     }
-    genai__conv_windows(v, x, &s);
-    memset(&g, 0, sizeof g);
-    g.m = (size_t)v->n * (size_t)v->oh * (size_t)v->ow;
-    g.n = (size_t)v->m;
-    g.k = (size_t)v->kh * (size_t)v->kw * (size_t)v->c;
-    if ((v->kh == 1 && v->kw == 1 && v->stride_h == 1 && v->stride_w == 1 && !v->top && !v->left) || genai__conv_whole(v)) {
-        g.a = x;
-        g.a_row = g.k;
-        g.a_col = 1;
-    } else g.pack_a = genai__pack_windows;
+    if ((v->kh == 1 && v->kw == 1 && v->stride_h == 1 && v->stride_w == 1 && !v->top && !v->left) || genai__conv_whole(v)) g.a = x;
+    else g.pack_a = genai__pack_windows;
     g.source = &s;
     g.b = w;
-    g.b_row = g.n;
-    g.b_col = 1;
     g.c = y;
-    g.c_row = g.n;
     g.bias = bias;
     return genai__gemm_kept(ctx, &g, kept);
 }
 
 /* dw = windows of x, transposed, times dy */
 static genai_result genai__conv_weight(genai_ctx *ctx, const genai__conv *v, const float *x, const float *dy, float *dw) {
-    genai__windows      s;
-    genai__gemm         g;
+    genai__windows      s = genai__conv_windows(v, x);
+    genai__gemm         g = genai__product((size_t)v->kh * (size_t)v->kw * (size_t)v->c, (size_t)v->m, (size_t)v->n * (size_t)v->oh * (size_t)v->ow);
     genai__winograd_job job;
     genai__winograd_forward(&job.part[0], v, x);
     if (genai__winograd_pays(&job.part[0], v->kh, v->kw, 0)) {
@@ -3032,29 +2944,20 @@ static genai_result genai__conv_weight(genai_ctx *ctx, const genai__conv *v, con
         job.dw = dw;
         return genai__winograd_weight(ctx, &job);
     }
-    genai__conv_windows(v, x, &s);
-    memset(&g, 0, sizeof g);
-    g.m = (size_t)v->kh * (size_t)v->kw * (size_t)v->c;
-    g.n = (size_t)v->m;
-    g.k = (size_t)v->n * (size_t)v->oh * (size_t)v->ow;
     g.pack_a = genai__pack_windows;
     g.a_swapped = 1;
     g.source = &s;
     g.b = dy;
-    g.b_row = g.n;
-    g.b_col = 1;
     g.c = dw;
-    g.c_row = g.n;
     return genai__gemm_run(ctx, &g);
 }
 
 /* Fills in a part for each stride phase of the input gradient; false if another way is faster. */
 static int genai__winograd_phases(genai__winograd_job *job, const genai__conv *v, int kept) {
-    int first_h, first_w;
     job->parts = 0;
     if ((size_t)v->stride_h * (size_t)v->stride_w > GENAI__PARTS || v->kh < v->stride_h || v->kw < v->stride_w) return 0;
-    for (first_h = 0; first_h < v->stride_h && first_h < v->h; first_h++)
-        for (first_w = 0; first_w < v->stride_w && first_w < v->w; first_w++) {
+    for (int first_h = 0; first_h < v->stride_h && first_h < v->h; first_h++)
+        for (int first_w = 0; first_w < v->stride_w && first_w < v->w; first_w++) {
             genai__winograd *s = &job->part[job->parts];
             int              phase_h = (first_h + v->top) % v->stride_h, phase_w = (first_w + v->left) % v->stride_w;
             int              taps_h = (v->kh - phase_h + v->stride_h - 1) / v->stride_h, taps_w = (v->kw - phase_w + v->stride_w - 1) / v->stride_w;
@@ -3063,8 +2966,7 @@ static int genai__winograd_phases(genai__winograd_job *job, const genai__conv *v
             s->stride_h = s->stride_w = 1;
             s->to_h = v->h; s->to_w = v->w;
             s->step_h = v->stride_h; s->step_w = v->stride_w;
-            s->first_h = first_h;
-            s->first_w = first_w;
+            s->first_h = first_h; s->first_w = first_w;
             s->rows = (v->h - s->first_h + v->stride_h - 1) / v->stride_h;
             s->columns = (v->w - s->first_w + v->stride_w - 1) / v->stride_w;
             s->weights_kw = v->kw;
@@ -3095,7 +2997,7 @@ typedef struct genai__few {
 
 /* Pixels of dy that `rows` rows of dx can see, at most. */
 static size_t genai__few_pixels(const genai__conv *v, size_t rows) {
-    return (rows + (size_t)v->kh - 2) / (size_t)v->stride_h + 1 < (size_t)v->oh ? ((rows + (size_t)v->kh - 2) / (size_t)v->stride_h + 1) * (size_t)v->ow : (size_t)v->oh * (size_t)v->ow;
+    return genai__smaller((rows + (size_t)v->kh - 2) / (size_t)v->stride_h + 1, (size_t)v->oh) * (size_t)v->ow;
 }
 
 static void genai__few_task(void *arg, int index) {
@@ -3150,9 +3052,8 @@ static genai_result genai__few_run(genai_ctx *ctx, genai__few *s, const float *d
     int                ready;
     s->bias = bias;
     s->dx = dx;
+    s->g = genai__product(0, (size_t)v->kh * (size_t)v->kw * (size_t)v->c, (size_t)v->m);
     s->g.ctx = ctx;
-    s->g.k = (size_t)v->m;
-    s->g.n = (size_t)v->kh * (size_t)v->kw * (size_t)v->c;
     s->g.a = dy;
     s->g.b = w;
     s->g.b_row = 1;
@@ -3174,20 +3075,14 @@ static genai_result genai__conv_input(genai_ctx *ctx, const genai__conv *v, cons
     int                 first_h, first_w, part, ready = 0;
     float              *room = NULL;
     if (genai__conv_whole(v)) {
-        genai__gemm  g;
-        genai_result result;
-        size_t       i, pixels = (size_t)v->n * (size_t)v->h * (size_t)v->w;
-        memset(&g, 0, sizeof g);
-        g.m = (size_t)v->n;
-        g.n = (size_t)v->h * (size_t)v->w * (size_t)v->c;
-        g.k = (size_t)v->m;
+        genai__gemm g = genai__product((size_t)v->n, (size_t)v->h * (size_t)v->w * (size_t)v->c, (size_t)v->m);
+        size_t      i, pixels = (size_t)v->n * (size_t)v->h * (size_t)v->w;
         g.a = dy;
-        g.a_row = g.b_col = g.k;
-        g.a_col = g.b_row = 1;
         g.b = w;
+        g.b_row = 1;
+        g.b_col = g.k;
         g.c = dx;
-        g.c_row = g.n;
-        result = genai__gemm_kept(ctx, &g, kept);
+        genai_result result = genai__gemm_kept(ctx, &g, kept);
         for (i = 0; i < pixels && bias && !result; i++) ctx->kernels->add_to((size_t)v->c, dx + i * (size_t)v->c, bias);
         return result;
     }
@@ -3209,12 +3104,8 @@ static genai_result genai__conv_input(genai_ctx *ctx, const genai__conv *v, cons
     for (first_h = 0; first_h < v->stride_h && first_h < v->h; first_h++)
         for (first_w = 0; first_w < v->stride_w && first_w < v->w; first_w++) {
             int            phase_h = (first_h + v->top) % v->stride_h, phase_w = (first_w + v->left) % v->stride_w;
-            genai__windows s;
-            genai__gemm    g;
-            genai_result   result;
-            memset(&s, 0, sizeof s);
-            s.first_h = first_h;
-            s.first_w = first_w;
+            genai__windows s = GENAI__ZEROED;
+            s.first_h = first_h; s.first_w = first_w;
             s.rows = (v->h - s.first_h + v->stride_h - 1) / v->stride_h;
             s.columns = (v->w - s.first_w + v->stride_w - 1) / v->stride_w;
             s.kh = phase_h < v->kh ? (v->kh - phase_h + v->stride_h - 1) / v->stride_h : 0;
@@ -3230,10 +3121,7 @@ static genai_result genai__conv_input(genai_ctx *ctx, const genai__conv *v, cons
             s.weights = w;
             s.weights_kw = v->kw;
             s.tap_h = phase_h; s.tap_w = phase_w;
-            memset(&g, 0, sizeof g);
-            g.m = (size_t)v->n * (size_t)s.rows * (size_t)s.columns;
-            g.n = (size_t)v->c;
-            g.k = (size_t)s.kh * (size_t)s.kw * (size_t)v->m;
+            genai__gemm g = genai__product((size_t)v->n * (size_t)s.rows * (size_t)s.columns, (size_t)v->c, (size_t)s.kh * (size_t)s.kw * (size_t)v->m);
             g.pack_a = genai__pack_windows;
             g.pack_b = genai__pack_taps;
             g.place = genai__place_phase;
@@ -3242,7 +3130,7 @@ static genai_result genai__conv_input(genai_ctx *ctx, const genai__conv *v, cons
             g.kept = kept;
             g.room = room;
             g.ready = ready;
-            result = genai__gemm_run(ctx, &g);
+            genai_result result = genai__gemm_run(ctx, &g);
             if (kept && result) kept->form = 0;
             if (result) return result;
             if (room) room += genai__round16(g.n) * g.k;
@@ -3271,21 +3159,12 @@ enum { GENAI__ON_TAPE = 1, GENAI__WANTED = 2, GENAI__TARGET = 4, GENAI__HOLDS = 
 /* count of a shape, or 0 with the error set. */
 static size_t genai__shape_count(genai_ctx *ctx, const char *who, int ndim, const int *dim) {
     size_t count = 1, bytes;
-    int    i;
-    if (ndim < 0 || ndim > 4 || (ndim && !dim)) {
-        genai__fail(ctx, GENAI_ERROR_SHAPE, "%s: a tensor has 0 to 4 dims, not %d", who, ndim);
-        return 0;
-    }
-    for (i = 0; i < ndim; i++) {
-        if (dim[i] < 1) {
-            genai__fail(ctx, GENAI_ERROR_SHAPE, "%s: dim %d is %d, but dims are at least 1", who, i, dim[i]);
-            return 0;
-        }
+    if (ndim < 0 || ndim > 4 || (ndim && !dim)) return genai__fail(ctx, GENAI_ERROR_SHAPE, "%s: a tensor has 0 to 4 dims, not %d", who, ndim), 0;
+    for (int i = 0; i < ndim; i++) {
+        if (dim[i] < 1) return genai__fail(ctx, GENAI_ERROR_SHAPE, "%s: dim %d is %d, but dims are at least 1", who, i, dim[i]), 0;
         if (!genai__mul(count, (size_t)dim[i], &count)) count = 0;
-        if (!count || !genai__mul(count, sizeof(float), &bytes) || bytes > (size_t)-1 / 4) {
-            genai__fail(ctx, GENAI_ERROR_SHAPE, "%s: a tensor of these dims has too many values", who);
-            return 0;
-        }
+        if (!count || !genai__mul(count, sizeof(float), &bytes) || bytes > (size_t)-1 / 4)
+            return genai__fail(ctx, GENAI_ERROR_SHAPE, "%s: a tensor of these dims has too many values", who), 0;
     }
     return count;
 }
@@ -3300,19 +3179,17 @@ static const char *genai__shape_text(const genai_tensor *t, char *to) {
     return to;
 }
 
-static void genai__set_shape(genai_tensor *t, int ndim, const int *dim) {
-    int i;
+static genai_result genai__set_shape(genai_tensor *t, int ndim, const int *dim) {
     t->ndim = ndim;
     t->count = 1;
-    for (i = 0; i < 4; i++) {
+    for (int i = 0; i < 4; i++) {
         t->dim[i] = i < ndim ? dim[i] : 1;
         t->count *= (size_t)t->dim[i];
     }
+    return GENAI_OK;
 }
 
-static int genai__same_shape(const genai_tensor *a, const genai_tensor *b) {
-    return a->ndim == b->ndim && !memcmp(a->dim, b->dim, sizeof a->dim);
-}
+static int genai__same_shape(const genai_tensor *a, const genai_tensor *b) { return a->ndim == b->ndim && !memcmp(a->dim, b->dim, sizeof a->dim); }
 
 /* Makes a caller-owned struct a leaf over given memory. */
 static void genai__tensor_init(genai_ctx *ctx, genai_tensor *t, int ndim, const int *dim, float *data) {
@@ -3323,11 +3200,9 @@ static void genai__tensor_init(genai_ctx *ctx, genai_tensor *t, int ndim, const 
 }
 
 /* --- arena --- */
-
 /* `bytes` bytes, not cleared, on a 64-byte boundary; NULL with the error set. */
 static void *genai__arena(genai_ctx *ctx, size_t bytes) {
     genai__chunk *chunk = ctx->chunk, *last = NULL;
-    void         *p;
     if (!genai__add(bytes, 63, &bytes)) return NULL;
     bytes &= ~(size_t)63;
     for (; chunk && chunk->size - chunk->used < bytes; chunk = chunk->next) last = chunk;
@@ -3344,22 +3219,20 @@ static void *genai__arena(genai_ctx *ctx, size_t bytes) {
         else ctx->chunks = chunk;
     }
     ctx->chunk = chunk;
-    p = chunk->data + chunk->used;
+    void *p = chunk->data + chunk->used;
     chunk->used += bytes;
     return p;
 }
 
 /* The arena's position: bytes of all chunks before the current one, and what is used of it. */
 static size_t genai__arena_position(const genai_ctx *ctx) {
-    size_t              position = 0;
-    const genai__chunk *chunk;
+    size_t position = 0;
     if (!ctx->chunk) return 0;
-    for (chunk = ctx->chunks; chunk != ctx->chunk; chunk = chunk->next) position += chunk->size;
+    for (const genai__chunk *chunk = ctx->chunks; chunk != ctx->chunk; chunk = chunk->next) position += chunk->size;
     return position + ctx->chunk->used;
 }
 
 /* --- values --- */
-
 /* Ends t's share in its values. */
 static void genai__drop(genai_tensor *t) {
     if (!(t->flags & GENAI__HOLDS)) return;
@@ -3371,31 +3244,22 @@ static void genai__drop(genai_tensor *t) {
 GENAI_API size_t genai_tape_mark(genai_ctx *ctx) { return ctx ? genai__arena_position(ctx) : 0; }
 
 GENAI_API void genai_tape_release(genai_ctx *ctx, size_t mark) {
-    genai__chunk *chunk;
-    genai__slab  *slab;
-    genai_tensor *t;
     if (!ctx) return;
     for (; ctx->last && ctx->last->at >= mark; ctx->last = ctx->last->previous) genai__drop(ctx->last);
     if (ctx->last) ctx->last->next = NULL;
     else ctx->first = NULL;
-    for (t = ctx->last; t; t = t->previous)
+    for (genai_tensor *t = ctx->last; t; t = t->previous)
         if (t->grad && t->grad->at >= mark) t->grad = NULL; /* it lay behind the mark */
-    for (slab = ctx->slabs; slab; slab = slab->next)
+    for (genai__slab *slab = ctx->slabs; slab; slab = slab->next)
         if (slab->open && !slab->first->users && slab->first->last) {
             genai__piece_unlink(slab->first);
             slab->open = 0;
         }
-    ctx->chunk = ctx->chunks;
-    for (chunk = ctx->chunks; chunk; chunk = chunk->next) {
-        if (mark >= chunk->size && chunk->next) {
-            mark -= chunk->size;
-            continue;
-        }
-        if (chunk->used > mark) chunk->used = mark;
-        ctx->chunk = chunk;
-        for (chunk = chunk->next; chunk; chunk = chunk->next) chunk->used = 0;
-        break;
-    }
+    genai__chunk *chunk = ctx->chunks;
+    for (; chunk && chunk->next && mark >= chunk->size; chunk = chunk->next) mark -= chunk->size;
+    ctx->chunk = chunk;
+    if (chunk && chunk->used > mark) chunk->used = mark;
+    while (chunk && (chunk = chunk->next) != NULL) chunk->used = 0;
 }
 
 /* A tensor on the tape. Its values are those of `over`, or room that isn't cleared if that is NULL. */
@@ -3420,12 +3284,10 @@ static genai_tensor *genai__temporary(genai_ctx *ctx, int ndim, const int *dim, 
 
 /* --- public --- */
 GENAI_API genai_tensor *genai_tensor_create(genai_ctx *ctx, int ndim, const int *dim) {
-    genai_tensor *t;
-    float        *data;
-    size_t        count;
+    size_t count;
     if (!ctx || !(count = genai__shape_count(ctx, "genai_tensor_create", ndim, dim))) return NULL;
-    t = (genai_tensor *)genai__alloc(ctx, 1, sizeof *t);
-    data = t ? (float *)genai__alloc(ctx, count, sizeof(float)) : NULL;
+    genai_tensor *t = (genai_tensor *)genai__alloc(ctx, 1, sizeof *t);
+    float *data = t ? (float *)genai__alloc(ctx, count, sizeof(float)) : NULL;
     if (!data) {
         genai__free(ctx, t);
         return NULL;
@@ -3442,9 +3304,8 @@ GENAI_API void genai_tensor_destroy(genai_tensor *t) {
 }
 
 GENAI_API genai_tensor *genai_tensor_of(genai_ctx *ctx, int ndim, const int *dim, const float *values) {
-    genai_tensor *t;
     if (!ctx || !genai__shape_count(ctx, "genai_tensor_of", ndim, dim)) return NULL;
-    t = genai__temporary(ctx, ndim, dim, NULL);
+    genai_tensor *t = genai__temporary(ctx, ndim, dim, NULL);
     if (t && values) memcpy(t->data, values, t->count * sizeof(float));
     else if (t) memset(t->data, 0, t->count * sizeof(float));
     return t;
@@ -3459,60 +3320,47 @@ GENAI_API float         genai_value(const genai_tensor *t) { return t && t->data
  * results in order. Differentiation walks it backwards; each op's `backward` computes the inputs' gradients with ops, so
  * they can be recorded and differentiated again. What no wanted leaf depends on is never computed.
  * ================================================================================================================= */
-struct genai__op {
+typedef struct genai__op {
     const char *name;
     int         arity;                                      /* inputs that must not be NULL; a bias may follow      */
     genai_result (*shape)(genai_tensor *y);                 /* y's dims from y->in and its attributes, or the error */
     genai_result (*forward)(genai_tensor *y);
     void (*backward)(genai_tensor *y, genai_tensor *dy, genai_tensor **dx); /* dx[i] for wanted inputs; NULL: none  */
     int         view;                                       /* y's values are those of its first input              */
-};
-typedef struct genai__op genai__op;
+} genai__op;
 
-static genai_result genai__op_fail(const genai_tensor *y, const char *format, ...) GENAI__PRINTF(2, 3);
-static genai_result genai__op_fail(const genai_tensor *y, const char *format, ...) { /* "conv2d: ..." */
-    char    text[384];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
+static GENAI__PRINTF(2, 3) genai_result genai__op_fail(const genai_tensor *y, const char *format, ...) { /* "conv2d: ..." */
+    char text[384];
+    GENAI__FORMAT(text, sizeof text, format);
     return genai__fail(y->ctx, GENAI_ERROR_SHAPE, "%s: %s", y->op->name, text);
 }
 
 static double genai__apply_bytes(const genai_tensor *y) {
     size_t count = y->count;
-    int    i;
-    for (i = 0; i < 3; i++) count += y->in[i] ? y->in[i]->count : 0;
+    for (int i = 0; i < 3; i++) count += y->in[i] ? y->in[i]->count : 0;
     return (double)count * sizeof(float);
 }
 
 /* proto: a tensor struct with inputs and attributes filled in, and in `over` the tensor whose memory takes the result
  * (NULL: memory of its own). */
 static genai_tensor *genai__apply(const genai__op *op, genai_tensor *proto) {
-    genai_tensor *y = NULL;
-    genai_ctx    *ctx;
-    uint64_t      mode;
-    genai_result  result;
-    int           i, wanted = 0;
-    for (i = 0; i < op->arity; i++) if (!proto->in[i]) return NULL;
-    ctx = proto->ctx = proto->in[0]->ctx;
+    int wanted = 0;
+    for (int i = 0; i < op->arity; i++) if (!proto->in[i]) return NULL;
+    genai_ctx *ctx = proto->ctx = proto->in[0]->ctx;
     proto->op = op;
     if (op->shape(proto) || !genai__shape_count(ctx, op->name, proto->ndim, proto->dim)) return NULL;
-    y = genai__temporary(ctx, proto->ndim, proto->dim, op->view ? proto->in[0] : proto->over);
+    genai_tensor *y = genai__temporary(ctx, proto->ndim, proto->dim, op->view ? proto->in[0] : proto->over);
     if (!y) return NULL;
     y->op = op;
-    for (i = 0; i < 3; i++) {
-        y->in[i] = proto->in[i];
-        if (proto->in[i] && proto->in[i]->requires_grad) wanted = 1;
-    }
-    y->aux[0] = proto->aux[0];
-    y->aux[1] = proto->aux[1];
+    for (int i = 0; i < 3; i++) wanted |= proto->in[i] && proto->in[i]->requires_grad;
+    memcpy(y->in, proto->in, sizeof y->in);
+    memcpy(y->aux, proto->aux, sizeof y->aux);
     memcpy(y->i, proto->i, sizeof y->i);
     memcpy(y->f, proto->f, sizeof y->f);
     y->saved = proto->saved;
-    mode = genai__fp_enter();
+    uint64_t mode = genai__fp_enter();
     if (!op->view) genai__trace(ctx, op->name, 0, 0, 0);
-    result = op->forward ? op->forward(y) : GENAI_OK;
+    genai_result result = op->forward ? op->forward(y) : GENAI_OK;
     if (!op->view) genai__trace(ctx, op->name, 0, 1, genai__apply_bytes(y));
     genai__fp_leave(mode);
     if (result) return NULL;
@@ -3525,11 +3373,9 @@ static genai_tensor *genai__apply(const genai__op *op, genai_tensor *proto) {
 }
 
 GENAI_API int genai_recording(genai_ctx *ctx, int on) {
-    int before = 0;
-    if (ctx) {
-        before = ctx->recording;
-        ctx->recording = on;
-    }
+    if (!ctx) return 0;
+    int before = ctx->recording;
+    ctx->recording = on;
     return before;
 }
 
@@ -3537,8 +3383,6 @@ GENAI_API int genai_recording(genai_ctx *ctx, int on) {
 enum { GENAI__NO_WALK, GENAI__TO_TARGETS, GENAI__TO_LEAVES }; /* walk: what gradients are on the way to, while none is recorded */
 
 static int genai__wants(const genai_tensor *y, int i) { return y->in[i] && y->in[i]->flags & GENAI__WANTED; }
-
-static genai_result genai__collect(genai_tensor *leaf, genai_tensor *dx);
 
 /* Is g a gradient that only the op which is being differentiated needs, so that its result may be written over it? */
 static int genai__spent(const genai_tensor *g) { return g->flags & GENAI__GRADIENT && g->flags & GENAI__HOLDS && g->held == 1 && genai__piece_of(g->data)->users == 1; }
@@ -3548,6 +3392,23 @@ static void genai__let_go(genai_tensor *g) {
 }
 
 static void genai__add_in_place(genai_tensor *y, genai_tensor *x);
+
+/* Adds dx to leaf's grad, where it may lie already. */
+static genai_result genai__collect(genai_tensor *leaf, genai_tensor *dx) {
+    genai_tensor *g = leaf->grad;
+    if (!g) {
+        g = leaf->grad = leaf->flags & GENAI__ON_TAPE ? genai_tensor_of(leaf->ctx, leaf->ndim, leaf->dim, NULL) : genai_tensor_create(leaf->ctx, leaf->ndim, leaf->dim);
+        if (!g) return leaf->ctx->result;
+        g->held++;
+    }
+    genai__trace(leaf->ctx, "add_gradients", 0, 0, 0);
+    if (!(g->flags & GENAI__UNSET)) genai__add_in_place(g, dx);
+    else if (g->data != dx->data) memcpy(g->data, dx->data, g->count * sizeof(float));
+    g->flags &= ~(unsigned)GENAI__UNSET;
+    genai__trace(leaf->ctx, "add_gradients", 0, 1, 3.0 * (double)g->count * sizeof(float));
+    return GENAI_OK;
+}
+
 static genai_result genai__add_gradient(genai_tensor *t, genai_tensor *dx) {
     if (!dx) return t->ctx->result ? t->ctx->result : GENAI_ERROR_UNSUPPORTED;
     if (!t->op && t->ctx->walk == GENAI__TO_LEAVES) return genai__collect(t, dx);
@@ -3577,11 +3438,9 @@ static void genai__set_flag(genai_tensor *t, unsigned flag, int on) {
 
 /* Marks y and what it was made from wherever a wanted leaf or a target lies below. */
 static void genai__mark_wanted(genai_tensor *y, int leaves) {
-    genai_tensor *t;
-    int           i;
-    for (t = y->ctx->first; t; t = t->next) {
+    for (genai_tensor *t = y->ctx->first; t; t = t->next) {
         int wanted = 0;
-        for (i = 0; i < 3; i++) {
+        for (int i = 0; i < 3; i++) {
             genai_tensor *in = t->in[i];
             if (!in) continue;
             if (!in->op) genai__set_flag(in, GENAI__WANTED, in->flags & GENAI__TARGET || (leaves && in->requires_grad));
@@ -3594,7 +3453,6 @@ static void genai__mark_wanted(genai_tensor *y, int leaves) {
 
 /* Makes dropped values again, of an op whose forward can be repeated; whoever is through with them says genai__spare. */
 static genai_result genai__remake(genai_tensor *t) {
-    genai_result result;
     if (t->data) return GENAI_OK;
     if (t->op->view && genai__remake(t->in[0])) return GENAI_ERROR_MEMORY;
     t->data = t->op->view ? t->in[0]->data : genai__take(t->ctx, t->count * sizeof(float));
@@ -3603,7 +3461,7 @@ static genai_result genai__remake(genai_tensor *t) {
     t->flags |= GENAI__HOLDS | GENAI__REMADE;
     if (t->op->view) return GENAI_OK;
     genai__trace(t->ctx, t->op->name, 0, 0, 0);
-    result = t->op->forward(t);
+    genai_result result = t->op->forward(t);
     genai__trace(t->ctx, t->op->name, 0, 1, genai__apply_bytes(t));
     return result;
 }
@@ -3613,20 +3471,20 @@ static void genai__spare(genai_tensor *t) {
 }
 
 /* Walks back from y: adds dy/dt to the grad of leaves, or leaves it in t->pending of every target; other pending fields are
- * NULL afterwards. seed: what y's own gradient is; NULL: ones. If no gradient is recorded, each is dropped as soon as the op that it went into is done; and so are the
- * values of all that was made from position `keep` on. */
-static genai_result genai__differentiate(genai_tensor *y, genai_tensor *seed, int leaves, size_t keep) {
+ * NULL afterwards. seed: what y's own gradient is; NULL: ones. If nothing is to be recorded, each gradient is dropped as soon as
+ * the op that it went into is done; and so are the values of all that was made from position `keep` on. */
+static genai_result genai__differentiate(genai_tensor *y, genai_tensor *seed, int leaves, int record, size_t keep) {
     genai_ctx    *ctx = y->ctx;
     genai_result  result = GENAI_OK;
     genai_tensor *t, *s, *dx[3];
-    size_t        k;
-    int           i;
+    int           recording = genai_recording(ctx, record);
+    uint64_t      mode = genai__fp_enter();
     genai__mark_wanted(y, leaves);
     ctx->walk = ctx->recording ? GENAI__NO_WALK : leaves ? GENAI__TO_LEAVES : GENAI__TO_TARGETS;
     y->pending = seed ? seed : genai_tensor_of(ctx, y->ndim, y->dim, NULL);
     if (!y->pending) result = ctx->result;
     else y->pending->held++;
-    for (k = 0; !result && !seed && k < y->count; k++) y->pending->data[k] = 1.0f;
+    for (size_t k = 0; !result && !seed && k < y->count; k++) y->pending->data[k] = 1.0f;
     if (!result && leaves && !y->op) {
         result = genai__collect(y, y->pending);
         y->pending = NULL;
@@ -3641,7 +3499,7 @@ static genai_result genai__differentiate(genai_tensor *y, genai_tensor *seed, in
             genai__trace(ctx, t->op->name, 1, 0, 0);
             if (!result) t->op->backward(t, dy, dx);
             genai__trace(ctx, t->op->name, 1, 1, 0);
-            for (i = 0; i < 3 && !result; i++)
+            for (int i = 0; i < 3 && !result; i++)
                 if (genai__wants(t, i)) result = genai__add_gradient(t->in[i], dx[i]);
             if (result && !ctx->result)
                 genai__fail(ctx, result, "%s: its gradient can't be differentiated again", t->op->name);
@@ -3652,23 +3510,9 @@ static genai_result genai__differentiate(genai_tensor *y, genai_tensor *seed, in
         if (t->at >= keep) genai__drop(t);
     }
     ctx->walk = GENAI__NO_WALK;
+    genai__fp_leave(mode);
+    ctx->recording = recording;
     return result;
-}
-
-/* Adds dx to leaf's grad, where it may lie already. */
-static genai_result genai__collect(genai_tensor *leaf, genai_tensor *dx) {
-    genai_tensor *g = leaf->grad;
-    if (!g) {
-        g = leaf->grad = leaf->flags & GENAI__ON_TAPE ? genai_tensor_of(leaf->ctx, leaf->ndim, leaf->dim, NULL) : genai_tensor_create(leaf->ctx, leaf->ndim, leaf->dim);
-        if (!g) return leaf->ctx->result;
-        g->held++;
-    }
-    genai__trace(leaf->ctx, "add_gradients", 0, 0, 0);
-    if (!(g->flags & GENAI__UNSET)) genai__add_in_place(g, dx);
-    else if (g->data != dx->data) memcpy(g->data, dx->data, g->count * sizeof(float));
-    g->flags &= ~(unsigned)GENAI__UNSET;
-    genai__trace(leaf->ctx, "add_gradients", 0, 1, 3.0 * (double)g->count * sizeof(float));
-    return GENAI_OK;
 }
 
 /* Where the gradient of input i may be written at once: the grad of a leaf that counts as zeros; or NULL. */
@@ -3678,48 +3522,32 @@ static genai_tensor *genai__over_grad(const genai_tensor *y, int i) {
 }
 
 static genai_result genai__backward(genai_tensor *loss, size_t keep) {
-    genai_result result;
-    uint64_t     mode;
-    int          before;
+    char shape[64];
     if (!loss) return GENAI_ERROR_ARGUMENT;
-    if (loss->count != 1) {
-        char shape[64];
+    if (loss->count != 1)
         return genai__fail(loss->ctx, GENAI_ERROR_SHAPE, "genai_backward: a loss has one element, this has shape %s", genai__shape_text(loss, shape));
-    }
     if (!loss->requires_grad) return genai__fail(loss->ctx, GENAI_ERROR_ARGUMENT, "genai_backward: the loss depends on nothing that requires a gradient");
-    before = genai_recording(loss->ctx, 0);
-    mode = genai__fp_enter();
-    result = genai__differentiate(loss, NULL, 1, keep);
-    genai__fp_leave(mode);
-    genai_recording(loss->ctx, before);
-    return result;
+    return genai__differentiate(loss, NULL, 1, 0, keep);
 }
 GENAI_API genai_result genai_backward(genai_tensor *loss) { return genai__backward(loss, (size_t)-1); }
 
 static genai_result genai__grad(genai_tensor *y, genai_tensor *dy, int n, genai_tensor **x, genai_tensor **dx, int create_graph) {
-    genai_result result;
-    uint64_t     mode;
-    int          i, before;
     if (!y || !x || !dx) return GENAI_ERROR_ARGUMENT;
-    for (i = 0; i < n; i++) {
+    for (int i = 0; i < n; i++) {
         dx[i] = NULL;
         if (!x[i]) return GENAI_ERROR_ARGUMENT;
         if (!x[i]->requires_grad)
             return genai__fail(y->ctx, GENAI_ERROR_ARGUMENT, "genai_grad: x[%d] doesn't require a gradient: set requires_grad before the ops that use it", i);
     }
-    for (i = 0; i < n; i++) x[i]->flags |= GENAI__TARGET;
-    before = genai_recording(y->ctx, create_graph);
-    mode = genai__fp_enter();
-    result = genai__differentiate(y, dy, 0, (size_t)-1);
-    genai__fp_leave(mode);
-    for (i = 0; i < n; i++) x[i]->flags &= ~(unsigned)GENAI__TARGET;
-    for (i = 0; i < n && !result; i++) {
+    for (int i = 0; i < n; i++) x[i]->flags |= GENAI__TARGET;
+    genai_result result = genai__differentiate(y, dy, 0, create_graph, (size_t)-1);
+    for (int i = 0; i < n; i++) x[i]->flags &= ~(unsigned)GENAI__TARGET;
+    for (int i = 0; i < n && !result; i++) {
         dx[i] = x[i]->pending ? x[i]->pending : genai_tensor_of(y->ctx, x[i]->ndim, x[i]->dim, NULL);
         if (!dx[i]) result = y->ctx->result;
     }
-    for (i = 0; i < n; i++) x[i]->pending = NULL;
+    for (int i = 0; i < n; i++) x[i]->pending = NULL;
     y->pending = NULL;
-    genai_recording(y->ctx, before);
     return result;
 }
 GENAI_API genai_result genai_grad(genai_tensor *y, int n, genai_tensor **x, genai_tensor **dx, int create_graph) {
@@ -3739,11 +3567,27 @@ GENAI_API genai_result genai_grad_from(genai_tensor *y, genai_tensor *dy, int n,
  * rows in >>kernels.
  * ================================================================================================================= */
 
-/* --- elementwise, one input --- */
-static genai_result genai__shape_of_first(genai_tensor *y) {
-    genai__set_shape(y, y->in[0]->ndim, y->in[0]->dim);
-    return GENAI_OK;
+/* What genai__apply makes a result of: inputs, and the tensor that it may be written over, or NULL. */
+static genai_tensor genai__proto(genai_tensor *a, genai_tensor *b, genai_tensor *c, genai_tensor *over) {
+    genai_tensor t = GENAI__ZEROED;
+    t.in[0] = a;
+    t.in[1] = b;
+    t.in[2] = c;
+    t.over = over;
+    return t;
 }
+
+/* The result of an op whose attributes are up to three numbers. */
+static genai_tensor *genai__apply_to(const genai__op *op, genai_tensor *a, genai_tensor *b, int i0, int i1, int i2) {
+    genai_tensor t = genai__proto(a, b, NULL, NULL);
+    t.i[0] = i0;
+    t.i[1] = i1;
+    t.i[2] = i2;
+    return genai__apply(op, &t);
+}
+
+/* --- elementwise, one input --- */
+static genai_result genai__shape_of_first(genai_tensor *y) { return genai__set_shape(y, y->in[0]->ndim, y->in[0]->dim); }
 
 typedef struct genai__unary_job {
     const genai__unary *k;
@@ -3759,20 +3603,17 @@ static void genai__unary_chunk(void *arg, size_t from, size_t n) {
     else j->k->d2(n, j->g + from, j->h + from, j->x + from, j->y + from, j->to + from, j->p, j->q);
 }
 
+static const genai__unary *genai__unary_at_offset(const genai_tensor *t, int offset) { /* of the kernel table */
+    return (const genai__unary *)(const void *)((const char *)t->ctx->kernels + offset);
+}
+
 /* t->i[0] is the function's offset in the kernel table. Order 1: in g, x; order 2: in g, h, x; aux[0] is f(x). */
 static genai_result genai__unary_forward(genai_tensor *t, int order) {
-    genai__unary_job j;
-    j.k = (const genai__unary *)(const void *)((const char *)t->ctx->kernels + t->i[0]);
-    j.order = order;
-    j.g = order ? t->in[0]->data : NULL;
-    j.h = order == 2 ? t->in[1]->data : NULL;
-    j.x = t->in[order]->data;
-    j.y = order ? (t->aux[0]->data ? t->aux[0]->data : j.x) : NULL; /* dropped where the derivatives do without it */
-    j.to = t->data;
-    j.p = t->f[0];
-    j.q = t->f[1];
-    genai__for_chunks(t->ctx, t->count, genai__unary_chunk, &j);
-    return GENAI_OK;
+    genai__unary_job j = {genai__unary_at_offset(t, t->i[0]), order, NULL, NULL, t->in[order]->data, NULL, t->data, t->f[0], t->f[1]};
+    if (order) j.g = t->in[0]->data;
+    if (order == 2) j.h = t->in[1]->data;
+    if (order) j.y = t->aux[0]->data ? t->aux[0]->data : j.x; /* dropped where the derivatives do without it */
+    return genai__for_chunks(t->ctx, t->count, genai__unary_chunk, &j);
 }
 static genai_result genai__unary_f(genai_tensor *t) { return genai__unary_forward(t, 0); }
 static genai_result genai__unary_d1(genai_tensor *t) { return genai__unary_forward(t, 1); }
@@ -3780,12 +3621,7 @@ static genai_result genai__unary_d2(genai_tensor *t) { return genai__unary_forwa
 
 static genai_tensor *genai__unary_derive(const genai__op *op, const genai_tensor *from, genai_tensor *a, genai_tensor *b, genai_tensor *c,
                                          genai_tensor *value, genai_tensor *over) {
-    genai_tensor t;
-    memset(&t, 0, sizeof t);
-    t.over = over;
-    t.in[0] = a;
-    t.in[1] = b;
-    t.in[2] = c;
+    genai_tensor t = genai__proto(a, b, c, over);
     t.aux[0] = value;
     t.i[0] = from->i[0];
     memcpy(t.f, from->f, sizeof t.f);
@@ -3808,8 +3644,7 @@ static void genai__unary_d1_backward(genai_tensor *y, genai_tensor *dy, genai_te
 static genai_tensor *genai__unary_at(const genai_tensor *y) {
     static const size_t straight[] = {offsetof(genai__kernels, scale), offsetof(genai__kernels, relu), offsetof(genai__kernels, leaky_relu),
                                       offsetof(genai__kernels, abs), offsetof(genai__kernels, clamp)};
-    size_t i;
-    for (i = 0; i < GENAI__COUNT(straight) && y->ctx->recording; i++)
+    for (size_t i = 0; i < GENAI__COUNT(straight) && y->ctx->recording; i++)
         if (y->i[0] == (int)straight[i]) return genai_detach(y->in[0]);
     return y->in[0];
 }
@@ -3818,10 +3653,7 @@ static void genai__unary_backward(genai_tensor *y, genai_tensor *dy, genai_tenso
 }
 
 static genai_tensor *genai__unary_apply(const genai__op *op, size_t offset, genai_tensor *x, float p, float q, genai_tensor *over) {
-    genai_tensor t;
-    memset(&t, 0, sizeof t);
-    t.in[0] = x;
-    t.over = over;
+    genai_tensor t = genai__proto(x, NULL, NULL, over);
     t.i[0] = (int)offset;
     t.f[0] = p;
     t.f[1] = q;
@@ -3868,8 +3700,7 @@ static void genai__broadcast_chunk(void *arg, size_t from, size_t n) {
 static void genai__broadcast_row(void *arg, size_t row) { /* rows: all dims but the last */
     const genai__broadcast *j = (const genai__broadcast *)arg;
     size_t                  n = j->dim[j->ndim - 1], rest = row, a = 0, b = 0;
-    int                     d;
-    for (d = j->ndim - 2; d >= 0; d--) {
+    for (int d = j->ndim - 2; d >= 0; d--) {
         a += rest % j->dim[d] * j->a_step[d];
         b += rest % j->dim[d] * j->b_step[d];
         rest /= j->dim[d];
@@ -3879,14 +3710,9 @@ static void genai__broadcast_row(void *arg, size_t row) { /* rows: all dims but 
 
 /* y = f(a, b), a and b broadcast to y's shape, which they fit. */
 static void genai__broadcast_run(genai__binary *f, const genai_tensor *a, const genai_tensor *b, genai_tensor *y) {
-    genai__broadcast j;
+    genai__broadcast j = {f, a->data, b->data, y->data, 0, {0}, {0}, {0}};
     size_t           a_size = a->count, b_size = b->count;
     int              d, n = 0;
-    memset(&j, 0, sizeof j);
-    j.f = f;
-    j.a = a->data;
-    j.b = b->data;
-    j.y = y->data;
     for (d = 0; d < y->ndim; d++) {
         int    ad = d - (y->ndim - a->ndim), bd = d - (y->ndim - b->ndim);
         size_t size = (size_t)y->dim[d];
@@ -3912,16 +3738,13 @@ static void genai__add_in_place(genai_tensor *y, genai_tensor *x) { genai__broad
 static genai_result genai__binary_shape(genai_tensor *y) {
     const genai_tensor *a = y->in[0], *b = y->in[1];
     int                 d, dim[4], n = a->ndim > b->ndim ? a->ndim : b->ndim;
+    char                ta[64], tb[64];
     for (d = 0; d < n; d++) {
         int ad = d - (n - a->ndim) >= 0 ? a->dim[d - (n - a->ndim)] : 1, bd = d - (n - b->ndim) >= 0 ? b->dim[d - (n - b->ndim)] : 1;
-        if (ad != bd && ad != 1 && bd != 1) {
-            char ta[64], tb[64];
-            return genai__op_fail(y, "shapes %s and %s don't broadcast", genai__shape_text(a, ta), genai__shape_text(b, tb));
-        }
+        if (ad != bd && ad != 1 && bd != 1) return genai__op_fail(y, "shapes %s and %s don't broadcast", genai__shape_text(a, ta), genai__shape_text(b, tb));
         dim[d] = ad > bd ? ad : bd;
     }
-    genai__set_shape(y, n, dim);
-    return GENAI_OK;
+    return genai__set_shape(y, n, dim);
 }
 
 static genai_result genai__binary_forward(genai_tensor *y) {
@@ -3934,9 +3757,8 @@ static genai_result genai__binary_forward(genai_tensor *y) {
 /* g summed over what was broadcast, back to the shape of `to`. */
 static genai_tensor *genai__sum_to(genai_tensor *g, const genai_tensor *to) {
     unsigned axes = 0;
-    int      d;
     if (!g || genai__same_shape(g, to)) return g;
-    for (d = 0; d < g->ndim; d++) {
+    for (int d = 0; d < g->ndim; d++) {
         int td = d - (g->ndim - to->ndim);
         if (g->dim[d] != 1 && (td < 0 || to->dim[td] == 1)) axes |= 1u << d;
     }
@@ -3967,12 +3789,8 @@ static void genai__choice_backward(genai_tensor *y, genai_tensor *dy, genai_tens
     if (genai__wants(y, 0)) dx[0] = genai__sum_to(genai_sub(dy, to_b), y->in[0]);
     if (genai__wants(y, 1)) dx[1] = genai__sum_to(to_b, y->in[1]);
 }
-static void genai__min_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
-    genai__choice_backward(y, dy, dx, genai__greater(y->in[0], y->in[1]));
-}
-static void genai__max_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
-    genai__choice_backward(y, dy, dx, genai__greater(y->in[1], y->in[0]));
-}
+static void genai__min_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) { genai__choice_backward(y, dy, dx, genai__greater(y->in[0], y->in[1])); }
+static void genai__max_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) { genai__choice_backward(y, dy, dx, genai__greater(y->in[1], y->in[0])); }
 #define genai__greater_backward NULL /* its derivative is 0: the result is a constant */
 #define GENAI__X(name, f) \
     static const genai__op genai__op_##name = {#name, 2, genai__binary_shape, genai__binary_forward, genai__##name##_backward, 0};
@@ -3980,15 +3798,7 @@ GENAI__BINARY_OPS(GENAI__X)
 #undef GENAI__X
 #undef genai__greater_backward
 
-static genai_tensor *genai__binary_apply(const genai__op *op, size_t offset, genai_tensor *a, genai_tensor *b) {
-    genai_tensor t;
-    memset(&t, 0, sizeof t);
-    t.in[0] = a;
-    t.in[1] = b;
-    t.i[0] = (int)offset;
-    return genai__apply(op, &t);
-}
-#define GENAI__APPLY(name) genai__binary_apply(&genai__op_##name, offsetof(genai__kernels, name), a, b)
+#define GENAI__APPLY(name) genai__apply_to(&genai__op_##name, a, b, (int)offsetof(genai__kernels, name), 0, 0)
 GENAI_API genai_tensor *genai_add(genai_tensor *a, genai_tensor *b) { return GENAI__APPLY(add); }
 GENAI_API genai_tensor *genai_sub(genai_tensor *a, genai_tensor *b) { return GENAI__APPLY(sub); }
 GENAI_API genai_tensor *genai_mul(genai_tensor *a, genai_tensor *b) { return GENAI__APPLY(mul); }
@@ -3996,7 +3806,6 @@ GENAI_API genai_tensor *genai_div(genai_tensor *a, genai_tensor *b) { return GEN
 GENAI_API genai_tensor *genai_min(genai_tensor *a, genai_tensor *b) { return GENAI__APPLY(min); }
 GENAI_API genai_tensor *genai_max(genai_tensor *a, genai_tensor *b) { return GENAI__APPLY(max); }
 static genai_tensor    *genai__greater(genai_tensor *a, genai_tensor *b) { return GENAI__APPLY(greater); } /* 1 where a > b */
-#undef GENAI__APPLY
 
 /* --- sum, and its adjoint: expand --- */
 typedef struct genai__reduction { /* y[outer][inner] = sum over r of x[outer][r][inner] */
@@ -4023,39 +3832,28 @@ static size_t genai__part_rows(size_t rows, size_t width) {
 }
 
 static genai_result genai__reduce(genai_ctx *ctx, const float *x, size_t outer, size_t r, size_t inner, float *y) {
-    genai__reduction j;
-    size_t           o, p;
-    j.ctx = ctx;
-    j.x = x;
-    j.y = y;
-    j.r = r;
-    j.inner = inner;
+    genai__reduction j = {ctx, x, y, r, inner, 0, 0};
     if (inner == 1) {
         if (outer == 1 && r > GENAI__CHUNK) { /* one long row: parts first */
             size_t n = r / GENAI__CHUNK, rest = r % GENAI__CHUNK;
             float *part = genai__take(ctx, (n + 1) * sizeof(float));
-            genai_result result;
             if (!part) return GENAI_ERROR_MEMORY;
-            result = genai__reduce(ctx, x, n, GENAI__CHUNK, 1, part);
+            genai_result result = genai__reduce(ctx, x, n, GENAI__CHUNK, 1, part);
             part[n] = ctx->kernels->sum(rest, x + n * GENAI__CHUNK);
             if (!result) result = genai__reduce(ctx, part, 1, n + 1, 1, y);
             genai__give(ctx, part);
             return result;
         }
-        genai__for_rows(ctx, outer, r, genai__reduce_row, &j);
-        return GENAI_OK;
+        return genai__for_rows(ctx, outer, r, genai__reduce_row, &j);
     }
     j.part_rows = genai__part_rows(r, inner);
     j.parts = (r + j.part_rows - 1) / j.part_rows;
-    if (j.parts > 1) {
-        j.y = genai__take(ctx, outer * j.parts * inner * sizeof(float));
-        if (!j.y) return GENAI_ERROR_MEMORY;
-    }
+    if (j.parts > 1 && !(j.y = genai__take(ctx, outer * j.parts * inner * sizeof(float)))) return GENAI_ERROR_MEMORY;
     genai__for_rows(ctx, outer * j.parts, genai__smaller(j.part_rows, r) * inner, genai__reduce_columns, &j);
     if (j.parts == 1) return GENAI_OK;
-    for (o = 0; o < outer; o++) {
+    for (size_t o = 0; o < outer; o++) {
         memcpy(y + o * inner, j.y + o * j.parts * inner, inner * sizeof(float));
-        for (p = 1; p < j.parts; p++) ctx->kernels->add_to(inner, y + o * inner, j.y + (o * j.parts + p) * inner);
+        for (size_t p = 1; p < j.parts; p++) ctx->kernels->add_to(inner, y + o * inner, j.y + (o * j.parts + p) * inner);
     }
     genai__give(ctx, j.y);
     return GENAI_OK;
@@ -4075,8 +3873,7 @@ static genai_result genai__sum_shape(genai_tensor *y) {
     if (!axes) y->i[0] = (int)(axes = all);
     if (axes & ~all) return genai__op_fail(y, "axes 0x%x name more than the tensor's %d dims", axes, x->ndim);
     for (d = 0; d < x->ndim; d++) dim[d] = axes >> d & 1 ? 1 : x->dim[d];
-    genai__set_shape(y, x->ndim, dim);
-    return GENAI_OK;
+    return genai__set_shape(y, x->ndim, dim);
 }
 
 /* Groups of neighbouring summed dims, the last group first. */
@@ -4102,11 +3899,7 @@ static genai_result genai__sum_forward(genai_tensor *y) {
             size[i] = 1;
         }
         for (i = d + 1; i < 4; i++) inner *= size[i];
-        done++;
-        if (done < groups) {
-            to = genai__take(y->ctx, outer * inner * sizeof(float));
-            if (!to) result = GENAI_ERROR_MEMORY;
-        }
+        if (++done < groups && !(to = genai__take(y->ctx, outer * inner * sizeof(float)))) result = GENAI_ERROR_MEMORY;
         if (!result) result = genai__reduce(y->ctx, from, outer, r, inner, to);
         if (from != x->data) genai__give(y->ctx, from);
         from = to;
@@ -4114,27 +3907,7 @@ static genai_result genai__sum_forward(genai_tensor *y) {
     return result;
 }
 
-static genai_tensor *genai__expand_to(genai_tensor *x, int ndim, const int *dim);
-static void genai__sum_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) { dx[0] = genai__expand_to(dy, y->in[0]->ndim, y->in[0]->dim); }
-static const genai__op genai__op_sum = {"sum", 1, genai__sum_shape, genai__sum_forward, genai__sum_backward, 0};
-
-GENAI_API genai_tensor *genai_sum(genai_tensor *x, unsigned axes) {
-    genai_tensor t;
-    memset(&t, 0, sizeof t);
-    t.in[0] = x;
-    t.i[0] = (int)axes;
-    return genai__apply(&genai__op_sum, &t);
-}
-
-GENAI_API genai_tensor *genai_mean(genai_tensor *x, unsigned axes) {
-    genai_tensor *s = genai_sum(x, axes);
-    return s ? genai_scale(s, genai__inverse((float)(x->count / s->count)), 0.0f) : NULL;
-}
-
-static genai_result genai__expand_shape(genai_tensor *y) {
-    genai__set_shape(y, y->i[4], y->i);
-    return GENAI_OK;
-}
+static genai_result genai__expand_shape(genai_tensor *y) { return genai__set_shape(y, y->i[4], y->i); }
 static genai_result genai__expand_forward(genai_tensor *y) {
     genai_tensor zero;
     float        value = 0.0f;
@@ -4142,15 +3915,21 @@ static genai_result genai__expand_forward(genai_tensor *y) {
     genai__broadcast_run(y->ctx->kernels->add, y->in[0], &zero, y);
     return GENAI_OK;
 }
-static void genai__expand_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) { dx[0] = genai__sum_to(dy, y->in[0]); }
-static const genai__op genai__op_expand = {"expand", 1, genai__expand_shape, genai__expand_forward, genai__expand_backward, 0};
+static const genai__op genai__op_expand = {"expand", 1, genai__expand_shape, genai__expand_forward, genai__add_backward, 0};
 static genai_tensor *genai__expand_to(genai_tensor *x, int ndim, const int *dim) { /* x repeated to dims that it broadcasts to */
-    genai_tensor t;
-    memset(&t, 0, sizeof t);
-    t.in[0] = x;
+    genai_tensor t = genai__proto(x, NULL, NULL, NULL);
     t.i[4] = ndim;
     if (ndim) memcpy(t.i, dim, (size_t)ndim * sizeof *dim);
     return genai__apply(&genai__op_expand, &t);
+}
+
+static void genai__sum_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) { dx[0] = genai__expand_to(dy, y->in[0]->ndim, y->in[0]->dim); }
+static const genai__op genai__op_sum = {"sum", 1, genai__sum_shape, genai__sum_forward, genai__sum_backward, 0};
+
+GENAI_API genai_tensor *genai_sum(genai_tensor *x, unsigned axes) { return genai__apply_to(&genai__op_sum, x, NULL, (int)axes, 0, 0); }
+GENAI_API genai_tensor *genai_mean(genai_tensor *x, unsigned axes) {
+    genai_tensor *s = genai_sum(x, axes);
+    return s ? genai_scale(s, genai__inverse((float)(x->count / s->count)), 0.0f) : NULL;
 }
 
 /* --- reshape, detach: other views of the same values --- */
@@ -4168,15 +3947,12 @@ static genai_result genai__reshape_shape(genai_tensor *y) {
     if (free_dim >= 0 && known && x->count % known == 0 && x->count / known <= INT32_MAX) y->i[free_dim] = (int)(x->count / known);
     else if (free_dim >= 0 || known != x->count)
         return genai__op_fail(y, "%zu values of %s don't fill the new shape", x->count, genai__shape_text(x, shape));
-    genai__set_shape(y, y->i[4], y->i);
-    return GENAI_OK;
+    return genai__set_shape(y, y->i[4], y->i);
 }
 static void genai__reshape_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) { dx[0] = genai_reshape(dy, y->in[0]->ndim, y->in[0]->dim); }
 static const genai__op genai__op_reshape = {"reshape", 1, genai__reshape_shape, NULL, genai__reshape_backward, 1};
 GENAI_API genai_tensor *genai_reshape(genai_tensor *x, int ndim, const int *dim) {
-    genai_tensor t;
-    memset(&t, 0, sizeof t);
-    t.in[0] = x;
+    genai_tensor t = genai__proto(x, NULL, NULL, NULL);
     t.i[4] = ndim;
     if (ndim > 0 && ndim <= 4) {
         if (!dim) return NULL;
@@ -4186,12 +3962,7 @@ GENAI_API genai_tensor *genai_reshape(genai_tensor *x, int ndim, const int *dim)
 }
 
 static const genai__op genai__op_detach = {"detach", 1, genai__shape_of_first, NULL, NULL, 1};
-GENAI_API genai_tensor *genai_detach(genai_tensor *x) {
-    genai_tensor t;
-    memset(&t, 0, sizeof t);
-    t.in[0] = x;
-    return genai__apply(&genai__op_detach, &t);
-}
+GENAI_API genai_tensor *genai_detach(genai_tensor *x) { return genai__apply_to(&genai__op_detach, x, NULL, 0, 0, 0); }
 
 /* --- transpose: y.dim[i] = x.dim[order[i]], order in i[0..3] --- */
 static genai_result genai__transpose_shape(genai_tensor *y) {
@@ -4203,8 +3974,7 @@ static genai_result genai__transpose_shape(genai_tensor *y) {
         seen |= 1u << y->i[d];
         dim[d] = x->dim[y->i[d]];
     }
-    genai__set_shape(y, x->ndim, dim);
-    return GENAI_OK;
+    return genai__set_shape(y, x->ndim, dim);
 }
 
 typedef struct genai__permutation {
@@ -4217,14 +3987,13 @@ static void genai__transpose_row(void *arg, size_t row) {
     const genai__permutation *j = (const genai__permutation *)arg;
     const float              *x = j->x + row % j->dim[2] * j->step[2] + row / j->dim[2] % j->dim[1] * j->step[1] + row / j->dim[2] / j->dim[1] * j->step[0];
     float                    *y = j->y + row * j->dim[3];
-    size_t                    i;
     if (j->step[3] == 1) memcpy(y, x, j->dim[3] * sizeof *y);
-    else for (i = 0; i < j->dim[3]; i++) y[i] = x[i * j->step[3]];
+    else for (size_t i = 0; i < j->dim[3]; i++) y[i] = x[i * j->step[3]];
 }
 
 static genai_result genai__transpose_forward(genai_tensor *y) {
     const genai_tensor *x = y->in[0];
-    genai__permutation  j;
+    genai__permutation  j = {x->data, y->data, {0}, {0}};
     size_t              step[4];
     int                 d, pad = 4 - y->ndim;
     for (d = x->ndim - 1; d >= 0; d--) step[d] = d == x->ndim - 1 ? 1 : step[d + 1] * (size_t)x->dim[d + 1];
@@ -4232,10 +4001,7 @@ static genai_result genai__transpose_forward(genai_tensor *y) {
         j.dim[d] = d < pad ? 1 : (size_t)y->dim[d - pad];
         j.step[d] = d < pad ? 0 : step[y->i[d - pad]];
     }
-    j.x = x->data;
-    j.y = y->data;
-    genai__for_rows(y->ctx, y->count / j.dim[3], j.dim[3], genai__transpose_row, &j);
-    return GENAI_OK;
+    return genai__for_rows(y->ctx, y->count / j.dim[3], j.dim[3], genai__transpose_row, &j);
 }
 static void genai__transpose_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
     int d, inverse[4];
@@ -4244,9 +4010,7 @@ static void genai__transpose_backward(genai_tensor *y, genai_tensor *dy, genai_t
 }
 static const genai__op genai__op_transpose = {"transpose", 1, genai__transpose_shape, genai__transpose_forward, genai__transpose_backward, 0};
 GENAI_API genai_tensor *genai_transpose(genai_tensor *x, const int *order) {
-    genai_tensor t;
-    memset(&t, 0, sizeof t);
-    t.in[0] = x;
+    genai_tensor t = genai__proto(x, NULL, NULL, NULL);
     if (!x || !order) return NULL;
     memcpy(t.i, order, (size_t)x->ndim * sizeof *order);
     return genai__apply(&genai__op_transpose, &t);
@@ -4254,41 +4018,42 @@ GENAI_API genai_tensor *genai_transpose(genai_tensor *x, const int *order) {
 
 /* --- concat, slice, pad along one axis: runs of `inner` values --- */
 static void genai__axis_sizes(const genai_tensor *x, int axis, size_t *outer, size_t *inner) {
-    int d;
     *outer = *inner = 1;
-    for (d = 0; d < axis; d++) *outer *= (size_t)x->dim[d];
-    for (d = axis + 1; d < x->ndim; d++) *inner *= (size_t)x->dim[d];
+    for (int d = 0; d < axis; d++) *outer *= (size_t)x->dim[d];
+    for (int d = axis + 1; d < x->ndim; d++) *inner *= (size_t)x->dim[d];
+}
+/* n times `count` values, `from_step` apart, to places `to_step` apart. */
+static void genai__copy_runs(float *to, size_t to_step, const float *from, size_t from_step, size_t n, size_t count) {
+    for (; n; n--, to += to_step, from += from_step) memcpy(to, from, count * sizeof *to);
 }
 static genai_result genai__check_axis(const genai_tensor *y, int axis) {
     if (axis >= 0 && axis < y->in[0]->ndim) return GENAI_OK;
     return genai__op_fail(y, "axis %d isn't one of the tensor's %d dims", axis, y->in[0]->ndim);
 }
 
-static genai_result genai__concat_shape(genai_tensor *y) { /* i: axis */
-    const genai_tensor *a = y->in[0], *b = y->in[1];
-    int                 d, dim[4];
-    if (genai__check_axis(y, y->i[0])) return GENAI_ERROR_SHAPE;
-    for (d = 0; d < a->ndim; d++) {
-        if (a->ndim != b->ndim || (d != y->i[0] && a->dim[d] != b->dim[d])) {
-            char ta[64], tb[64];
-            return genai__op_fail(y, "%s and %s don't agree but in dim %d", genai__shape_text(a, ta), genai__shape_text(b, tb), y->i[0]);
-        }
-        dim[d] = a->dim[d];
-    }
-    if (a->dim[y->i[0]] > INT32_MAX - b->dim[y->i[0]]) return genai__op_fail(y, "the result is too large");
-    dim[y->i[0]] += b->dim[y->i[0]];
-    genai__set_shape(y, a->ndim, dim);
+static genai_result genai__axis_shape(genai_tensor *y, int axis, int size) { /* that of the first input, but for one dim */
+    genai__shape_of_first(y);
+    y->dim[axis] = size;
     return GENAI_OK;
 }
+
+static genai_result genai__concat_shape(genai_tensor *y) { /* i: axis */
+    const genai_tensor *a = y->in[0], *b = y->in[1];
+    char                ta[64], tb[64];
+    if (genai__check_axis(y, y->i[0])) return GENAI_ERROR_SHAPE;
+    for (int d = 0; d < a->ndim; d++)
+        if (a->ndim != b->ndim || (d != y->i[0] && a->dim[d] != b->dim[d]))
+            return genai__op_fail(y, "%s and %s don't agree but in dim %d", genai__shape_text(a, ta), genai__shape_text(b, tb), y->i[0]);
+    if (a->dim[y->i[0]] > INT32_MAX - b->dim[y->i[0]]) return genai__op_fail(y, "the result is too large");
+    return genai__axis_shape(y, y->i[0], a->dim[y->i[0]] + b->dim[y->i[0]]);
+}
 static genai_result genai__concat_forward(genai_tensor *y) {
-    size_t outer, inner, o, na, nb;
+    size_t outer, inner, na, nb;
     genai__axis_sizes(y, y->i[0], &outer, &inner);
     na = (size_t)y->in[0]->dim[y->i[0]] * inner;
     nb = (size_t)y->in[1]->dim[y->i[0]] * inner;
-    for (o = 0; o < outer; o++) {
-        memcpy(y->data + o * (na + nb), y->in[0]->data + o * na, na * sizeof(float));
-        memcpy(y->data + o * (na + nb) + na, y->in[1]->data + o * nb, nb * sizeof(float));
-    }
+    genai__copy_runs(y->data, na + nb, y->in[0]->data, na, outer, na);
+    genai__copy_runs(y->data + na, na + nb, y->in[1]->data, nb, outer, nb);
     return GENAI_OK;
 }
 static void genai__concat_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
@@ -4297,59 +4062,34 @@ static void genai__concat_backward(genai_tensor *y, genai_tensor *dy, genai_tens
     if (genai__wants(y, 1)) dx[1] = genai_slice(dy, axis, n, y->in[1]->dim[axis]);
 }
 static const genai__op genai__op_concat = {"concat", 2, genai__concat_shape, genai__concat_forward, genai__concat_backward, 0};
-GENAI_API genai_tensor *genai_concat(genai_tensor *a, genai_tensor *b, int axis) {
-    genai_tensor t;
-    memset(&t, 0, sizeof t);
-    t.in[0] = a;
-    t.in[1] = b;
-    t.i[0] = axis;
-    return genai__apply(&genai__op_concat, &t);
-}
+GENAI_API genai_tensor *genai_concat(genai_tensor *a, genai_tensor *b, int axis) { return genai__apply_to(&genai__op_concat, a, b, axis, 0, 0); }
 
 static genai_result genai__slice_shape(genai_tensor *y) { /* i: axis, from, count */
     const genai_tensor *x = y->in[0];
-    int                 dim[4];
     if (genai__check_axis(y, y->i[0])) return GENAI_ERROR_SHAPE;
     if (y->i[1] < 0 || y->i[2] < 1 || y->i[2] > x->dim[y->i[0]] - y->i[1])
         return genai__op_fail(y, "%d values from %d don't lie in dim %d of size %d", y->i[2], y->i[1], y->i[0], x->dim[y->i[0]]);
-    memcpy(dim, x->dim, sizeof dim);
-    dim[y->i[0]] = y->i[2];
-    genai__set_shape(y, x->ndim, dim);
-    return GENAI_OK;
+    return genai__axis_shape(y, y->i[0], y->i[2]);
 }
 static genai_result genai__slice_forward(genai_tensor *y) {
-    size_t outer, inner, o, all, part, from;
+    size_t outer, inner, part;
     genai__axis_sizes(y, y->i[0], &outer, &inner);
-    all = (size_t)y->in[0]->dim[y->i[0]] * inner;
     part = (size_t)y->i[2] * inner;
-    from = (size_t)y->i[1] * inner;
-    for (o = 0; o < outer; o++) memcpy(y->data + o * part, y->in[0]->data + o * all + from, part * sizeof(float));
+    genai__copy_runs(y->data, part, y->in[0]->data + (size_t)y->i[1] * inner, (size_t)y->in[0]->dim[y->i[0]] * inner, outer, part);
     return GENAI_OK;
 }
 static void genai__slice_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
     dx[0] = genai_pad(dy, y->i[0], y->i[1], y->in[0]->dim[y->i[0]] - y->i[1] - y->i[2]);
 }
 static const genai__op genai__op_slice = {"slice", 1, genai__slice_shape, genai__slice_forward, genai__slice_backward, 0};
-GENAI_API genai_tensor *genai_slice(genai_tensor *x, int axis, int from, int count) {
-    genai_tensor t;
-    memset(&t, 0, sizeof t);
-    t.in[0] = x;
-    t.i[0] = axis;
-    t.i[1] = from;
-    t.i[2] = count;
-    return genai__apply(&genai__op_slice, &t);
-}
+GENAI_API genai_tensor *genai_slice(genai_tensor *x, int axis, int from, int count) { return genai__apply_to(&genai__op_slice, x, NULL, axis, from, count); }
 
 static genai_result genai__pad_shape(genai_tensor *y) { /* i: axis, before, after */
-    const genai_tensor *x = y->in[0];
-    int                 dim[4];
+    const int *dim = y->in[0]->dim;
     if (genai__check_axis(y, y->i[0])) return GENAI_ERROR_SHAPE;
     if (y->i[1] < 0 || y->i[2] < 0) return genai__op_fail(y, "%d before and %d after: padding isn't negative", y->i[1], y->i[2]);
-    memcpy(dim, x->dim, sizeof dim);
     if (y->i[1] > INT32_MAX - dim[y->i[0]] || y->i[2] > INT32_MAX - dim[y->i[0]] - y->i[1]) return genai__op_fail(y, "the result is too large");
-    dim[y->i[0]] += y->i[1] + y->i[2];
-    genai__set_shape(y, x->ndim, dim);
-    return GENAI_OK;
+    return genai__axis_shape(y, y->i[0], dim[y->i[0]] + y->i[1] + y->i[2]);
 }
 static genai_result genai__pad_forward(genai_tensor *y) {
     size_t outer, inner, o, part, before, after;
@@ -4369,15 +4109,7 @@ static void genai__pad_backward(genai_tensor *y, genai_tensor *dy, genai_tensor 
     dx[0] = genai_slice(dy, y->i[0], y->i[1], y->in[0]->dim[y->i[0]]);
 }
 static const genai__op genai__op_pad = {"pad", 1, genai__pad_shape, genai__pad_forward, genai__pad_backward, 0};
-GENAI_API genai_tensor *genai_pad(genai_tensor *x, int axis, int before, int after) {
-    genai_tensor t;
-    memset(&t, 0, sizeof t);
-    t.in[0] = x;
-    t.i[0] = axis;
-    t.i[1] = before;
-    t.i[2] = after;
-    return genai__apply(&genai__op_pad, &t);
-}
+GENAI_API genai_tensor *genai_pad(genai_tensor *x, int axis, int before, int after) { return genai__apply_to(&genai__op_pad, x, NULL, axis, before, after); }
 
 /* --- matmul: i: transpose a, transpose b; with a bias in in[2] it is dense --- */
 static genai_result genai__matmul_shape(genai_tensor *y) {
@@ -4399,24 +4131,18 @@ static genai_result genai__matmul_shape(genai_tensor *y) {
     dim[a->ndim - 2] = m;
     dim[a->ndim - 1] = n;
     if (bias && (bias->ndim != 1 || bias->dim[0] != n)) return genai__op_fail(y, "the bias %s isn't [%d]", genai__shape_text(bias, ta), n);
-    genai__set_shape(y, a->ndim, dim);
-    return GENAI_OK;
+    return genai__set_shape(y, a->ndim, dim);
 }
 
 static genai_result genai__matmul_forward(genai_tensor *y) {
     const genai_tensor *a = y->in[0], *b = y->in[1];
     size_t              a_cols = (size_t)a->dim[a->ndim - 1], b_cols = (size_t)b->dim[b->ndim - 1], batch, i;
-    genai__gemm         g;
-    memset(&g, 0, sizeof g);
-    g.m = (size_t)y->dim[y->ndim - 2];
-    g.n = (size_t)y->dim[y->ndim - 1];
-    g.k = y->i[0] ? (size_t)a->dim[a->ndim - 2] : a_cols;
+    genai__gemm         g = genai__product((size_t)y->dim[y->ndim - 2], (size_t)y->dim[y->ndim - 1], y->i[0] ? (size_t)a->dim[a->ndim - 2] : a_cols);
     g.a_row = y->i[0] ? 1 : a_cols;
     g.a_col = y->i[0] ? a_cols : 1;
     g.b_row = y->i[1] ? 1 : b_cols;
     g.b_col = y->i[1] ? b_cols : 1;
-    g.c_row = g.n;
-    g.bias = y->in[2] ? y->in[2]->data : NULL;
+    if (y->in[2]) g.bias = y->in[2]->data;
     batch = y->count / (g.m * g.n);
     y->ctx->flops += 2.0 * (double)y->count * (double)g.k;
     if (b->ndim == 2 && !y->i[0]) { /* one tall product */
@@ -4424,11 +4150,10 @@ static genai_result genai__matmul_forward(genai_tensor *y) {
         batch = 1;
     }
     for (i = 0; i < batch; i++) {
-        genai_result result;
         g.a = a->data + i * g.m * g.k;
         g.b = b->data + (b->ndim == 2 ? 0 : i * g.k * g.n);
         g.c = y->data + i * g.m * g.n;
-        result = genai__gemm_kept(y->ctx, &g, b->kept);
+        genai_result result = genai__gemm_kept(y->ctx, &g, b->kept);
         if (result) return result;
     }
     return GENAI_OK;
@@ -4440,18 +4165,13 @@ static void genai__matmul_backward(genai_tensor *y, genai_tensor *dy, genai_tens
     int           ta = y->i[0], tb = y->i[1];
     if (genai__wants(y, 1)) {
         if (b->ndim == 2 && a->ndim > 2) {
-            unsigned      leading = (1u << (a->ndim - 2)) - 1u;
-            genai_tensor *db, *tall, *dtall;
+            unsigned leading = (1u << (a->ndim - 2)) - 1u;
             if (ta) {
-                db = genai_sum(tb ? genai_matmul(dy, a, 1, 1) : genai_matmul(a, dy, 0, 0), leading);
+                genai_tensor *db = genai_sum(tb ? genai_matmul(dy, a, 1, 1) : genai_matmul(a, dy, 0, 0), leading);
                 dx[1] = db ? genai_reshape(db, 2, b->dim) : NULL;
             } else { /* one tall product */
-                int a2[2], d2[2];
-                a2[0] = d2[0] = -1;
-                a2[1] = a->dim[a->ndim - 1];
-                d2[1] = dy->dim[dy->ndim - 1];
-                tall = genai_reshape(a, 2, a2);
-                dtall = genai_reshape(dy, 2, d2);
+                int           a2[2] = {-1, a->dim[a->ndim - 1]}, d2[2] = {-1, dy->dim[dy->ndim - 1]};
+                genai_tensor *tall = genai_reshape(a, 2, a2), *dtall = genai_reshape(dy, 2, d2);
                 dx[1] = tb ? genai_matmul(dtall, tall, 1, 0) : genai_matmul(tall, dtall, 1, 0);
             }
         } else dx[1] = tb ? genai__matmul_over(dy, a, 1, ta, genai__over_grad(y, 1)) : genai__matmul_over(a, dy, !ta, 0, genai__over_grad(y, 1));
@@ -4469,13 +4189,9 @@ static void genai__matmul_backward(genai_tensor *y, genai_tensor *dy, genai_tens
 }
 static const genai__op genai__op_matmul = {"matmul", 2, genai__matmul_shape, genai__matmul_forward, genai__matmul_backward, 0};
 static genai_tensor *genai__matmul_over(genai_tensor *a, genai_tensor *b, int transpose_a, int transpose_b, genai_tensor *over) {
-    genai_tensor t;
-    memset(&t, 0, sizeof t);
-    t.in[0] = a;
-    t.in[1] = b;
+    genai_tensor t = genai__proto(a, b, NULL, over);
     t.i[0] = transpose_a != 0;
     t.i[1] = transpose_b != 0;
-    t.over = over;
     return genai__apply(&genai__op_matmul, &t);
 }
 GENAI_API genai_tensor *genai_matmul(genai_tensor *a, genai_tensor *b, int transpose_a, int transpose_b) {
@@ -4484,45 +4200,33 @@ GENAI_API genai_tensor *genai_matmul(genai_tensor *a, genai_tensor *b, int trans
 
 static const genai__op genai__op_dense = {"dense", 2, genai__matmul_shape, genai__matmul_forward, genai__matmul_backward, 0};
 GENAI_API genai_tensor *genai_dense(genai_tensor *x, genai_tensor *w, genai_tensor *bias) {
-    genai_tensor t;
-    memset(&t, 0, sizeof t);
-    t.in[0] = x;
-    t.in[1] = w;
-    t.in[2] = bias;
+    genai_tensor t = genai__proto(x, w, bias, NULL);
     return genai__apply(&genai__op_dense, &t);
 }
 
 /* --- convolution: three ops closed under differentiation. i: stride h, w, top, left, and the two sizes that the inputs
  * don't tell: nothing, H and W of x, or kernel height and width --- */
-static void genai__conv_of(const genai_tensor *y, const genai_tensor *x, const genai_tensor *w, const genai_tensor *out, genai__conv *v) {
-    v->n = x->dim[0]; v->h = x->dim[1]; v->w = x->dim[2]; v->c = x->dim[3];
-    v->oh = out->dim[1]; v->ow = out->dim[2]; v->m = out->dim[3];
-    v->kh = w->dim[0]; v->kw = w->dim[1];
-    v->stride_h = y->i[0]; v->stride_w = y->i[1];
-    v->top = y->i[2]; v->left = y->i[3];
-    y->ctx->flops += 2.0 * (double)out->count * (double)v->kh * (double)v->kw * (double)v->c;
+static genai__conv genai__conv_of(const genai_tensor *y, const genai_tensor *x, const genai_tensor *w, const genai_tensor *out) {
+    genai__conv v = {x->dim[0], x->dim[1], x->dim[2], x->dim[3], out->dim[1], out->dim[2], out->dim[3], w->dim[0], w->dim[1],
+                     y->i[0], y->i[1], y->i[2], y->i[3]};
+    y->ctx->flops += 2.0 * (double)out->count * (double)v.kh * (double)v.kw * (double)v.c;
+    return v;
 }
 
 static genai_tensor *genai__conv_apply(const genai__op *op, const int *i, genai_tensor *a, genai_tensor *b, genai_tensor *bias, int size_h, int size_w,
                                        genai_tensor *over) {
-    genai_tensor t;
-    memset(&t, 0, sizeof t);
-    t.in[0] = a;
-    t.in[1] = b;
-    t.in[2] = bias;
+    genai_tensor t = genai__proto(a, b, bias, over);
     memcpy(t.i, i, 4 * sizeof *i);
     t.i[4] = size_h;
     t.i[5] = size_w;
-    t.over = over;
     return genai__apply(op, &t);
 }
 
 /* How a size n shrinks with kernel k, stride and pad: 1 with output size and padding before, or 0. */
 static int genai__conv_size(int n, int k, int stride, int pad, int *out, int *before) {
     if (pad == GENAI_SAME) {
-        int total;
         *out = (n - 1) / stride + 1;
-        total = (*out - 1) * stride + k - n;
+        int total = (*out - 1) * stride + k - n;
         *before = total > 0 ? total / 2 : 0;
         return 1;
     }
@@ -4532,62 +4236,40 @@ static int genai__conv_size(int n, int k, int stride, int pad, int *out, int *be
     return 1;
 }
 
-static genai_result genai__conv2d_shape(genai_tensor *y) { /* i[4], i[5]: output size */
+/* The shapes of images x and weights [K,K,..] fit if x has the channels of w's dim `from`; the result's are those of w's dim `to`. */
+static genai_result genai__conv_shape(genai_tensor *y, const char *form, int from, int to) {
     const genai_tensor *x = y->in[0], *w = y->in[1], *bias = y->in[2];
-    int                 dim[4];
+    const int           dim[4] = {x->dim[0], y->i[4], y->i[5], w->dim[to]};
     char                tx[64], tw[64];
-    if (x->ndim != 4 || w->ndim != 4) return genai__op_fail(y, "x %s isn't [N,H,W,C] or w %s isn't [K,K,C,M]", genai__shape_text(x, tx), genai__shape_text(w, tw));
-    if (x->dim[3] != w->dim[2]) return genai__op_fail(y, "x has %d channels but w wants %d (x %s, w %s)", x->dim[3], w->dim[2], genai__shape_text(x, tx), genai__shape_text(w, tw));
-    if (bias && (bias->ndim != 1 || bias->dim[0] != w->dim[3])) return genai__op_fail(y, "the bias %s isn't [%d]", genai__shape_text(bias, tx), w->dim[3]);
-    dim[0] = x->dim[0];
-    dim[1] = y->i[4];
-    dim[2] = y->i[5];
-    dim[3] = w->dim[3];
-    genai__set_shape(y, 4, dim);
-    return GENAI_OK;
+    if (x->ndim != 4 || w->ndim != 4) return genai__op_fail(y, "x %s isn't [N,H,W,C] or w %s isn't %s", genai__shape_text(x, tx), genai__shape_text(w, tw), form);
+    if (x->dim[3] != w->dim[from])
+        return genai__op_fail(y, "x has %d channels but w wants %d (x %s, w %s)", x->dim[3], w->dim[from], genai__shape_text(x, tx), genai__shape_text(w, tw));
+    if (bias && (bias->ndim != 1 || bias->dim[0] != w->dim[to])) return genai__op_fail(y, "the bias %s isn't [%d]", genai__shape_text(bias, tx), w->dim[to]);
+    return genai__set_shape(y, 4, dim);
 }
+
+static genai_result genai__conv2d_shape(genai_tensor *y) { return genai__conv_shape(y, "[K,K,C,M]", 2, 3); } /* i[4], i[5]: output size */
 static genai_result genai__conv2d_forward(genai_tensor *y) {
-    genai__conv v;
-    genai__conv_of(y, y->in[0], y->in[1], y, &v);
+    const genai__conv v = genai__conv_of(y, y->in[0], y->in[1], y);
     return genai__conv_forward(y->ctx, &v, y->in[0]->data, y->in[1]->data, y->in[2] ? y->in[2]->data : NULL, y->data, y->in[1]->kept);
 }
 static void genai__conv2d_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx);
 static const genai__op genai__op_conv2d = {"conv2d", 2, genai__conv2d_shape, genai__conv2d_forward, genai__conv2d_backward, 0};
 
-static genai_result genai__conv2d_input_shape(genai_tensor *y) { /* in: dy, w; i[4], i[5]: H, W of x */
-    const genai_tensor *g = y->in[0], *w = y->in[1], *bias = y->in[2];
-    int                 dim[4];
-    char                tx[64], tw[64];
-    if (g->ndim != 4 || w->ndim != 4) return genai__op_fail(y, "x %s isn't [N,H,W,C] or w %s isn't [K,K,M,C]", genai__shape_text(g, tx), genai__shape_text(w, tw));
-    if (g->dim[3] != w->dim[3]) return genai__op_fail(y, "x has %d channels but w wants %d (x %s, w %s)", g->dim[3], w->dim[3], genai__shape_text(g, tx), genai__shape_text(w, tw));
-    if (bias && (bias->ndim != 1 || bias->dim[0] != w->dim[2])) return genai__op_fail(y, "the bias %s isn't [%d]", genai__shape_text(bias, tx), w->dim[2]);
-    dim[0] = g->dim[0];
-    dim[1] = y->i[4];
-    dim[2] = y->i[5];
-    dim[3] = w->dim[2];
-    genai__set_shape(y, 4, dim);
-    return GENAI_OK;
-}
+static genai_result genai__conv2d_input_shape(genai_tensor *y) { return genai__conv_shape(y, "[K,K,M,C]", 3, 2); } /* in: dy, w; i[4], i[5]: H, W of x */
 static genai_result genai__conv2d_input_forward(genai_tensor *y) {
-    genai__conv v;
-    genai__conv_of(y, y, y->in[1], y->in[0], &v);
+    const genai__conv v = genai__conv_of(y, y, y->in[1], y->in[0]);
     return genai__conv_input(y->ctx, &v, y->in[0]->data, y->in[1]->data, y->in[2] ? y->in[2]->data : NULL, y->data, y->in[1]->kept);
 }
 static void genai__conv2d_input_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx);
 static const genai__op genai__op_conv2d_input = {"conv2d_transpose", 2, genai__conv2d_input_shape, genai__conv2d_input_forward, genai__conv2d_input_backward, 0};
 
 static genai_result genai__conv2d_weight_shape(genai_tensor *y) { /* in: x, dy; i[4], i[5]: kernel height, width */
-    int dim[4];
-    dim[0] = y->i[4];
-    dim[1] = y->i[5];
-    dim[2] = y->in[0]->dim[3];
-    dim[3] = y->in[1]->dim[3];
-    genai__set_shape(y, 4, dim);
-    return GENAI_OK;
+    const int dim[4] = {y->i[4], y->i[5], y->in[0]->dim[3], y->in[1]->dim[3]};
+    return genai__set_shape(y, 4, dim);
 }
 static genai_result genai__conv2d_weight_forward(genai_tensor *y) {
-    genai__conv v;
-    genai__conv_of(y, y->in[0], y, y->in[1], &v);
+    const genai__conv v = genai__conv_of(y, y->in[0], y, y->in[1]);
     return genai__conv_weight(y->ctx, &v, y->in[0]->data, y->in[1]->data, y->data);
 }
 static void genai__conv2d_weight_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx);
@@ -4614,7 +4296,13 @@ static void genai__conv2d_weight_backward(genai_tensor *y, genai_tensor *dy, gen
     if (genai__wants(y, 1)) dx[1] = genai__conv_apply(&genai__op_conv2d, y->i, x, dy, NULL, g->dim[1], g->dim[2], NULL);
 }
 
-static genai_result genai__conv_check(genai_ctx *ctx, const char *who, const genai_conv_desc *d) {
+/* desc as *d, or nothing but zeros; i: strides, and 0 as padding before. */
+static genai_result genai__conv_begin(genai_ctx *ctx, const char *who, const genai_conv_desc *desc, genai_conv_desc *d, int *i) {
+    const genai_conv_desc none = GENAI__ZEROED;
+    *d = desc ? *desc : none;
+    i[0] = d->stride_h ? d->stride_h : 1;
+    i[1] = d->stride_w ? d->stride_w : 1;
+    i[2] = i[3] = 0;
     if (d->stride_h >= 0 && d->stride_w >= 0 && d->pad_h >= GENAI_SAME && d->pad_w >= GENAI_SAME && d->stride_h <= 1 << 20 &&
         d->stride_w <= 1 << 20 && d->pad_h <= 1 << 20 && d->pad_w <= 1 << 20 && d->output_h >= 0 && d->output_w >= 0) return GENAI_OK;
     return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: stride %dx%d, padding %dx%d or output size %dx%d is out of range", who, d->stride_h, d->stride_w,
@@ -4624,12 +4312,7 @@ static genai_result genai__conv_check(genai_ctx *ctx, const char *who, const gen
 GENAI_API genai_tensor *genai_conv2d(genai_tensor *x, genai_tensor *w, genai_tensor *bias, const genai_conv_desc *desc) {
     genai_conv_desc d;
     int             i[4], oh = 1, ow = 1;
-    memset(&d, 0, sizeof d);
-    if (desc) d = *desc;
-    if (!x || !w || genai__conv_check(x->ctx, "conv2d", &d)) return NULL;
-    i[0] = d.stride_h ? d.stride_h : 1;
-    i[1] = d.stride_w ? d.stride_w : 1;
-    i[2] = i[3] = 0;
+    if (!x || !w || genai__conv_begin(x->ctx, "conv2d", desc, &d, i)) return NULL;
     if (x->ndim == 4 && w->ndim == 4 && (!genai__conv_size(x->dim[1], w->dim[0], i[0], d.pad_h, &oh, &i[2]) ||
                                          !genai__conv_size(x->dim[2], w->dim[1], i[1], d.pad_w, &ow, &i[3]))) {
         genai__fail(x->ctx, GENAI_ERROR_SHAPE, "conv2d: an image of %dx%d with padding %dx%d is smaller than the %dx%d kernel", x->dim[1], x->dim[2],
@@ -4652,12 +4335,7 @@ static int genai__conv_transpose_size(int n, int k, int stride, int pad, int wan
 GENAI_API genai_tensor *genai_conv2d_transpose(genai_tensor *x, genai_tensor *w, genai_tensor *bias, const genai_conv_desc *desc) {
     genai_conv_desc d;
     int             i[4], h = 1, wide = 1;
-    memset(&d, 0, sizeof d);
-    if (desc) d = *desc;
-    if (!x || !w || genai__conv_check(x->ctx, "conv2d_transpose", &d)) return NULL;
-    i[0] = d.stride_h ? d.stride_h : 1;
-    i[1] = d.stride_w ? d.stride_w : 1;
-    i[2] = i[3] = 0;
+    if (!x || !w || genai__conv_begin(x->ctx, "conv2d_transpose", desc, &d, i)) return NULL;
     if (x->ndim == 4 && w->ndim == 4 && (!genai__conv_transpose_size(x->dim[1], w->dim[0], i[0], d.pad_h, d.output_h, &h, &i[2]) ||
                                          !genai__conv_transpose_size(x->dim[2], w->dim[1], i[1], d.pad_w, d.output_w, &wide, &i[3]))) {
         genai__fail(x->ctx, GENAI_ERROR_SHAPE, "conv2d_transpose: no convolution with kernel %dx%d, stride %dx%d, padding %dx%d gives %dx%d from the output wanted",
@@ -4713,22 +4391,18 @@ static void genai__columns_task(void *arg, int index) {
 
 /* Runs it; the sums of the parts are added in order into y (and z). */
 static genai_result genai__columns_run(genai_ctx *ctx, genai__columns *j, float *y, float *z) {
-    size_t parts, p;
     j->k = ctx->kernels;
     j->part_rows = genai__part_rows(j->rows, j->n);
-    parts = (j->rows + j->part_rows - 1) / j->part_rows;
-    j->y = y;
-    if (j->what == 2 || j->what == 4) {
-        genai__parallel(ctx, (int)parts, genai__columns_task, j);
-        return GENAI_OK;
-    }
-    j->y = genai__take(ctx, 2 * parts * j->n * sizeof(float));
+    size_t parts = (j->rows + j->part_rows - 1) / j->part_rows;
+    int    sums = j->what != 2 && j->what != 4;
+    j->y = sums ? genai__take(ctx, 2 * parts * j->n * sizeof(float)) : y;
     if (!j->y) return GENAI_ERROR_MEMORY;
-    j->z = j->y + parts * j->n;
+    if (sums) j->z = j->y + parts * j->n;
     genai__parallel(ctx, (int)parts, genai__columns_task, j);
+    if (!sums) return GENAI_OK;
     memcpy(y, j->y, j->n * sizeof(float));
     if (z) memcpy(z, j->z, j->n * sizeof(float));
-    for (p = 1; p < parts; p++) {
+    for (size_t p = 1; p < parts; p++) {
         ctx->kernels->add_to(j->n, y, j->y + p * j->n);
         if (z) ctx->kernels->add_to(j->n, z, j->z + p * j->n);
     }
@@ -4738,20 +4412,14 @@ static genai_result genai__columns_run(genai_ctx *ctx, genai__columns *j, float 
 
 static genai_result genai__batch_norm_shape(genai_tensor *y) {
     const genai_tensor *x = y->in[0];
+    const genai_tensor *v[4] = {y->in[1], y->in[2], y->aux[0], y->aux[1]};
     int                 i, c = x->ndim ? x->dim[x->ndim - 1] : 0;
-    const genai_tensor *v[4];
     char                shape[64];
-    v[0] = y->in[1]; v[1] = y->in[2]; v[2] = y->aux[0]; v[3] = y->aux[1];
     for (i = 0; i < 4; i++)
         if (v[i]->ndim != 1 || v[i]->dim[0] != c) return genai__op_fail(y, "gamma, beta, mean and var must be [%d], one is %s", c, genai__shape_text(v[i], shape));
     if (y->i[0] != GENAI_EVAL && x->count / (size_t)c < 2)
         return genai__op_fail(y, "training needs more than one value a channel (x %s): use a larger batch", genai__shape_text(x, shape));
-    genai__shape_of_first(y);
-    return GENAI_OK;
-}
-
-static const genai__unary *genai__batch_norm_then(const genai_tensor *y) {
-    return y->i[1] ? (const genai__unary *)(const void *)((const char *)y->ctx->kernels + y->i[1]) : NULL;
+    return genai__shape_of_first(y);
 }
 
 /* Fills y->saved. */
@@ -4790,8 +4458,7 @@ static genai_result genai__batch_norm_statistics(genai_tensor *y, genai__columns
 
 static genai_result genai__batch_norm_forward(genai_tensor *y) {
     const genai_tensor *x = y->in[0];
-    genai__columns      j;
-    memset(&j, 0, sizeof j);
+    genai__columns      j = GENAI__ZEROED;
     j.x = x->data;
     j.n = (size_t)x->dim[x->ndim - 1];
     j.rows = x->count / j.n;
@@ -4799,30 +4466,27 @@ static genai_result genai__batch_norm_forward(genai_tensor *y) {
     j.what = 2;
     j.a = (const float *)y->saved + 2 * j.n;
     j.b = (const float *)y->saved + 3 * j.n;
-    j.then = genai__batch_norm_then(y);
+    j.then = y->i[1] ? genai__unary_at_offset(y, y->i[1]) : NULL;
     j.p = y->f[2];
     return genai__columns_run(y->ctx, &j, y->data, NULL);
 }
 
 static void genai__batch_norm_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
-    genai_ctx      *ctx = y->ctx;
-    genai_tensor   *x = y->in[0], *dgamma, *dbeta, *d;
-    size_t          n = (size_t)x->dim[x->ndim - 1], rows = x->count / n, c;
-    const float    *mean = (const float *)y->saved, *rstd = mean + n;
-    float          *coefficient;
-    genai__columns  j;
-    uint64_t        mode;
+    genai_ctx     *ctx = y->ctx;
+    genai_tensor  *x = y->in[0], *dgamma, *dbeta, *d;
+    size_t         n = (size_t)x->dim[x->ndim - 1], rows = x->count / n, c;
+    const float   *mean = (const float *)y->saved, *rstd = mean + n;
+    genai__columns j = GENAI__ZEROED;
     if (ctx->recording) return; /* refused: genai__differentiate says so */
     dgamma = genai_tensor_of(ctx, 1, y->in[1]->dim, NULL);
     dbeta = genai_tensor_of(ctx, 1, y->in[1]->dim, NULL);
-    coefficient = (float *)genai__arena(ctx, 3 * n * sizeof(float));
+    float *coefficient = (float *)genai__arena(ctx, 3 * n * sizeof(float));
     d = genai__temporary(ctx, x->ndim, x->dim, genai__spent(dy) ? dy : NULL);
     if (!dgamma || !dbeta || !coefficient || !d) return;
-    mode = genai__fp_enter();
+    uint64_t mode = genai__fp_enter();
     genai__trace(ctx, "batch_norm", 1, 0, 0);
-    memset(&j, 0, sizeof j);
     j.x = x->data;
-    j.then = genai__batch_norm_then(y);
+    j.then = y->i[1] ? genai__unary_at_offset(y, y->i[1]) : NULL;
     j.p = y->f[2];
     j.b = mean + 2 * n;
     j.c = mean + 3 * n;
@@ -4862,12 +4526,8 @@ static void genai__batch_norm_backward(genai_tensor *y, genai_tensor *dy, genai_
 static const genai__op genai__op_batch_norm = {"batch_norm", 3, genai__batch_norm_shape, genai__batch_norm_forward, genai__batch_norm_backward, 0};
 static genai_tensor *genai__batch_norm(genai_tensor *x, genai_tensor *const *scale, genai_tensor *const *running, genai_mode mode, float momentum,
                                        float eps, size_t activation, float p) {
-    genai_tensor t;
-    memset(&t, 0, sizeof t);
+    genai_tensor t = genai__proto(x, scale[0], scale[1], NULL);
     if (!running[0] || !running[1]) return NULL;
-    t.in[0] = x;
-    t.in[1] = scale[0];
-    t.in[2] = scale[1];
     t.aux[0] = running[0];
     t.aux[1] = running[1];
     t.i[0] = (int)mode;
@@ -4879,9 +4539,7 @@ static genai_tensor *genai__batch_norm(genai_tensor *x, genai_tensor *const *sca
 }
 GENAI_API genai_tensor *genai_batch_norm(genai_tensor *x, genai_tensor *gamma, genai_tensor *beta, genai_tensor *mean, genai_tensor *var,
                                          genai_mode mode, float momentum, float eps) {
-    genai_tensor *scale[2], *running[2];
-    scale[0] = gamma; scale[1] = beta;
-    running[0] = mean; running[1] = var;
+    genai_tensor *scale[2] = {gamma, beta}, *running[2] = {mean, var};
     return genai__batch_norm(x, scale, running, mode, momentum, eps, 0, 0.0f);
 }
 
@@ -4891,20 +4549,15 @@ static genai_tensor *genai__normalise(genai_tensor *x, unsigned axes, float eps)
     return genai_div(d, genai_sqrt(genai_scale(genai_mean(genai_square(d), axes), 1.0f, eps)));
 }
 GENAI_API genai_tensor *genai_group_norm(genai_tensor *x, genai_tensor *gamma, genai_tensor *beta, int groups, float eps) {
-    int           dim[4], c;
-    genai_tensor *y;
+    int  dim[4] = {0, -1, groups, 0}, c = x && x->ndim ? x->dim[x->ndim - 1] : 0;
+    char shape[64];
     if (!x || !gamma || !beta) return NULL;
-    c = x->ndim ? x->dim[x->ndim - 1] : 0;
-    if (x->ndim < 2 || groups < 1 || c % groups) {
-        char shape[64];
-        genai__fail(x->ctx, GENAI_ERROR_SHAPE, "group_norm: the channels of %s can't be cut into %d groups", genai__shape_text(x, shape), groups);
-        return NULL;
-    }
+    if (x->ndim < 2 || groups < 1 || c % groups)
+        return genai__fail(x->ctx, GENAI_ERROR_SHAPE, "group_norm: the channels of %s can't be cut into %d groups", genai__shape_text(x, shape), groups),
+               GENAI__NULL;
     dim[0] = x->dim[0];
-    dim[1] = -1;
-    dim[2] = groups;
     dim[3] = c / groups;
-    y = genai__normalise(genai_reshape(x, 4, dim), 1u << 1 | 1u << 3, eps);
+    genai_tensor *y = genai__normalise(genai_reshape(x, 4, dim), 1u << 1 | 1u << 3, eps);
     y = y ? genai_reshape(y, x->ndim, x->dim) : NULL;
     return genai_add(genai_mul(y, gamma), beta);
 }
@@ -4926,14 +4579,9 @@ GENAI_API genai_tensor *genai_random_uniform(genai_ctx *ctx, int ndim, const int
  * the random numbers; f: dropped up to, 1/(1-p) */
 static void genai__dropout_chunk(void *arg, size_t from, size_t n) {
     const genai_tensor *y = (const genai_tensor *)arg;
-    genai__random       r;
+    genai__random       r = {y->ctx, (uint32_t)y->i[1], (uint32_t)y->i[0], y->ctx->desc.seed, 0, NULL, 0};
     float               u[512];
     size_t              i, j, count;
-    memset(&r, 0, sizeof r);
-    r.ctx = y->ctx;
-    r.key = y->ctx->desc.seed;
-    r.draw = (uint32_t)y->i[0];
-    r.stream = (uint32_t)y->i[1];
     memcpy(&r.step, y->i + 2, sizeof r.step);
     for (i = from; i < from + n; i += count) { /* from is a multiple of 512 */
         count = genai__smaller(512, from + n - i);
@@ -4941,27 +4589,18 @@ static void genai__dropout_chunk(void *arg, size_t from, size_t n) {
         y->ctx->kernels->dropout(count, u, y->in[0]->data + i, y->data + i, y->f[0], y->f[1]);
     }
 }
-static genai_result genai__dropout_forward(genai_tensor *y) {
-    genai__for_chunks(y->ctx, y->count, genai__dropout_chunk, y);
-    return GENAI_OK;
-}
+static genai_result genai__dropout_forward(genai_tensor *y) { return genai__for_chunks(y->ctx, y->count, genai__dropout_chunk, y); }
 static void genai__dropout_d1_chunk(void *arg, size_t from, size_t n) { /* in: dy; aux: what dropout gave */
     const genai_tensor *d = (const genai_tensor *)arg;
     d->ctx->kernels->dropout_d1(n, d->in[0]->data + from, d->aux[0]->data + from, d->data + from, d->f[1]);
 }
-static genai_result genai__dropout_d1_forward(genai_tensor *d) {
-    genai__for_chunks(d->ctx, d->count, genai__dropout_d1_chunk, d);
-    return GENAI_OK;
-}
+static genai_result genai__dropout_d1_forward(genai_tensor *d) { return genai__for_chunks(d->ctx, d->count, genai__dropout_d1_chunk, d); }
 static genai_tensor *genai__dropout_d1(const genai_tensor *from, genai_tensor *dy, genai_tensor *y);
 static void genai__dropout_d1_backward(genai_tensor *d, genai_tensor *dd, genai_tensor **dx) { dx[0] = genai__dropout_d1(d, dd, d->aux[0]); }
 static const genai__op genai__op_dropout_d1 = {"dropout", 1, genai__shape_of_first, genai__dropout_d1_forward, genai__dropout_d1_backward, 0};
 static genai_tensor *genai__dropout_d1(const genai_tensor *from, genai_tensor *dy, genai_tensor *y) {
-    genai_tensor t;
-    memset(&t, 0, sizeof t);
-    t.in[0] = dy;
+    genai_tensor t = genai__proto(dy, NULL, NULL, genai__spent(dy) ? dy : NULL);
     t.aux[0] = y;
-    t.over = genai__spent(dy) ? dy : NULL;
     memcpy(t.f, from->f, sizeof t.f);
     return genai__apply(&genai__op_dropout_d1, &t);
 }
@@ -4969,15 +4608,10 @@ static void genai__dropout_backward(genai_tensor *y, genai_tensor *dy, genai_ten
 static const genai__op genai__op_dropout = {"dropout", 1, genai__shape_of_first, genai__dropout_forward, genai__dropout_backward, 0};
 
 static genai_tensor *genai__dropout(genai_tensor *x, float p, genai_tensor *over) {
-    genai_tensor t;
+    genai_tensor t = genai__proto(x, NULL, NULL, over);
     if (!x) return NULL;
-    if (!(p >= 0.0f && p < 1.0f)) {
-        genai__fail(x->ctx, GENAI_ERROR_ARGUMENT, "dropout: a probability in [0,1) is wanted, not %g", (double)p);
-        return NULL;
-    }
-    memset(&t, 0, sizeof t);
-    t.in[0] = x;
-    t.over = over;
+    if (!(p >= 0.0f && p < 1.0f))
+        return genai__fail(x->ctx, GENAI_ERROR_ARGUMENT, "dropout: a probability in [0,1) is wanted, not %g", (double)p), GENAI__NULL;
     t.i[0] = (int)x->ctx->draw++;
     t.i[1] = (int)x->ctx->stream;
     memcpy(t.i + 2, &x->ctx->step, sizeof x->ctx->step);
@@ -4992,12 +4626,15 @@ static genai_result genai__check_image(const genai_tensor *y) {
     return y->in[0]->ndim == 4 ? GENAI_OK : genai__op_fail(y, "x %s isn't [N,H,W,C]", genai__shape_text(y->in[0], shape));
 }
 
+/* f(y, row) for all rows of images x. */
+static genai_result genai__for_image_rows(genai_tensor *y, const genai_tensor *x, void (*f)(void *arg, size_t row)) {
+    size_t rows = (size_t)x->dim[0] * (size_t)x->dim[1];
+    return genai__for_rows(y->ctx, rows, y->count / rows, f, y);
+}
+
 /* --- shift: every image moved by a whole number of pixels of its own, then a rectangle cut out of it; f: what stands where nothing
  * is left. saved: six numbers an image: down, right; the rectangle's top, left, and bottom and right, which are outside it --- */
-static genai_result genai__shift_shape(genai_tensor *y) {
-    if (genai__check_image(y)) return GENAI_ERROR_SHAPE;
-    return genai__shape_of_first(y);
-}
+static genai_result genai__shift_shape(genai_tensor *y) { return genai__check_image(y) ? GENAI_ERROR_SHAPE : genai__shape_of_first(y); }
 static void genai__shift_row(void *arg, size_t row) {
     const genai_tensor *y = (const genai_tensor *)arg;
     int                 h = y->dim[1], w = y->dim[2], down = (int)(row % (size_t)h), right;
@@ -5011,19 +4648,14 @@ static void genai__shift_row(void *arg, size_t row) {
         else for (i = 0; i < c; i++) to[i] = y->f[0];
     }
 }
-static genai_result genai__shift_forward(genai_tensor *y) {
-    genai__for_rows(y->ctx, (size_t)y->dim[0] * (size_t)y->dim[1], (size_t)y->dim[2] * (size_t)y->dim[3], genai__shift_row, y);
-    return GENAI_OK;
-}
+static genai_result genai__shift_forward(genai_tensor *y) { return genai__for_image_rows(y, y, genai__shift_row); }
 static genai_tensor *genai__shift(genai_tensor *x, const int *places, float fill, int back);
 /* It is its own adjoint, moved back with its rectangle, and with 0 for what comes from outside. */
 static void genai__shift_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) { dx[0] = genai__shift(dy, (const int *)y->saved, 0, 1); }
 static const genai__op genai__op_shift = {"shift", 1, genai__shift_shape, genai__shift_forward, genai__shift_backward, 0};
 static genai_tensor *genai__shift(genai_tensor *x, const int *places, float fill, int back) {
-    genai_tensor t;
+    genai_tensor t = genai__proto(x, NULL, NULL, NULL);
     int         *p, i, n = x ? 6 * x->dim[0] : 0;
-    memset(&t, 0, sizeof t);
-    t.in[0] = x;
     t.f[0] = fill;
     t.saved = p = x ? (int *)genai__arena(x->ctx, (size_t)n * sizeof *p) : NULL;
     if (!p) return NULL;
@@ -5032,15 +4664,15 @@ static genai_tensor *genai__shift(genai_tensor *x, const int *places, float fill
 }
 
 /* --- pooling and upsampling on [N,H,W,C]; i: window, stride --- */
+static genai_result genai__image_shape(genai_tensor *y, int h, int w) { /* that of the first input, but for height and width */
+    const int dim[4] = {y->in[0]->dim[0], h, w, y->in[0]->dim[3]};
+    return genai__set_shape(y, 4, dim);
+}
 static genai_result genai__upsample_shape(genai_tensor *y) {
-    int dim[4];
+    const int *dim = y->in[0]->dim;
     if (genai__check_image(y)) return GENAI_ERROR_SHAPE;
-    memcpy(dim, y->in[0]->dim, sizeof dim);
     if (y->i[0] < 1 || dim[1] > 1 << 20 || dim[2] > 1 << 20 || y->i[0] > 1 << 10) return genai__op_fail(y, "a factor of %d is out of range", y->i[0]);
-    dim[1] *= y->i[0];
-    dim[2] *= y->i[0];
-    genai__set_shape(y, 4, dim);
-    return GENAI_OK;
+    return genai__image_shape(y, dim[1] * y->i[0], dim[2] * y->i[0]);
 }
 static void genai__upsample_row(void *arg, size_t index) { /* one source row of one image */
     const genai_tensor *y = (const genai_tensor *)arg;
@@ -5051,11 +4683,7 @@ static void genai__upsample_row(void *arg, size_t index) { /* one source row of 
         for (i = 0; i < f; i++) memcpy(to + (x * f + i) * c, from + x * c, c * sizeof *to);
     for (i = 1; i < f; i++) memcpy(to + i * w * f * c, to, w * f * c * sizeof *to);
 }
-static genai_result genai__upsample_forward(genai_tensor *y) {
-    size_t rows = (size_t)y->in[0]->dim[0] * (size_t)y->in[0]->dim[1];
-    genai__for_rows(y->ctx, rows, y->count / rows, genai__upsample_row, y);
-    return GENAI_OK;
-}
+static genai_result genai__upsample_forward(genai_tensor *y) { return genai__for_image_rows(y, y->in[0], genai__upsample_row); }
 static void genai__upsample_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
     float f = (float)y->i[0];
     dx[0] = genai_scale(genai_average_pool(dy, y->i[0], y->i[0]), f * f, 0.0f);
@@ -5063,16 +4691,41 @@ static void genai__upsample_backward(genai_tensor *y, genai_tensor *dy, genai_te
 static const genai__op genai__op_upsample = {"upsample", 1, genai__upsample_shape, genai__upsample_forward, genai__upsample_backward, 0};
 
 static genai_result genai__pool_shape(genai_tensor *y) {
-    int dim[4];
+    const int *dim = y->in[0]->dim;
     if (genai__check_image(y)) return GENAI_ERROR_SHAPE;
-    memcpy(dim, y->in[0]->dim, sizeof dim);
     if (y->i[0] < 1 || y->i[1] < 1 || y->i[0] > dim[1] || y->i[0] > dim[2])
         return genai__op_fail(y, "a window of %d with stride %d doesn't fit into %dx%d", y->i[0], y->i[1], dim[1], dim[2]);
-    dim[1] = (dim[1] - y->i[0]) / y->i[1] + 1;
-    dim[2] = (dim[2] - y->i[0]) / y->i[1] + 1;
-    genai__set_shape(y, 4, dim);
-    return GENAI_OK;
+    return genai__image_shape(y, (dim[1] - y->i[0]) / y->i[1] + 1, (dim[2] - y->i[0]) / y->i[1] + 1);
 }
+/* the adjoint of average_pool: each value spread evenly over its window; i: window, stride, H, W */
+static genai_result genai__spread_shape(genai_tensor *y) { return genai__image_shape(y, y->i[2], y->i[3]); }
+static void genai__spread_image(void *arg, size_t index) {
+    const genai_tensor *x = (const genai_tensor *)arg;
+    const genai_tensor *y = x->in[0];
+    size_t              c = (size_t)x->dim[3], h = (size_t)x->dim[1], w = (size_t)x->dim[2], k = (size_t)x->i[0], s = (size_t)x->i[1], oy, ox, i, j, l;
+    float               scale = 1.0f / (float)(k * k), *to = x->data + index * h * w * c;
+    const float        *from = y->data + index * (size_t)y->dim[1] * (size_t)y->dim[2] * c;
+    for (i = 0; i < h * w * c; i++) to[i] = 0.0f;
+    for (oy = 0; oy < (size_t)y->dim[1]; oy++)
+        for (ox = 0; ox < (size_t)y->dim[2]; ox++, from += c)
+            for (i = 0; i < k; i++)
+                for (j = 0; j < k; j++)
+                    for (l = 0; l < c; l++) to[((oy * s + i) * w + ox * s + j) * c + l] += from[l] * scale;
+}
+static genai_result genai__spread_forward(genai_tensor *x) {
+    return genai__for_rows(x->ctx, (size_t)x->dim[0], x->count / (size_t)x->dim[0], genai__spread_image, x);
+}
+static void genai__spread_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) { dx[0] = genai_average_pool(dy, y->i[0], y->i[1]); }
+static const genai__op genai__op_spread = {"spread", 1, genai__spread_shape, genai__spread_forward, genai__spread_backward, 0};
+static genai_tensor *genai__spread(genai_tensor *dy, const genai_tensor *y) {
+    genai_tensor t = genai__proto(dy, NULL, NULL, NULL);
+    t.i[0] = y->i[0];
+    t.i[1] = y->i[1];
+    t.i[2] = y->in[0]->dim[1];
+    t.i[3] = y->in[0]->dim[2];
+    return genai__apply(&genai__op_spread, &t);
+}
+
 static void genai__average_pool_row(void *arg, size_t index) { /* one output row */
     const genai_tensor *y = (const genai_tensor *)arg;
     const genai_tensor *x = y->in[0];
@@ -5090,53 +4743,9 @@ static void genai__average_pool_row(void *arg, size_t index) { /* one output row
         for (l = 0; l < c; l++) to[l] *= scale;
     }
 }
-static genai_result genai__average_pool_forward(genai_tensor *y) {
-    size_t rows = (size_t)y->dim[0] * (size_t)y->dim[1];
-    genai__for_rows(y->ctx, rows, y->count / rows, genai__average_pool_row, y);
-    return GENAI_OK;
-}
-static genai_tensor *genai__spread(genai_tensor *dy, const genai_tensor *y);
+static genai_result genai__average_pool_forward(genai_tensor *y) { return genai__for_image_rows(y, y, genai__average_pool_row); }
 static void genai__average_pool_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) { dx[0] = genai__spread(dy, y); }
 static const genai__op genai__op_average_pool = {"average_pool", 1, genai__pool_shape, genai__average_pool_forward, genai__average_pool_backward, 0};
-
-/* the adjoint of average_pool: each value spread evenly over its window; i: window, stride, H, W */
-static genai_result genai__spread_shape(genai_tensor *y) {
-    int dim[4];
-    memcpy(dim, y->in[0]->dim, sizeof dim);
-    dim[1] = y->i[2];
-    dim[2] = y->i[3];
-    genai__set_shape(y, 4, dim);
-    return GENAI_OK;
-}
-static void genai__spread_image(void *arg, size_t index) {
-    const genai_tensor *x = (const genai_tensor *)arg;
-    const genai_tensor *y = x->in[0];
-    size_t              c = (size_t)x->dim[3], h = (size_t)x->dim[1], w = (size_t)x->dim[2], k = (size_t)x->i[0], s = (size_t)x->i[1], oy, ox, i, j, l;
-    float               scale = 1.0f / (float)(k * k), *to = x->data + index * h * w * c;
-    const float        *from = y->data + index * (size_t)y->dim[1] * (size_t)y->dim[2] * c;
-    for (i = 0; i < h * w * c; i++) to[i] = 0.0f;
-    for (oy = 0; oy < (size_t)y->dim[1]; oy++)
-        for (ox = 0; ox < (size_t)y->dim[2]; ox++, from += c)
-            for (i = 0; i < k; i++)
-                for (j = 0; j < k; j++)
-                    for (l = 0; l < c; l++) to[((oy * s + i) * w + ox * s + j) * c + l] += from[l] * scale;
-}
-static genai_result genai__spread_forward(genai_tensor *x) {
-    genai__for_rows(x->ctx, (size_t)x->dim[0], x->count / (size_t)x->dim[0], genai__spread_image, x);
-    return GENAI_OK;
-}
-static void genai__spread_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) { dx[0] = genai_average_pool(dy, y->i[0], y->i[1]); }
-static const genai__op genai__op_spread = {"spread", 1, genai__spread_shape, genai__spread_forward, genai__spread_backward, 0};
-static genai_tensor *genai__spread(genai_tensor *dy, const genai_tensor *y) {
-    genai_tensor t;
-    memset(&t, 0, sizeof t);
-    t.in[0] = dy;
-    t.i[0] = y->i[0];
-    t.i[1] = y->i[1];
-    t.i[2] = y->in[0]->dim[1];
-    t.i[3] = y->in[0]->dim[2];
-    return genai__apply(&genai__op_spread, &t);
-}
 
 /* max_pool: the index of a window's first largest value in its image; backward looks for it again */
 static size_t genai__max_pool_best(const genai_tensor *y, const float *image, size_t oy, size_t ox, size_t l) {
@@ -5165,17 +4774,11 @@ static void genai__max_pool_image(void *arg, size_t index) {
                 else y->data[o] = image[best];
             }
 }
-static void genai__max_pool_run(const genai_tensor *y, const genai_tensor *dy, genai_tensor *dx) {
-    genai__max_pool_job p;
-    p.y = y;
-    p.dy = dy;
-    p.dx = dx;
-    genai__for_rows(y->ctx, (size_t)y->dim[0], y->count / (size_t)y->dim[0], genai__max_pool_image, &p);
+static genai_result genai__max_pool_run(const genai_tensor *y, const genai_tensor *dy, genai_tensor *dx) {
+    genai__max_pool_job p = {y, dy, dx};
+    return genai__for_rows(y->ctx, (size_t)y->dim[0], y->count / (size_t)y->dim[0], genai__max_pool_image, &p);
 }
-static genai_result genai__max_pool_forward(genai_tensor *y) {
-    genai__max_pool_run(y, NULL, NULL);
-    return GENAI_OK;
-}
+static genai_result genai__max_pool_forward(genai_tensor *y) { return genai__max_pool_run(y, NULL, NULL); }
 static void genai__max_pool_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
     if (y->ctx->recording) return; /* refused: genai__differentiate says so */
     dx[0] = genai_tensor_of(y->ctx, 4, y->in[0]->dim, NULL);
@@ -5183,33 +4786,20 @@ static void genai__max_pool_backward(genai_tensor *y, genai_tensor *dy, genai_te
 }
 static const genai__op genai__op_max_pool = {"max_pool", 1, genai__pool_shape, genai__max_pool_forward, genai__max_pool_backward, 0};
 
-static genai_tensor *genai__pool_apply(const genai__op *op, genai_tensor *x, int k, int stride) {
-    genai_tensor t;
-    memset(&t, 0, sizeof t);
-    t.in[0] = x;
-    t.i[0] = k;
-    t.i[1] = stride;
-    return genai__apply(op, &t);
-}
-GENAI_API genai_tensor *genai_upsample(genai_tensor *x, int factor) { return genai__pool_apply(&genai__op_upsample, x, factor, 0); }
-GENAI_API genai_tensor *genai_average_pool(genai_tensor *x, int k, int stride) { return genai__pool_apply(&genai__op_average_pool, x, k, stride); }
-GENAI_API genai_tensor *genai_max_pool(genai_tensor *x, int k, int stride) { return genai__pool_apply(&genai__op_max_pool, x, k, stride); }
+GENAI_API genai_tensor *genai_upsample(genai_tensor *x, int factor) { return genai__apply_to(&genai__op_upsample, x, NULL, factor, 0, 0); }
+GENAI_API genai_tensor *genai_average_pool(genai_tensor *x, int k, int stride) { return genai__apply_to(&genai__op_average_pool, x, NULL, k, stride, 0); }
+GENAI_API genai_tensor *genai_max_pool(genai_tensor *x, int k, int stride) { return genai__apply_to(&genai__op_max_pool, x, NULL, k, stride, 0); }
 
 /* --- softmax, log-softmax over the last dim, shifted by the largest value --- */
 static genai_tensor *genai__shift_by_maximum(genai_tensor *x) {
-    genai_tensor *m;
-    size_t        n, r;
-    int           dim[4];
+    int dim[4];
     if (!x) return NULL;
-    if (!x->ndim) {
-        genai__fail(x->ctx, GENAI_ERROR_SHAPE, "softmax: x is a scalar, but has to have a last dim");
-        return NULL;
-    }
+    if (!x->ndim) return genai__fail(x->ctx, GENAI_ERROR_SHAPE, "softmax: x is a scalar, but has to have a last dim"), GENAI__NULL;
     memcpy(dim, x->dim, sizeof dim);
-    n = (size_t)dim[x->ndim - 1];
+    size_t n = (size_t)dim[x->ndim - 1];
     dim[x->ndim - 1] = 1;
-    m = genai_tensor_of(x->ctx, x->ndim, dim, NULL);
-    for (r = 0; m && r < m->count; r++) m->data[r] = x->ctx->kernels->maximum(n, x->data + r * n);
+    genai_tensor *m = genai_tensor_of(x->ctx, x->ndim, dim, NULL);
+    for (size_t r = 0; m && r < m->count; r++) m->data[r] = x->ctx->kernels->maximum(n, x->data + r * n);
     return genai_sub(x, m);
 }
 GENAI_API genai_tensor *genai_softmax(genai_tensor *x) {
@@ -5252,24 +4842,24 @@ GENAI_API genai_tensor *genai_bce_loss(genai_tensor *logits, genai_tensor *targe
     return GENAI__LOSS(logits, "bce_loss",
                        genai__mean_of_sums(genai_sub(genai_softplus(logits), target ? genai_mul(logits, target) : genai_scale(logits, value, 0.0f))));
 }
+/* n labels as rows [n,classes] of zeros with a 1; NULL with the error set. */
+static genai_tensor *genai__one_hot(genai_ctx *ctx, const char *who, const int *labels, int n, int classes) {
+    int           i, dim[2] = {n, classes};
+    genai_tensor *hot = genai_tensor_of(ctx, 2, dim, NULL);
+    for (i = 0; hot && i < n; i++) {
+        if (labels[i] < 0 || labels[i] >= classes)
+            return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: label %d of image %d isn't in 0..%d", who, labels[i], i, classes - 1), GENAI__NULL;
+        hot->data[(size_t)i * (size_t)classes + (size_t)labels[i]] = 1.0f;
+    }
+    return hot;
+}
 GENAI_API genai_tensor *genai_cross_entropy_loss(genai_tensor *logits, const int *labels) {
-    genai_tensor *hot;
-    int           i;
+    char shape[64];
     if (!logits || !labels) return NULL;
-    if (logits->ndim != 2) {
-        char shape[64];
-        genai__fail(logits->ctx, GENAI_ERROR_SHAPE, "cross_entropy_loss: logits %s aren't [N,D]", genai__shape_text(logits, shape));
-        return NULL;
-    }
-    hot = genai_tensor_of(logits->ctx, 2, logits->dim, NULL);
-    for (i = 0; hot && i < logits->dim[0]; i++) {
-        if (labels[i] < 0 || labels[i] >= logits->dim[1]) {
-            genai__fail(logits->ctx, GENAI_ERROR_ARGUMENT, "cross_entropy_loss: label %d of image %d isn't in 0..%d", labels[i], i, logits->dim[1] - 1);
-            return NULL;
-        }
-        hot->data[(size_t)i * (size_t)logits->dim[1] + (size_t)labels[i]] = 1.0f;
-    }
-    return GENAI__LOSS(logits, "cross_entropy_loss", genai_neg(genai__mean_of_sums(genai_mul(genai_log_softmax(logits), hot))));
+    if (logits->ndim != 2)
+        return genai__fail(logits->ctx, GENAI_ERROR_SHAPE, "cross_entropy_loss: logits %s aren't [N,D]", genai__shape_text(logits, shape)), GENAI__NULL;
+    genai_tensor *hot = genai__one_hot(logits->ctx, "cross_entropy_loss", labels, logits->dim[0], logits->dim[1]);
+    return hot ? GENAI__LOSS(logits, "cross_entropy_loss", genai_neg(genai__mean_of_sums(genai_mul(genai_log_softmax(logits), hot)))) : NULL;
 }
 GENAI_API genai_tensor *genai_gaussian_nll_loss(genai_tensor *mean, genai_tensor *log_var, genai_tensor *target) {
     genai_tensor *e;
@@ -5286,7 +4876,6 @@ GENAI_API genai_tensor *genai_kl_loss(genai_tensor *mean, genai_tensor *log_var)
 GENAI_API genai_tensor *genai_hinge_loss(genai_tensor *logits, float sign) {
     return GENAI__LOSS(logits, "hinge_loss", genai_mean(genai_relu(genai_scale(logits, -sign, 1.0f)), 0));
 }
-#undef GENAI__LOSS
 
 /* ====================================================================================================================
  * >>optim (private)
@@ -5326,8 +4915,7 @@ static double genai__power(double base, uint64_t n) {
 /* cos(pi x) for x in [0,1], as sin(pi (1/2 - x)) by its Taylor series: |argument| <= pi/2, so the 12th term is below 1e-17. */
 static double genai__cos_pi(double x) {
     double y = 3.14159265358979323846 * (0.5 - x), term = y, sum = y;
-    int    i;
-    for (i = 1; i < 12; i++) {
+    for (int i = 1; i < 12; i++) {
         term = -term * y * y / (double)(2 * i * (2 * i + 1));
         sum += term;
     }
@@ -5345,8 +4933,7 @@ static double genai__schedule(const genai_optimizer_desc *d, uint64_t t) {
         case GENAI_SCHEDULE_LINEAR: return 1 + (final - 1) * x;
         case GENAI_SCHEDULE_COSINE: return final + (1 - final) * 0.5 * (1 + genai__cos_pi(x)); /* Loshchilov and Hutter 2017, eq. 5 */
         case GENAI_SCHEDULE_EXPONENTIAL: return genai__power(final, t / steps);
-        case GENAI_SCHEDULE_CONSTANT:
-        default: return 1;
+        default: return 1; /* constant */
     }
 }
 
@@ -5381,13 +4968,11 @@ static genai_result genai__optimizer_resolve(genai_ctx *ctx, genai_optimizer_des
 }
 
 GENAI_API genai_optimizer *genai_optimizer_create(genai_ctx *ctx, const genai_optimizer_desc *desc) {
-    genai_optimizer     *o;
-    genai_optimizer_desc d;
+    genai_optimizer_desc d = GENAI__ZEROED;
     if (!ctx) return NULL;
-    memset(&d, 0, sizeof d);
     if (desc) d = *desc;
     if (genai__optimizer_resolve(ctx, &d)) return NULL;
-    o = (genai_optimizer *)genai__alloc(ctx, 1, sizeof *o);
+    genai_optimizer *o = (genai_optimizer *)genai__alloc(ctx, 1, sizeof *o);
     if (!o) return NULL;
     o->ctx = ctx;
     o->desc = d;
@@ -5395,9 +4980,8 @@ GENAI_API genai_optimizer *genai_optimizer_create(genai_ctx *ctx, const genai_op
 }
 
 GENAI_API void genai_optimizer_destroy(genai_optimizer *o) {
-    int i;
     if (!o) return;
-    for (i = 0; i < o->groups; i++) {
+    for (int i = 0; i < o->groups; i++) {
         genai__free(o->ctx, o->group[i].m);
         genai__free(o->ctx, o->group[i].v);
     }
@@ -5409,13 +4993,10 @@ GENAI_API void genai_optimizer_destroy(genai_optimizer *o) {
 static genai_result genai__optimizer_add(genai_optimizer *o, float *value, float *gradient, size_t n, genai_tensor *tensor, int tensors,
                                          float lr_scale) {
     genai_ctx    *ctx = o->ctx;
-    genai__group *group, g;
+    genai__group *group, g = {value, gradient, n, tensor, tensors, lr_scale == 0 ? 1 : lr_scale, NULL, NULL};
     size_t        chunks = n / GENAI__CHUNK + 1;
-    int           i, first, second;
-    if (lr_scale == 0) lr_scale = 1;
-    if (!genai__in_range(lr_scale, 0, 1e6f))
-        return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "optimizer: lr_scale must be above 0 and at most 1e6");
-    for (i = 0; i < o->groups; i++)
+    if (!genai__in_range(g.lr_scale, 0, 1e6f)) return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "optimizer: lr_scale must be above 0 and at most 1e6");
+    for (int i = 0; i < o->groups; i++)
         if (n && o->group[i].value == value)
             return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "optimizer: %s is in the optimizer already", tensor->name ? tensor->name : "the tensor");
     group = (genai__group *)genai__grow(ctx, o->group, (size_t)o->groups + 1, sizeof *group);
@@ -5427,15 +5008,8 @@ static genai_result genai__optimizer_add(genai_optimizer *o, float *value, float
         o->partial = partial;
         o->partials = chunks;
     }
-    memset(&g, 0, sizeof g);
-    g.value = value;
-    g.gradient = gradient;
-    g.n = n;
-    g.tensor = tensor;
-    g.tensors = tensors;
-    g.lr_scale = lr_scale;
-    second = o->desc.rule != GENAI_RULE_SGD;
-    first = o->desc.rule == GENAI_RULE_ADAM || o->desc.rule == GENAI_RULE_ADAMW || o->desc.momentum > 0;
+    int second = o->desc.rule != GENAI_RULE_SGD;
+    int first = o->desc.rule == GENAI_RULE_ADAM || o->desc.rule == GENAI_RULE_ADAMW || o->desc.momentum > 0;
     if (n && first) g.m = (float *)genai__alloc(ctx, n, sizeof(float));
     if (n && second) g.v = (float *)genai__alloc(ctx, n, sizeof(float));
     if (n && ((first && !g.m) || (second && !g.v))) {
@@ -5455,16 +5029,13 @@ GENAI_API genai_result genai_optimizer_add_tensor(genai_optimizer *o, genai_tens
     return genai__optimizer_add(o, t->data, NULL, t->count, t, 1, lr_scale);
 }
 
-static float *genai__group_gradient(const genai__group *g) {
-    return g->gradient ? g->gradient : g->tensor->grad ? g->tensor->grad->data : NULL;
-}
+static float *genai__group_gradient(const genai__group *g) { return g->gradient ? g->gradient : g->tensor->grad ? g->tensor->grad->data : NULL; }
 
 GENAI_API void genai_optimizer_zero(genai_optimizer *o) {
-    int i;
     double bytes = 0;
     if (!o) return;
     genai__trace(o->ctx, "zero_gradients", 0, 0, 0);
-    for (i = 0; i < o->groups; i++) {
+    for (int i = 0; i < o->groups; i++) {
         float *gradient = genai__group_gradient(&o->group[i]);
         if (gradient) memset(gradient, 0, o->group[i].n * sizeof(float));
         if (gradient) bytes += (double)o->group[i].n * sizeof(float);
@@ -5498,10 +5069,8 @@ static void genai__update_chunk(void *arg, size_t from, size_t count) {
  * as infinite, since it would stay in the second moment for ever. */
 static double genai__optimizer_squares(genai_optimizer *o, const char **bad) {
     double            sum = 0;
-    genai__update_job job;
+    genai__update_job job = GENAI__ZEROED;
     int               i, j;
-    size_t            c;
-    memset(&job, 0, sizeof job);
     job.kernels = o->ctx->kernels;
     job.partial = o->partial;
     for (i = 0; i < o->groups; i++) {
@@ -5510,7 +5079,7 @@ static double genai__optimizer_squares(genai_optimizer *o, const char **bad) {
         job.g = genai__group_gradient(g);
         if (!job.g || !g->n) continue;
         genai__for_chunks(o->ctx, g->n, genai__squares_chunk, &job);
-        for (c = 0; c * GENAI__CHUNK < g->n; c++) of_group += (double)o->partial[c];
+        for (size_t c = 0; c * GENAI__CHUNK < g->n; c++) of_group += (double)o->partial[c];
         sum += of_group;
         if (genai__finite((float)of_group)) continue;
         for (j = 0; j < g->tensors - 1; j++)
@@ -5526,9 +5095,8 @@ static genai_result genai__optimizer_try(genai_optimizer *o, const char **bad) {
     const genai_optimizer_desc *d = &o->desc;
     double                      norm, rate, beta1 = d->beta1 < 0 ? 0 : (double)d->beta1, beta2 = d->beta2 < 0 ? 0 : (double)d->beta2;
     uint64_t                    mode = genai__fp_enter();
-    genai__update_job           job;
+    genai__update_job           job = GENAI__ZEROED;
     double                      bytes = 0;
-    int                         i;
     *bad = NULL;
     genai__trace(o->ctx, genai__rule_words[d->rule], 0, 0, 0);
     norm = sqrt(genai__optimizer_squares(o, bad));
@@ -5539,7 +5107,6 @@ static genai_result genai__optimizer_try(genai_optimizer *o, const char **bad) {
     }
     o->norm = (float)norm;
     o->ctx->changes++;
-    memset(&job, 0, sizeof job);
     job.kernels = o->ctx->kernels;
     job.rule = d->rule;
     job.u.beta1 = (float)beta1;
@@ -5554,7 +5121,7 @@ static genai_result genai__optimizer_try(genai_optimizer *o, const char **bad) {
     job.u.correction1 = (float)(1 / (1 - genai__power(beta1, o->t + 1)));
     job.u.correction2 = (float)(1 / (1 - genai__power(beta2, o->t + 1)));
     rate = (double)d->lr * genai__schedule(d, o->t);
-    for (i = 0; i < o->groups; i++) {
+    for (int i = 0; i < o->groups; i++) {
         const genai__group *g = &o->group[i];
         job.p = g->value;
         job.g = genai__group_gradient(g);
@@ -5572,10 +5139,9 @@ static genai_result genai__optimizer_try(genai_optimizer *o, const char **bad) {
 }
 
 GENAI_API genai_result genai_optimizer_step(genai_optimizer *o) {
-    const char  *bad;
-    genai_result result;
+    const char *bad;
     if (!o) return GENAI_ERROR_ARGUMENT;
-    result = genai__optimizer_try(o, &bad);
+    genai_result result = genai__optimizer_try(o, &bad);
     return result ? genai__fail(o->ctx, result, "optimizer: after %lu steps the gradient of %s is not finite; nothing was changed",
                                 (unsigned long)o->t, bad)
                   : GENAI_OK;
@@ -5584,8 +5150,7 @@ GENAI_API genai_result genai_optimizer_step(genai_optimizer *o) {
 GENAI_API float genai_optimizer_lr(const genai_optimizer *o) { return o ? (float)((double)o->desc.lr * genai__schedule(&o->desc, o->t)) : 0; }
 GENAI_API float genai_optimizer_norm(const genai_optimizer *o) { return o ? o->norm : 0; }
 GENAI_API genai_optimizer_desc genai_optimizer_resolved(const genai_optimizer *o) {
-    genai_optimizer_desc none;
-    memset(&none, 0, sizeof none);
+    const genai_optimizer_desc none = GENAI__ZEROED;
     return o ? o->desc : none;
 }
 
@@ -5663,12 +5228,8 @@ struct genai__layer_kind {
 };
 
 #define GENAI__WHY 200
-static int genai__why(char *why, const char *format, ...) GENAI__PRINTF(2, 3);
-static int genai__why(char *why, const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    vsnprintf(why, GENAI__WHY, format, args);
-    va_end(args);
+static GENAI__PRINTF(2, 3) int genai__why(char *why, const char *format, ...) {
+    GENAI__FORMAT(why, GENAI__WHY, format);
     return 0;
 }
 
@@ -5695,16 +5256,9 @@ static int genai__wants_labels(genai__layer *l, char *why) {
 static int genai__shape_convt(genai__layer *l, char *why);
 /* The layer owns a tensor [a,b,c,d], without the last ones where ndim is smaller, in this slot: a statistic from GENAI__SLOTS on. */
 static genai__owned *genai__own(genai__layer *l, int slot, const char *name, int start, int ndim, int a, int b, int c, int d) {
-    genai__owned *own = &l->own[slot];
-    own->name = name;
-    own->start = start;
-    own->ndim = ndim;
-    own->dim[0] = a;
-    own->dim[1] = b;
-    own->dim[2] = c;
-    own->dim[3] = d;
-    own->fan_in = a;
-    own->fan_out = b;
+    const genai__owned plain = {name, start, ndim, {a, b, c, d}, a, b};
+    genai__owned      *own = &l->own[slot];
+    *own = plain;
     if (l->spectral && (start == GENAI__WEIGHTS || start == GENAI__NORMALS))
         genai__own(l, slot + GENAI__SLOTS, name, GENAI__VECTOR, 1, l->kind->shape == genai__shape_convt ? c : own->dim[ndim - 1], 0, 0, 0);
     return own;
@@ -5731,43 +5285,33 @@ static void genai__own_scale(genai__layer *l, int classes, int c) {
 }
 
 /* --- shapes --- */
-static int genai__shape_same(genai__layer *l, char *why) {
-    (void)why;
-    l->ndim = l->in_ndim;
-    memcpy(l->dim, l->in, sizeof l->dim);
+static int genai__shape_to(genai__layer *l, int ndim, const int *dim) {
+    l->ndim = ndim;
+    memcpy(l->dim, dim, (size_t)ndim * sizeof *dim);
     return 1;
 }
-
+static int genai__shape_same(genai__layer *l, char *why) { (void)why; return genai__shape_to(l, l->in_ndim, l->in); }
 static int genai__shape_flatten(genai__layer *l, char *why) {
+    int count = genai__dims_count(l->in_ndim, l->in);
     (void)why;
-    l->ndim = 1;
-    l->dim[0] = genai__dims_count(l->in_ndim, l->in);
-    return 1;
+    return genai__shape_to(l, 1, &count);
 }
-
 static int genai__shape_dense(genai__layer *l, char *why) {
     (void)why;
-    l->ndim = 1;
-    l->dim[0] = l->n;
     genai__own_weight(l, 2, genai__dims_count(l->in_ndim, l->in), l->n, 0, 0);
-    return 1;
+    return genai__shape_to(l, 1, &l->n);
 }
 
 static int genai__shape_image(genai__layer *l, int64_t h, int64_t w, int c, char *why) {
-    if (h < 1 || w < 1 || h > GENAI__MAX_NUMBER || w > GENAI__MAX_NUMBER)
-        return genai__why(why, "the output would be %lldx%lld", (long long)h, (long long)w);
-    l->ndim = 3;
-    l->dim[0] = (int)h;
-    l->dim[1] = (int)w;
-    l->dim[2] = c;
-    return 1;
+    const int dim[3] = {(int)h, (int)w, c};
+    if (h < 1 || w < 1 || h > GENAI__MAX_NUMBER || w > GENAI__MAX_NUMBER) return genai__why(why, "the output would be %lldx%lld", (long long)h, (long long)w);
+    return genai__shape_to(l, 3, dim);
 }
 
 static int genai__shape_conv(genai__layer *l, char *why) {
     int64_t out[2];
-    int     i;
     if (!genai__wants_image(l, why)) return 0;
-    for (i = 0; i < 2; i++) {
+    for (int i = 0; i < 2; i++) {
         int64_t in = l->in[i], span = in + 2 * (int64_t)l->pad[i] - l->k[i];
         if (l->pad[i] == GENAI_SAME) out[i] = (in + l->stride[i] - 1) / l->stride[i];
         else if (span < 0)
@@ -5781,9 +5325,8 @@ static int genai__shape_conv(genai__layer *l, char *why) {
 
 static int genai__shape_convt(genai__layer *l, char *why) {
     int64_t out[2];
-    int     i;
     if (!genai__wants_image(l, why)) return 0;
-    for (i = 0; i < 2; i++) {
+    for (int i = 0; i < 2; i++) {
         int64_t in = l->in[i], s = l->stride[i];
         if (l->pad[i] == GENAI_SAME && l->extra[i]) return genai__why(why, "output padding (o%d) goes with valid or an explicit padding, not with same", l->extra[i]);
         if (l->extra[i] >= s && l->extra[i]) return genai__why(why, "output padding %d must be smaller than the stride %d", l->extra[i], l->stride[i]);
@@ -5840,8 +5383,7 @@ static int genai__shape_reshape(genai__layer *l, char *why) {
     int    i, have = genai__dims_count(l->in_ndim, l->in), fits = 1;
     if (l->words == 2) return genai__why(why, "a shape is HxWxC or one number, not two");
     for (i = 0; i < l->words; i++) fits = fits && genai__mul(want, (size_t)l->word[i], &want);
-    l->ndim = l->words;
-    memcpy(l->dim, l->word, sizeof l->dim);
+    genai__shape_to(l, l->words, l->word);
     if (fits && want == (size_t)have) return 1;
     return genai__why(why, "%s is %zu values but there are %d (%s)", genai__dims_text(text, l->ndim, l->dim), want, have,
                       genai__dims_text(in, l->in_ndim, l->in));
@@ -5859,19 +5401,13 @@ static int genai__shape_pool(genai__layer *l, char *why) {
     return genai__shape_image(l, (l->in[0] - l->n) / stride + 1, (l->in[1] - l->n) / stride + 1, l->in[2], why);
 }
 
-static int genai__shape_global(genai__layer *l, char *why) {
-    if (!genai__wants_image(l, why)) return 0;
-    l->ndim = 1;
-    l->dim[0] = l->in[2];
-    return 1;
-}
+static int genai__shape_global(genai__layer *l, char *why) { return genai__wants_image(l, why) && genai__shape_to(l, 1, &l->in[2]); }
 
 static int genai__shape_crop(genai__layer *l, char *why) {
     if (!genai__wants_image(l, why)) return 0;
     if (l->words == 3) return genai__why(why, "a size is HxW");
     if (l->words == 1) l->word[1] = l->word[0];
-    if (l->word[0] > l->in[0] || l->word[1] > l->in[1])
-        return genai__why(why, "the image is only %dx%d", l->in[0], l->in[1]);
+    if (l->word[0] > l->in[0] || l->word[1] > l->in[1]) return genai__why(why, "the image is only %dx%d", l->in[0], l->in[1]);
     return genai__shape_image(l, l->word[0], l->word[1], l->in[2], why);
 }
 
@@ -5925,8 +5461,7 @@ static int genai__shape_concat(genai__layer *l, char *why) {
 
 static int genai__shape_swap(genai__layer *l, char *why) {
     (void)why;
-    l->ndim = l->keep->with_ndim;
-    memcpy(l->dim, l->keep->with, sizeof l->dim);
+    genai__shape_to(l, l->keep->with_ndim, l->keep->with);
     l->keep->with_ndim = l->in_ndim;
     memcpy(l->keep->with, l->in, sizeof l->in);
     return 1;
@@ -5942,12 +5477,9 @@ static genai_tensor *genai__unit(genai_tensor *x) { /* x divided by its length *
 static genai_tensor *genai__sigma(const genai__layer *l, int slot, genai_mode mode) {
     static const int order[4] = {0, 1, 3, 2};
     genai_tensor    *w = l->parameter[slot], *running = l->running[slot], *m, *u, *v, *t;
-    int              dim[2];
-    dim[0] = 1;
-    dim[1] = running->dim[0];
-    u = genai__unit(genai_reshape(running, 2, dim));
-    dim[0] = -1;
-    m = genai_reshape(l->kind->shape == genai__shape_convt ? genai_transpose(w, order) : w, 2, dim);
+    const int        row[2] = {1, running->dim[0]}, matrix[2] = {-1, running->dim[0]};
+    u = genai__unit(genai_reshape(running, 2, row));
+    m = genai_reshape(l->kind->shape == genai__shape_convt ? genai_transpose(w, order) : w, 2, matrix);
     v = genai__unit(genai_matmul(u, genai_detach(m), 0, 1));
     t = genai_matmul(v, m, 0, 0);
     if (mode == GENAI_TRAIN && (u = genai__unit(genai_detach(t))) != NULL) {
@@ -5967,66 +5499,38 @@ static genai_tensor *genai__weight(const genai__layer *l, int slot, const genai_
 
 /* --- forward --- */
 static genai_tensor *genai__forward_reshape(const genai__layer *l, genai_tensor *x, genai__pass *pass) {
-    int dim[4], i;
+    const int dim[4] = {x->dim[0], l->dim[0], l->dim[1], l->dim[2]};
     (void)pass;
-    dim[0] = x->dim[0];
-    for (i = 0; i < l->ndim; i++) dim[i + 1] = l->dim[i];
     return genai_reshape(x, l->ndim + 1, dim);
 }
 
 static genai_tensor *genai__forward_dense(const genai__layer *l, genai_tensor *x, genai__pass *pass) {
-    int dim[2];
-    (void)pass;
-    dim[0] = x->dim[0];
-    dim[1] = l->own[0].dim[0];
+    const int dim[2] = {x->dim[0], l->own[0].dim[0]};
     if (x->ndim > 2) x = genai_reshape(x, 2, dim);
     return genai_dense(x, genai__weight(l, 0, pass), l->parameter[1]);
 }
 
 static genai_tensor *genai__forward_conv(const genai__layer *l, genai_tensor *x, genai__pass *pass) {
-    genai_conv_desc d;
-    (void)pass;
-    memset(&d, 0, sizeof d);
-    d.stride_h = l->stride[0];
-    d.stride_w = l->stride[1];
-    d.pad_h = l->pad[0];
-    d.pad_w = l->pad[1];
+    const genai_conv_desc d = {l->stride[0], l->stride[1], l->pad[0], l->pad[1], 0, 0};
     return genai_conv2d(x, genai__weight(l, 0, pass), l->parameter[1], &d);
 }
 
 static genai_tensor *genai__forward_convt(const genai__layer *l, genai_tensor *x, genai__pass *pass) {
-    genai_conv_desc d;
-    (void)pass;
-    d.stride_h = l->stride[0];
-    d.stride_w = l->stride[1];
-    d.pad_h = l->pad[0];
-    d.pad_w = l->pad[1];
-    d.output_h = l->dim[0];
-    d.output_w = l->dim[1];
+    const genai_conv_desc d = {l->stride[0], l->stride[1], l->pad[0], l->pad[1], l->dim[0], l->dim[1]};
     return genai_conv2d_transpose(x, genai__weight(l, 0, pass), l->parameter[1], &d);
-}
-
-static genai_tensor *genai__forward_batch_norm(const genai__layer *l, genai_tensor *x, genai__pass *pass) {
-    return genai__batch_norm(x, l->parameter, l->running, pass->mode, l->momentum, l->eps, 0, 0);
 }
 
 /* The row that belongs to each image of the table [classes,D] in a slot, which without a table is the label itself, as [N,D], or
  * [N,1,1,D] beside images. Each sum has one product that isn't 0, so the values are the table's own. */
 static genai_tensor *genai__rows_of(const genai__layer *l, int slot, const genai__pass *pass, int ndim) {
     genai_tensor *rows = l->own[slot].name ? genai_matmul(pass->hot, genai__weight(l, slot, pass), 0, 0) : pass->hot;
-    int           dim[4];
-    if (!rows || ndim != 4) return rows;
-    dim[0] = rows->dim[0];
-    dim[1] = dim[2] = 1;
-    dim[3] = rows->dim[1];
-    return genai_reshape(rows, 4, dim);
+    int           dim[4] = {-1, 1, 1, rows ? rows->dim[1] : 0};
+    return rows && ndim == 4 ? genai_reshape(rows, 4, dim) : rows;
 }
 
 /* Conditional batch norm (Dumoulin et al. 2017, eq. 5): statistics of all, gamma and beta of the image's class. */
 static genai_tensor *genai__forward_conditional_norm(const genai__layer *l, genai_tensor *x, genai__pass *pass) {
-    genai_tensor *plain[2], *gamma;
-    plain[0] = genai_tensor_of(x->ctx, 1, l->running[0]->dim, NULL);
-    plain[1] = genai_tensor_of(x->ctx, 1, l->running[0]->dim, NULL);
+    genai_tensor *plain[2] = {genai_tensor_of(x->ctx, 1, l->running[0]->dim, NULL), genai_tensor_of(x->ctx, 1, l->running[0]->dim, NULL)}, *gamma;
     if (!plain[0] || !plain[1]) return NULL;
     plain[0] = genai_scale(plain[0], 1, 1);
     gamma = genai__rows_of(l, 0, pass, x->ndim);
@@ -6045,18 +5549,11 @@ static genai_tensor *genai__forward_label(const genai__layer *l, genai_tensor *x
 
 /* w h + b + e_y h (Miyato and Koyama 2018, eq. 9, with a linear psi). */
 static genai_tensor *genai__forward_project(const genai__layer *l, genai_tensor *x, genai__pass *pass) {
-    int           dim[2];
-    genai_tensor *plain, *own;
-    dim[0] = x->dim[0];
-    dim[1] = l->own[0].dim[0];
+    const int dim[2] = {x->dim[0], l->own[0].dim[0]};
     x = genai_reshape(x, 2, dim);
-    plain = genai_dense(x, genai__weight(l, 0, pass), l->parameter[1]);
-    own = genai_mul(x, genai__rows_of(l, 2, pass, 2));
+    genai_tensor *plain = genai_dense(x, genai__weight(l, 0, pass), l->parameter[1]);
+    genai_tensor *own = genai_mul(x, genai__rows_of(l, 2, pass, 2));
     return own ? genai_add(plain, genai_sum(own, 2)) : NULL;
-}
-
-static genai_tensor *genai__forward_dropout(const genai__layer *l, genai_tensor *x, genai__pass *pass) {
-    return pass->mode == GENAI_EVAL || l->number <= 0 ? x : genai_dropout(x, l->number);
 }
 
 static genai_tensor *genai__forward_global_average(const genai__layer *l, genai_tensor *x, genai__pass *pass) {
@@ -6067,10 +5564,7 @@ static genai_tensor *genai__forward_global_average(const genai__layer *l, genai_
 /* The larger of the two halves, again and again; for an odd number the middle is in both, which changes neither the
  * largest value nor its gradient. */
 static genai_tensor *genai__forward_global_max(const genai__layer *l, genai_tensor *x, genai__pass *pass) {
-    int dim[3], n = l->in[0] * l->in[1];
-    dim[0] = x->dim[0];
-    dim[1] = n;
-    dim[2] = l->in[2];
+    int n = l->in[0] * l->in[1], dim[3] = {x->dim[0], n, l->in[2]};
     for (x = genai_reshape(x, 3, dim); n > 1 && x; n = (n + 1) / 2)
         x = genai_max(genai_slice(x, 1, 0, (n + 1) / 2), genai_slice(x, 1, n - (n + 1) / 2, (n + 1) / 2));
     return x ? genai__forward_reshape(l, x, pass) : NULL;
@@ -6079,12 +5573,8 @@ static genai_tensor *genai__forward_global_max(const genai__layer *l, genai_tens
 /* Self-attention (Zhang et al. 2019, eqs. 1 to 3): each place takes in what is at the others, by how well g(here) and f(there) agree.
  * f, g, h and v are 1x1 convolutions. The products stand one after another since x's gradient is the sum of theirs. */
 static genai_tensor *genai__forward_attention(const genai__layer *l, genai_tensor *x, genai__pass *pass) {
-    int           dim[3];
-    genai_tensor *flat, *f, *g, *h, *o;
-    dim[0] = x->dim[0];
-    dim[1] = x->dim[1] * x->dim[2];
-    dim[2] = x->dim[3];
-    flat = genai_reshape(x, 3, dim);
+    const int     dim[3] = {x->dim[0], x->dim[1] * x->dim[2], x->dim[3]};
+    genai_tensor *flat = genai_reshape(x, 3, dim), *f, *g, *h, *o;
     f = genai_matmul(flat, genai__weight(l, 0, pass), 0, 0);
     g = genai_matmul(flat, genai__weight(l, 1, pass), 0, 0);
     h = genai_matmul(flat, genai__weight(l, 2, pass), 0, 0);
@@ -6097,14 +5587,12 @@ static genai_tensor *genai__forward_attention(const genai__layer *l, genai_tenso
  * one more channel. In EVAL it is the running mean, so that an image's result doesn't depend on others. */
 static genai_tensor *genai__forward_stddev(const genai__layer *l, genai_tensor *x, genai__pass *pass) {
     genai_tensor *level = l->running[0];
-    int           plane[4], dim[3], size = x->dim[0] < 4 ? x->dim[0] : 4;
+    int           plane[4], size = x->dim[0] < 4 ? x->dim[0] : 4;
     memcpy(plane, x->dim, sizeof plane);
     plane[x->ndim - 1] = 1;
     if (pass->mode == GENAI_EVAL) return genai_concat(x, genai__expand_to(level, x->ndim, plane), x->ndim - 1);
     while (x->dim[0] % size) size++;
-    dim[0] = x->dim[0] / size;
-    dim[1] = size;
-    dim[2] = -1;
+    int dim[3] = {x->dim[0] / size, size, -1};
     level = genai_reshape(x, 3, dim);
     level = genai_square(genai_sub(level, genai_mean(level, 2)));
     level = genai_mean(genai_sqrt(genai_scale(genai_mean(level, 2), 1, 1e-8f)), 4);
@@ -6115,8 +5603,7 @@ static genai_tensor *genai__forward_stddev(const genai__layer *l, genai_tensor *
         genai__fp_leave(mode);
         x->ctx->changes++;
     }
-    dim[2] = 1;
-    if (x->ndim == 4) dim[2] = x->dim[1] * x->dim[2];
+    dim[2] = x->ndim == 4 ? x->dim[1] * x->dim[2] : 1;
     return genai_concat(x, genai_reshape(genai__expand_to(level, 3, dim), x->ndim, plane), x->ndim - 1);
 }
 
@@ -6144,18 +5631,13 @@ static genai_tensor *genai__forward_swap(const genai__layer *l, genai_tensor *x,
     return t;
 }
 
-static genai_tensor *genai__forward_crop(const genai__layer *l, genai_tensor *x, genai__pass *pass) {
-    (void)pass;
-    x = genai_slice(x, 1, (l->in[0] - l->dim[0]) / 2, l->dim[0]);
-    return genai_slice(x, 2, (l->in[1] - l->dim[1]) / 2, l->dim[1]);
-}
-
 #define GENAI__FORWARD(name, expression)                                                                               \
     static genai_tensor *genai__forward_##name(const genai__layer *l, genai_tensor *x, genai__pass *pass) {            \
         (void)l;                                                                                                       \
         (void)pass;                                                                                                    \
         return expression;                                                                                             \
     }
+GENAI__FORWARD(batch_norm, genai__batch_norm(x, l->parameter, l->running, pass->mode, l->momentum, l->eps, 0, 0))
 GENAI__FORWARD(layer_norm, genai_layer_norm(x, l->parameter[0], l->parameter[1], l->eps))
 GENAI__FORWARD(instance_norm, genai_instance_norm(x, l->parameter[0], l->parameter[1], l->eps))
 GENAI__FORWARD(group_norm, genai_group_norm(x, l->parameter[0], l->parameter[1], l->n, l->eps))
@@ -6169,13 +5651,14 @@ GENAI__FORWARD(sigmoid, genai_sigmoid(x))
 GENAI__FORWARD(softplus, genai_softplus(x))
 GENAI__FORWARD(softmax, genai_softmax(x))
 GENAI__FORWARD(log_softmax, genai_log_softmax(x))
+GENAI__FORWARD(dropout, pass->mode == GENAI_EVAL || l->number <= 0 ? x : genai_dropout(x, l->number))
 GENAI__FORWARD(upsample, genai_upsample(x, l->n))
 GENAI__FORWARD(average_pool, genai_average_pool(x, l->n, l->stride[0] ? l->stride[0] : l->n))
 GENAI__FORWARD(max_pool, genai_max_pool(x, l->n, l->stride[0] ? l->stride[0] : l->n))
+GENAI__FORWARD(crop, genai_slice(genai_slice(x, 1, (l->in[0] - l->dim[0]) / 2, l->dim[0]), 2, (l->in[1] - l->dim[1]) / 2, l->dim[1]))
 GENAI__FORWARD(pad, genai_pad(genai_pad(x, 1, l->n, l->n), 2, l->n, l->n))
 GENAI__FORWARD(add, genai_add(x, genai__take_kept(l, pass)))
 GENAI__FORWARD(concat, genai_concat(x, genai__take_kept(l, pass), x->ndim - 1))
-#undef GENAI__FORWARD
 
 /* Activations whose derivatives can do with their value in place of their input (for the range of numbers that a layer takes),
  * so that they may be written over it. */
@@ -6189,61 +5672,54 @@ typedef struct genai__activation {
 static const genai__activation genai__activations[] = {GENAI__X(relu, 1), GENAI__X(leaky_relu, 1), GENAI__X(elu, 0), GENAI__X(tanh, 0), GENAI__X(sigmoid, 0)};
 #undef GENAI__X
 static const genai__activation *genai__activation_of(const genai__layer *l) { /* or NULL */
-    size_t i;
-    for (i = 0; i < GENAI__COUNT(genai__activations); i++)
+    for (size_t i = 0; i < GENAI__COUNT(genai__activations); i++)
         if (genai__activations[i].forward == l->kind->forward) return &genai__activations[i];
     return NULL;
 }
 
 /* --- the table --- */
 #define GENAI__INIT_USAGE " [init he|glorot|normal|orthogonal]"
-#define GENAI__PLAIN(name, hint, shape, forward) \
-    { name, name, "", 0, 0, 0, GENAI__OWNS_NOTHING, GENAI__HINT_##hint, genai__shape_##shape, genai__forward_##forward }
+#define GENAI__ROW(name, words, args, low, high, standard, owns, hint, shape, forward) \
+    {name, name words, args, low, high, standard, GENAI__OWNS_##owns, GENAI__HINT_##hint, genai__shape_##shape, genai__forward_##forward},
 static const genai__layer_kind genai__layer_kinds[] = {
-    {"dense", "dense N [nobias] [sn]" GENAI__INIT_USAGE, "Nbui", 0, 0, 0, GENAI__OWNS_WEIGHT, GENAI__HINT_GLOROT, genai__shape_dense, genai__forward_dense},
-    {"conv", "conv N [kK] [sS] [same|valid|pP] [nobias] [sn]" GENAI__INIT_USAGE, "Nkspbui", 0, 0, 0, GENAI__OWNS_WEIGHT, GENAI__HINT_GLOROT,
-     genai__shape_conv, genai__forward_conv},
-    {"convt", "convt N [kK] [sS] [same|valid|pP] [oO] [nobias] [sn]" GENAI__INIT_USAGE, "Nkspobui", 0, 0, 0, GENAI__OWNS_WEIGHT, GENAI__HINT_GLOROT,
-     genai__shape_convt, genai__forward_convt},
-    {"batchnorm", "batchnorm [momentum M] [eps E]", "me", 0, 0, 0, GENAI__OWNS_SCALE_AND_STATISTICS, GENAI__HINT_NONE, genai__shape_norm,
-     genai__forward_batch_norm},
-    {"cbatchnorm", "cbatchnorm [momentum M] [eps E]", "me", 0, 0, 0, GENAI__OWNS_SCALE_AND_STATISTICS, GENAI__HINT_NONE, genai__shape_conditional_norm,
-     genai__forward_conditional_norm},
-    {"label", "label [N] [sn]", "nu", 0, 0, 0, GENAI__OWNS_NOTHING, GENAI__HINT_NONE, genai__shape_label, genai__forward_label},
-    {"project", "project [nobias] [sn]" GENAI__INIT_USAGE, "bui", 0, 0, 0, GENAI__OWNS_WEIGHT, GENAI__HINT_GLOROT, genai__shape_project, genai__forward_project},
-    {"layernorm", "layernorm [eps E]", "e", 0, 0, 0, GENAI__OWNS_SCALE, GENAI__HINT_NONE, genai__shape_norm, genai__forward_layer_norm},
-    {"instancenorm", "instancenorm [eps E]", "e", 0, 0, 0, GENAI__OWNS_SCALE, GENAI__HINT_NONE, genai__shape_instance_norm,
-     genai__forward_instance_norm},
-    {"groupnorm", "groupnorm GROUPS [eps E]", "Ne", 0, 0, 0, GENAI__OWNS_SCALE, GENAI__HINT_NONE, genai__shape_norm, genai__forward_group_norm},
-    GENAI__PLAIN("relu", HE, same, relu),
-    {"lrelu", "lrelu SLOPE", "F", 0, 1, 0, GENAI__OWNS_NOTHING, GENAI__HINT_HE, genai__shape_same, genai__forward_leaky_relu},
-    {"elu", "elu [ALPHA]", "f", 0, 1000, 1, GENAI__OWNS_NOTHING, GENAI__HINT_HE, genai__shape_same, genai__forward_elu},
-    GENAI__PLAIN("gelu", HE, same, gelu),
-    GENAI__PLAIN("silu", HE, same, silu),
-    GENAI__PLAIN("tanh", GLOROT, same, tanh),
-    GENAI__PLAIN("sigmoid", GLOROT, same, sigmoid),
-    GENAI__PLAIN("softplus", GLOROT, same, softplus),
-    {"dropout", "dropout PROBABILITY", "F", 0, 0.999f, 0, GENAI__OWNS_NOTHING, GENAI__HINT_NONE, genai__shape_same, genai__forward_dropout},
-    GENAI__PLAIN("flatten", NONE, flatten, reshape),
-    {"reshape", "reshape HxWxC or reshape D", "D", 0, 0, 0, GENAI__OWNS_NOTHING, GENAI__HINT_NONE, genai__shape_reshape, genai__forward_reshape},
-    {"upsample", "upsample FACTOR", "N", 0, 0, 0, GENAI__OWNS_NOTHING, GENAI__HINT_NONE, genai__shape_upsample, genai__forward_upsample},
-    {"avgpool", "avgpool K [sS]", "Ns", 0, 0, 0, GENAI__OWNS_NOTHING, GENAI__HINT_NONE, genai__shape_pool, genai__forward_average_pool},
-    {"maxpool", "maxpool K [sS]", "Ns", 0, 0, 0, GENAI__OWNS_NOTHING, GENAI__HINT_NONE, genai__shape_pool, genai__forward_max_pool},
-    GENAI__PLAIN("globalavgpool", NONE, global, global_average),
-    GENAI__PLAIN("globalmaxpool", NONE, global, global_max),
-    GENAI__PLAIN("softmax", GLOROT, same, softmax),
-    GENAI__PLAIN("logsoftmax", GLOROT, same, log_softmax),
-    {"crop", "crop HxW", "D", 0, 0, 0, GENAI__OWNS_NOTHING, GENAI__HINT_NONE, genai__shape_crop, genai__forward_crop},
-    {"pad", "pad P", "N", 0, 0, 0, GENAI__OWNS_NOTHING, GENAI__HINT_NONE, genai__shape_pad, genai__forward_pad},
-    {"attention", "attention [sn]", "u", 0, 0, 0, GENAI__OWNS_NOTHING, GENAI__HINT_NONE, genai__shape_attention, genai__forward_attention},
-    {"stddev", "stddev [momentum M]", "m", 0, 0, 0, GENAI__OWNS_NOTHING, GENAI__HINT_NONE, genai__shape_stddev, genai__forward_stddev},
-    {"keep", "keep NAME", "W", 0, 0, 0, GENAI__OWNS_NOTHING, GENAI__HINT_NONE, genai__shape_keep, genai__forward_keep},
-    {"add", "add NAME", "W", 0, 0, 0, GENAI__OWNS_NOTHING, GENAI__HINT_NONE, genai__shape_add, genai__forward_add},
-    {"concat", "concat NAME", "W", 0, 0, 0, GENAI__OWNS_NOTHING, GENAI__HINT_NONE, genai__shape_concat, genai__forward_concat},
-    {"swap", "swap NAME", "W", 0, 0, 0, GENAI__OWNS_NOTHING, GENAI__HINT_NONE, genai__shape_swap, genai__forward_swap},
+    GENAI__ROW("dense", " N [nobias] [sn]" GENAI__INIT_USAGE, "Nbui", 0, 0, 0, WEIGHT, GLOROT, dense, dense)
+    GENAI__ROW("conv", " N [kK] [sS] [same|valid|pP] [nobias] [sn]" GENAI__INIT_USAGE, "Nkspbui", 0, 0, 0, WEIGHT, GLOROT, conv, conv)
+    GENAI__ROW("convt", " N [kK] [sS] [same|valid|pP] [oO] [nobias] [sn]" GENAI__INIT_USAGE, "Nkspobui", 0, 0, 0, WEIGHT, GLOROT, convt, convt)
+    GENAI__ROW("batchnorm", " [momentum M] [eps E]", "me", 0, 0, 0, SCALE_AND_STATISTICS, NONE, norm, batch_norm)
+    GENAI__ROW("cbatchnorm", " [momentum M] [eps E]", "me", 0, 0, 0, SCALE_AND_STATISTICS, NONE, conditional_norm, conditional_norm)
+    GENAI__ROW("label", " [N] [sn]", "nu", 0, 0, 0, NOTHING, NONE, label, label)
+    GENAI__ROW("project", " [nobias] [sn]" GENAI__INIT_USAGE, "bui", 0, 0, 0, WEIGHT, GLOROT, project, project)
+    GENAI__ROW("layernorm", " [eps E]", "e", 0, 0, 0, SCALE, NONE, norm, layer_norm)
+    GENAI__ROW("instancenorm", " [eps E]", "e", 0, 0, 0, SCALE, NONE, instance_norm, instance_norm)
+    GENAI__ROW("groupnorm", " GROUPS [eps E]", "Ne", 0, 0, 0, SCALE, NONE, norm, group_norm)
+    GENAI__ROW("relu", "", "", 0, 0, 0, NOTHING, HE, same, relu)
+    GENAI__ROW("lrelu", " SLOPE", "F", 0, 1, 0, NOTHING, HE, same, leaky_relu)
+    GENAI__ROW("elu", " [ALPHA]", "f", 0, 1000, 1, NOTHING, HE, same, elu)
+    GENAI__ROW("gelu", "", "", 0, 0, 0, NOTHING, HE, same, gelu)
+    GENAI__ROW("silu", "", "", 0, 0, 0, NOTHING, HE, same, silu)
+    GENAI__ROW("tanh", "", "", 0, 0, 0, NOTHING, GLOROT, same, tanh)
+    GENAI__ROW("sigmoid", "", "", 0, 0, 0, NOTHING, GLOROT, same, sigmoid)
+    GENAI__ROW("softplus", "", "", 0, 0, 0, NOTHING, GLOROT, same, softplus)
+    GENAI__ROW("dropout", " PROBABILITY", "F", 0, 0.999f, 0, NOTHING, NONE, same, dropout)
+    GENAI__ROW("flatten", "", "", 0, 0, 0, NOTHING, NONE, flatten, reshape)
+    GENAI__ROW("reshape", " HxWxC or reshape D", "D", 0, 0, 0, NOTHING, NONE, reshape, reshape)
+    GENAI__ROW("upsample", " FACTOR", "N", 0, 0, 0, NOTHING, NONE, upsample, upsample)
+    GENAI__ROW("avgpool", " K [sS]", "Ns", 0, 0, 0, NOTHING, NONE, pool, average_pool)
+    GENAI__ROW("maxpool", " K [sS]", "Ns", 0, 0, 0, NOTHING, NONE, pool, max_pool)
+    GENAI__ROW("globalavgpool", "", "", 0, 0, 0, NOTHING, NONE, global, global_average)
+    GENAI__ROW("globalmaxpool", "", "", 0, 0, 0, NOTHING, NONE, global, global_max)
+    GENAI__ROW("softmax", "", "", 0, 0, 0, NOTHING, GLOROT, same, softmax)
+    GENAI__ROW("logsoftmax", "", "", 0, 0, 0, NOTHING, GLOROT, same, log_softmax)
+    GENAI__ROW("crop", " HxW", "D", 0, 0, 0, NOTHING, NONE, crop, crop)
+    GENAI__ROW("pad", " P", "N", 0, 0, 0, NOTHING, NONE, pad, pad)
+    GENAI__ROW("attention", " [sn]", "u", 0, 0, 0, NOTHING, NONE, attention, attention)
+    GENAI__ROW("stddev", " [momentum M]", "m", 0, 0, 0, NOTHING, NONE, stddev, stddev)
+    GENAI__ROW("keep", " NAME", "W", 0, 0, 0, NOTHING, NONE, keep, keep)
+    GENAI__ROW("add", " NAME", "W", 0, 0, 0, NOTHING, NONE, add, add)
+    GENAI__ROW("concat", " NAME", "W", 0, 0, 0, NOTHING, NONE, concat, concat)
+    GENAI__ROW("swap", " NAME", "W", 0, 0, 0, NOTHING, NONE, swap, swap)
 };
-#undef GENAI__PLAIN
-#undef GENAI__INIT_USAGE
+#undef GENAI__ROW
 
 /* The words after a layer's name, by their letter in args. Those with a capital stand for the letter and a number. */
 typedef struct genai__layer_option { const char *word; char letter; } genai__layer_option;
@@ -6288,15 +5764,11 @@ typedef struct genai__ready {
 } genai__ready;
 
 /* --- parser --- */
-static genai_result genai__syntax(const genai_net *net, const char *at, const char *format, ...) GENAI__PRINTF(3, 4);
-static genai_result genai__syntax(const genai_net *net, const char *at, const char *format, ...) {
+static GENAI__PRINTF(3, 4) genai_result genai__syntax(const genai_net *net, const char *at, const char *format, ...) {
     char        what[320], line_text[32] = "";
     const char *p, *line = net->text;
     int         number = 1;
-    va_list     args;
-    va_start(args, format);
-    vsnprintf(what, sizeof what, format, args);
-    va_end(args);
+    GENAI__FORMAT(what, sizeof what, format);
     for (p = net->text; p < at; p++)
         if (*p == '\n') {
             line = p + 1;
@@ -6330,29 +5802,19 @@ static const char *genai__parse_product(const genai_net *net, const char *p, int
         const char *digits = p;
         for (n = 0; genai__is_digit(*p); p++)
             if (n <= GENAI__MAX_NUMBER) n = n * 10 + (uint64_t)(*p - '0');
-        if (p == digits) {
-            genai__syntax(net, p, "a whole number is missing in '%.*s'", genai__quoted(start, end), start);
-            return NULL;
-        }
+        if (p == digits) return genai__syntax(net, p, "a whole number is missing in '%.*s'", genai__quoted(start, end), start), GENAI__NULL;
         if (operation == '/') {
-            if (!n || total % n) {
-                genai__syntax(net, start, "'%.*s' is not a whole number: %lu can't be divided by %lu", genai__quoted(start, end), start,
-                              (unsigned long)total, (unsigned long)n);
-                return NULL;
-            }
+            if (!n || total % n)
+                return genai__syntax(net, start, "'%.*s' is not a whole number: %lu can't be divided by %lu", genai__quoted(start, end), start,
+                                     (unsigned long)total, (unsigned long)n), GENAI__NULL;
             total /= n;
         } else total = operation ? total * n : n;
-        if (total > GENAI__MAX_NUMBER) {
-            genai__syntax(net, start, "'%.*s' is larger than %d", genai__quoted(start, end), start, GENAI__MAX_NUMBER);
-            return NULL;
-        }
+        if (total > GENAI__MAX_NUMBER)
+            return genai__syntax(net, start, "'%.*s' is larger than %d", genai__quoted(start, end), start, GENAI__MAX_NUMBER), GENAI__NULL;
         if (*p != '*' && *p != '/') break;
         operation = *p++;
     }
-    if (total < (uint64_t)least) {
-        genai__syntax(net, start, "'%.*s' must be at least %d", genai__quoted(start, end), start, least);
-        return NULL;
-    }
+    if (total < (uint64_t)least) return genai__syntax(net, start, "'%.*s' must be at least %d", genai__quoted(start, end), start, least), GENAI__NULL;
     *value = (int)total;
     return p;
 }
@@ -6384,15 +5846,10 @@ static int genai__parse_float(const genai_net *net, const char *p, const char *w
     char        l[32], h[32];
     double      x = 0;
     after = genai__parse_number(p, &x);
-    if (p == end || after != end) {
-        genai__syntax(net, p, "%s needs a number, not '%.*s'", what, genai__quoted(p, end), p);
-        return 0;
-    }
-    if (x < (double)low || x > (double)high) {
-        genai__syntax(net, p, "%s must be from %s to %s, not %.*s", what, genai__number(l, (double)low, 4), genai__number(h, (double)high, 4),
-                      genai__quoted(p, end), p);
-        return 0;
-    }
+    if (p == end || after != end) return genai__syntax(net, p, "%s needs a number, not '%.*s'", what, genai__quoted(p, end), p), 0;
+    if (x < (double)low || x > (double)high)
+        return genai__syntax(net, p, "%s must be from %s to %s, not %.*s", what, genai__number(l, (double)low, 4), genai__number(h, (double)high, 4),
+                             genai__quoted(p, end), p), 0;
     *value = (float)x;
     return 1;
 }
@@ -6402,18 +5859,13 @@ static int genai__parse_unknown(const genai_net *net, const genai__layer *l, con
     const char *words[GENAI__COUNT(genai__layer_options)];
     size_t      i, n = 0;
     for (i = 0; i < GENAI__COUNT(genai__layer_kinds); i++)
-        if (genai__word_is(p, end, genai__layer_kinds[i].name)) {
-            genai__syntax(net, p, "'%s' begins a layer of its own: '|' is missing before it", genai__layer_kinds[i].name);
-            return 0;
-        }
+        if (genai__word_is(p, end, genai__layer_kinds[i].name))
+            return genai__syntax(net, p, "'%s' begins a layer of its own: '|' is missing before it", genai__layer_kinds[i].name), 0;
     for (i = 0; i < GENAI__COUNT(genai__layer_options); i++)
         if (strchr(l->kind->args, genai__layer_options[i].letter)) words[n++] = genai__layer_options[i].word;
-    if (n)
-        genai__syntax(net, p, "unknown word '%.*s', did you mean '%s'? (%s)", genai__quoted(p, end), p,
-                      genai__nearest(p, (size_t)(end - p), words, n, sizeof *words), l->kind->usage);
-    else
-        genai__syntax(net, p, "'%.*s' should not be here: the form is '%s'", genai__quoted(p, end), p, l->kind->usage);
-    return 0;
+    if (!n) return genai__syntax(net, p, "'%.*s' should not be here: the form is '%s'", genai__quoted(p, end), p, l->kind->usage), 0;
+    return genai__syntax(net, p, "unknown word '%.*s', did you mean '%s'? (%s)", genai__quoted(p, end), p,
+                         genai__nearest(p, (size_t)(end - p), words, n, sizeof *words), l->kind->usage), 0;
 }
 
 /* One word after the name (and the next, where the word takes a value). *seen has a bit for each letter of args. */
@@ -6429,14 +5881,9 @@ static const char *genai__parse_argument(const genai_net *net, genai__layer *l, 
         for (i = 0; i < GENAI__COUNT(genai__layer_options); i++)
             if (genai__word_is(p, end, genai__layer_options[i].word)) letter = genai__layer_options[i].letter;
     slot = letter ? strchr(l->kind->args, letter) : NULL;
-    if (!slot) {
-        genai__parse_unknown(net, l, p, end);
-        return NULL;
-    }
-    if (*seen >> (slot - l->kind->args) & 1) {
-        genai__syntax(net, p, "'%.*s': this has been given before (%s)", genai__quoted(p, end), p, l->kind->usage);
-        return NULL;
-    }
+    if (!slot) return genai__parse_unknown(net, l, p, end), GENAI__NULL;
+    if (*seen >> (slot - l->kind->args) & 1)
+        return genai__syntax(net, p, "'%.*s': this has been given before (%s)", genai__quoted(p, end), p, l->kind->usage), GENAI__NULL;
     *seen |= 1u << (slot - l->kind->args);
     value = genai__skip_space(end);
     switch (letter) {
@@ -6446,8 +5893,7 @@ static const char *genai__parse_argument(const genai_net *net, genai__layer *l, 
             l->name = p;
             l->name_length = (int)(end - p);
             while (p < end && (genai__is_digit(*p) || (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z'))) p++;
-            ok = p == end;
-            if (!ok) genai__syntax(net, p, "'%.*s': a name has letters and digits only", genai__quoted(l->name, end), l->name);
+            if (p != end) return genai__syntax(net, p, "'%.*s': a name has letters and digits only", genai__quoted(l->name, end), l->name), GENAI__NULL;
             break;
         case 'D': ok = l->words = genai__parse_dims(net, p, 3, 1, l->word); break;
         case 'F':
@@ -6467,12 +5913,10 @@ static const char *genai__parse_argument(const genai_net *net, genai__layer *l, 
         default: /* i */
             end = genai__word_end(value);
             for (i = 0; i < GENAI__COUNT(genai__init_words) && !genai__word_is(value, end, genai__init_words[i]); i++) {}
-            if (i < GENAI__COUNT(genai__init_words)) l->init = (genai_init)(i + 1);
-            else {
-                ok = 0;
-                genai__syntax(net, value, "unknown init '%.*s', did you mean '%s'?", genai__quoted(value, end), value,
-                              genai__nearest(value, (size_t)(end - value), genai__init_words, GENAI__COUNT(genai__init_words), sizeof *genai__init_words));
-            }
+            if (i == GENAI__COUNT(genai__init_words))
+                return genai__syntax(net, value, "unknown init '%.*s', did you mean '%s'?", genai__quoted(value, end), value,
+                                     genai__nearest(value, (size_t)(end - value), genai__init_words, i, sizeof *genai__init_words)), GENAI__NULL;
+            l->init = (genai_init)(i + 1);
     }
     return ok ? end : NULL;
 }
@@ -6481,18 +5925,14 @@ static const char *genai__parse_argument(const genai_net *net, genai__layer *l, 
 static const char *genai__parse_layer(const genai_net *net, genai__layer *l, const char *p) {
     const char *end = genai__word_end(p), *slot;
     unsigned    seen = 0;
-    size_t      i;
-    if (p == end) {
-        genai__syntax(net, p, net->text[strspn(net->text, " \t\r\n")] ? "a layer is missing here" : "the text is empty");
-        return NULL;
-    }
-    for (i = 0; i < GENAI__COUNT(genai__layer_kinds); i++)
+    if (p == end)
+        return genai__syntax(net, p, net->text[strspn(net->text, " \t\r\n")] ? "a layer is missing here" : "the text is empty"), GENAI__NULL;
+    for (size_t i = 0; i < GENAI__COUNT(genai__layer_kinds); i++)
         if (genai__word_is(p, end, genai__layer_kinds[i].name)) l->kind = &genai__layer_kinds[i];
-    if (!l->kind) {
-        genai__syntax(net, p, "unknown layer '%.*s', did you mean '%s'?", genai__quoted(p, end), p,
-                      genai__nearest(p, (size_t)(end - p), genai__layer_kinds, GENAI__COUNT(genai__layer_kinds), sizeof *genai__layer_kinds));
-        return NULL;
-    }
+    if (!l->kind)
+        return genai__syntax(net, p, "unknown layer '%.*s', did you mean '%s'?", genai__quoted(p, end), p,
+                             genai__nearest(p, (size_t)(end - p), genai__layer_kinds, GENAI__COUNT(genai__layer_kinds), sizeof *genai__layer_kinds)),
+               GENAI__NULL;
     l->text = p;
     l->number = l->kind->standard;
     l->bias = l->kind->owns == GENAI__OWNS_WEIGHT;
@@ -6509,16 +5949,16 @@ static const char *genai__parse_layer(const genai_net *net, genai__layer *l, con
         if (!end) return NULL;
     }
     slot = strpbrk(l->kind->args, "NFDW");
-    if (slot && !(seen >> (slot - l->kind->args) & 1)) {
-        genai__syntax(net, l->text, "'%s' needs a %s: %s", l->kind->name, *slot == 'W' ? "name" : "number", l->kind->usage);
-        return NULL;
-    }
+    if (slot && !(seen >> (slot - l->kind->args) & 1))
+        return genai__syntax(net, l->text, "'%s' needs a %s: %s", l->kind->name, *slot == 'W' ? "name" : "number", l->kind->usage), GENAI__NULL;
     return p;
 }
 
 /* --- building --- */
-static genai_result genai__net_shape_error(const genai_net *net, int i, const char *why) {
+static GENAI__PRINTF(3, 4) genai_result genai__net_shape_error(const genai_net *net, int i, const char *format, ...) {
     const genai__layer *l = &net->layer[i];
+    char                why[GENAI__WHY];
+    GENAI__FORMAT(why, sizeof why, format);
     return genai__fail(net->ctx, GENAI_ERROR_SHAPE, "%s, layer %d (%.*s): %s", net->name, i, l->length > 80 ? 80 : l->length, l->text, why);
 }
 
@@ -6544,35 +5984,29 @@ static genai_result genai__net_names(genai_net *net) {
 static genai_result genai__net_parse(genai_net *net) {
     char        why[GENAI__WHY];
     const char *p = net->text;
-    int         i, j, k;
-    for (i = 0; i < net->layers; i++, p++) {
+    for (int i = 0; i < net->layers; i++, p++) {
         net->layer[i].index = i;
         p = genai__parse_layer(net, &net->layer[i], genai__skip_space(p));
         if (!p) return GENAI_ERROR_SYNTAX;
     }
     if (genai__net_names(net)) return GENAI_ERROR_SYNTAX;
-    for (i = 0; i < net->layers; i++) {
+    for (int i = 0; i < net->layers; i++) {
         genai__layer *l = &net->layer[i];
         size_t        count = 1;
         l->in_ndim = i ? net->layer[i - 1].ndim : net->ndim;
         memcpy(l->in, i ? net->layer[i - 1].dim : net->dim, sizeof l->in);
         l->classes = net->classes;
         l->spectral |= net->spectral && strchr(l->kind->args, 'u');
-        if (!l->kind->shape(l, why)) return genai__net_shape_error(net, i, why);
+        if (!l->kind->shape(l, why)) return genai__net_shape_error(net, i, "%s", why);
         net->labelled |= l->labelled;
-        for (j = 0; j < l->ndim; j++)
-            if (!genai__mul(count, (size_t)l->dim[j], &count) || count > GENAI__MAX_IMAGE) {
-                genai__why(why, "the output has more than %lu values for each image", (unsigned long)GENAI__MAX_IMAGE);
-                return genai__net_shape_error(net, i, why);
-            }
-        for (k = 0; k < 2 * GENAI__SLOTS; k++) {
+        for (int j = 0; j < l->ndim; j++)
+            if (!genai__mul(count, (size_t)l->dim[j], &count) || count > GENAI__MAX_IMAGE)
+                return genai__net_shape_error(net, i, "the output has more than %lu values for each image", (unsigned long)GENAI__MAX_IMAGE);
+        for (int k = 0; k < 2 * GENAI__SLOTS; k++) {
             uint64_t weights = 1;
-            for (j = 0; j < l->own[k].ndim; j++) {
+            for (int j = 0; j < l->own[k].ndim; j++) {
                 weights *= (uint64_t)l->own[k].dim[j]; /* at most 2^33 times 2^28 */
-                if (weights > GENAI__MAX_WEIGHTS) {
-                    genai__why(why, "more than %llu weights", (unsigned long long)GENAI__MAX_WEIGHTS);
-                    return genai__net_shape_error(net, i, why);
-                }
+                if (weights > GENAI__MAX_WEIGHTS) return genai__net_shape_error(net, i, "more than %llu weights", (unsigned long long)GENAI__MAX_WEIGHTS);
             }
         }
     }
@@ -6580,20 +6014,11 @@ static genai_result genai__net_parse(genai_net *net) {
 }
 
 GENAI_API void genai_net_destroy(genai_net *net) {
-    int i;
     if (!net) return;
-    for (i = 0; net->ready && i < net->layers; i++) genai__free(net->ctx, net->ready[i].kept.data);
-    genai__free(net->ctx, net->ready);
-    genai__free(net->ctx, net->folded);
-    genai__free(net->ctx, net->values);
-    genai__free(net->ctx, net->gradients);
-    genai__free(net->ctx, net->running);
-    genai__free(net->ctx, net->gradient);
-    genai__free(net->ctx, net->tensor);
-    genai__free(net->ctx, net->names);
-    genai__free(net->ctx, net->layer);
-    genai__free(net->ctx, net->name);
-    genai__free(net->ctx, net->text);
+    for (int i = 0; net->ready && i < net->layers; i++) genai__free(net->ctx, net->ready[i].kept.data);
+    const void *const own[] = {net->ready, net->folded, net->values, net->gradients, net->running, net->gradient,
+                               net->tensor, net->names, net->layer, net->name, net->text};
+    for (int i = 0; i < (int)GENAI__COUNT(own); i++) genai__free(net->ctx, own[i]);
     genai__free(net->ctx, net);
 }
 
@@ -6611,36 +6036,30 @@ static void genai__net_place(genai_net *net, genai__net_layout *at, int layer, i
     size_t              n = 1, *size = statistic ? &at->running_size : &at->size, from = *size, padded;
     for (i = 0; i < own->ndim; i++) at->fits = at->fits && genai__mul(n, (size_t)own->dim[i], &n);
     at->fits = at->fits && genai__add(n, 15, &padded) && genai__add(from, padded / 16 * 16, size);
-    if (statistic) at->statistics++;
+    at->statistics += statistic;
+    at->parameters += !statistic;
+    if (!statistic) at->count += n;
+    if (!net->tensor) return;
+    genai_tensor *t = &net->tensor[index];
+    size_t        room = strlen(net->name) + 48;
+    char         *to = net->names + room * (size_t)index;
+    genai__tensor_init(net->ctx, t, own->ndim, own->dim, (statistic ? net->running : net->values) + from);
+    snprintf(to, room, "%s.%d.%s.%s%s", net->name, layer, l->kind->name, own->name, own->start == GENAI__VECTOR ? "_u" : "");
+    t->name = to;
+    if (statistic) l->running[slot - GENAI__SLOTS] = t;
     else {
-        at->parameters++;
-        at->count += n;
-    }
-    if (net->tensor) {
-        genai_tensor *t = &net->tensor[index];
-        size_t        room = strlen(net->name) + 48;
-        char         *to = net->names + room * (size_t)index;
-        genai__tensor_init(net->ctx, t, own->ndim, own->dim, (statistic ? net->running : net->values) + from);
-        snprintf(to, room, "%s.%d.%s.%s%s", net->name, layer, l->kind->name, own->name, own->start == GENAI__VECTOR ? "_u" : "");
-        t->name = to;
-        if (statistic) l->running[slot - GENAI__SLOTS] = t;
-        else {
-            genai__tensor_init(net->ctx, &net->gradient[index], own->ndim, own->dim, net->gradients + from);
-            net->gradient[index].name = to;
-            t->grad = &net->gradient[index];
-            t->requires_grad = 1;
-            l->parameter[slot] = t;
-        }
+        genai__tensor_init(net->ctx, &net->gradient[index], own->ndim, own->dim, net->gradients + from);
+        net->gradient[index].name = to;
+        t->grad = &net->gradient[index];
+        t->requires_grad = 1;
+        l->parameter[slot] = t;
     }
 }
 
 static genai__net_layout genai__net_layout_of(genai_net *net) {
-    genai__net_layout at;
-    int               i, k;
-    memset(&at, 0, sizeof at);
-    at.fits = 1;
-    for (i = 0; i < net->layers; i++)
-        for (k = 0; k < 2 * GENAI__SLOTS; k++)
+    genai__net_layout at = {0, 0, 0, 0, 0, 1};
+    for (int i = 0; i < net->layers; i++)
+        for (int k = 0; k < 2 * GENAI__SLOTS; k++)
             if (net->layer[i].own[k].name) genai__net_place(net, &at, i, k);
     return at;
 }
@@ -6649,27 +6068,24 @@ static genai_result genai__net_allocate(genai_net *net) {
     genai_ctx        *ctx = net->ctx;
     genai__net_layout at = genai__net_layout_of(net);
     size_t            tensors = (size_t)(at.parameters + at.statistics) + 1;
-    genai_tensor     *tensor;
     if (!at.fits) return genai__fail(ctx, GENAI_ERROR_SHAPE, "%s: the sizes of all layers together overflow", net->name);
     net->parameters = at.parameters;
     net->statistics = at.statistics;
     net->size = at.size;
     net->running_size = at.running_size;
     net->count = at.count;
-    tensor = (genai_tensor *)genai__alloc(ctx, tensors, sizeof *tensor);
+    net->tensor = (genai_tensor *)genai__alloc(ctx, tensors, sizeof *net->tensor);
     net->gradient = (genai_tensor *)genai__alloc(ctx, tensors, sizeof *net->gradient);
     net->names = (char *)genai__alloc(ctx, tensors, strlen(net->name) + 48);
     net->values = (float *)genai__alloc(ctx, at.size + 1, sizeof(float));
     net->gradients = (float *)genai__alloc(ctx, at.size + 1, sizeof(float));
     net->running = (float *)genai__alloc(ctx, at.running_size + 1, sizeof(float));
-    net->tensor = tensor;
-    if (!tensor || !net->gradient || !net->names || !net->values || !net->gradients || !net->running) return GENAI_ERROR_MEMORY;
+    if (!net->tensor || !net->gradient || !net->names || !net->values || !net->gradients || !net->running) return GENAI_ERROR_MEMORY;
     genai__net_layout_of(net);
     return GENAI_OK;
 }
 
 /* --- initial weights --- */
-
 /* Orthonormal columns, or rows where there are fewer of them (Saxe et al. 2014): Gram-Schmidt, each vector twice so that
  * rounding doesn't accumulate, in double. Takes rows*columns*min(rows,columns) multiplications, so it is slow for large layers. */
 static genai_result genai__init_orthogonal(genai_ctx *ctx, genai_tensor *w) {
@@ -6679,9 +6095,8 @@ static genai_result genai__init_orthogonal(genai_ctx *ctx, genai_tensor *w) {
     if (!q) return GENAI_ERROR_MEMORY;
     for (i = 0; i < n; i++) {
         double *v = q + i * length, square = 0;
-        int     pass;
         for (k = 0; k < length; k++) v[k] = (double)w->data[i * across + k * along];
-        for (pass = 0; pass < 2; pass++)
+        for (int pass = 0; pass < 2; pass++)
             for (j = 0; j < i; j++) {
                 const double *u = q + j * length;
                 double        dot = 0;
@@ -6708,7 +6123,6 @@ static genai_result genai__init_weight(genai_net *net, int i, int slot) {
     double              gain = 2, fan_in, fan_out, window = 1;
     uint32_t            draw = (uint32_t)(i + GENAI__MAX_LAYERS * slot);
     float               scale;
-    size_t              k;
     int                 j;
     for (j = i + 1; j < net->layers && net->layer[j].kind->hint == GENAI__HINT_NONE; j++) {
         const genai__layer *swap = &net->layer[j];
@@ -6724,24 +6138,22 @@ static genai_result genai__init_weight(genai_net *net, int i, int slot) {
     if (init == GENAI_INIT_GLOROT) {
         genai__uniform(net->ctx, net->ctx->desc.seed, net->stream, 0, draw, w->count, w->data);
         scale = (float)sqrt(6 / (fan_in + fan_out));
-        for (k = 0; k < w->count; k++) w->data[k] = scale * (2 * w->data[k] - 1);
+        for (size_t k = 0; k < w->count; k++) w->data[k] = scale * (2 * w->data[k] - 1);
         return GENAI_OK;
     }
     genai__normal(net->ctx, net->ctx->desc.seed, net->stream, 0, draw, w->count, w->data);
     if (init == GENAI_INIT_ORTHOGONAL) return genai__init_orthogonal(net->ctx, w);
     if (l->kind->forward == genai__forward_convt) fan_in /= (double)l->stride[0] * (double)l->stride[1];
     scale = init == GENAI_INIT_NORMAL ? 0.02f : (float)sqrt(gain / (fan_in > 1 ? fan_in : 1));
-    for (k = 0; k < w->count; k++) w->data[k] *= scale;
+    for (size_t k = 0; k < w->count; k++) w->data[k] *= scale;
     return GENAI_OK;
 }
 
 /* Where the whole net starts from normal(0, 0.02), the scales of batch norm start from normal(1, 0.02): this is how Radford et
  * al. 2016 trained DCGAN (their code; the paper omits it). */
 static genai_result genai__net_init(genai_net *net) {
-    int    i, slot;
-    size_t k;
-    for (i = 0; i < net->layers; i++)
-        for (slot = 0; slot < 2 * GENAI__SLOTS; slot++) {
+    for (int i = 0; i < net->layers; i++)
+        for (int slot = 0; slot < 2 * GENAI__SLOTS; slot++) {
             const genai__layer *l = &net->layer[i];
             genai_tensor       *t = slot < GENAI__SLOTS ? l->parameter[slot] : l->running[slot - GENAI__SLOTS];
             int                 start = l->own[slot].start, normal = start == GENAI__NORMALS || start == GENAI__VECTOR;
@@ -6750,7 +6162,7 @@ static genai_result genai__net_init(genai_net *net) {
             if (result) return result;
             if (!t || start == GENAI__WEIGHTS) continue;
             if (drawn) genai__normal(net->ctx, net->ctx->desc.seed, net->stream, 0, (uint32_t)(i + GENAI__MAX_LAYERS * slot), t->count, t->data);
-            for (k = 0; k < t->count && !normal; k++)
+            for (size_t k = 0; k < t->count && !normal; k++)
                 t->data[k] = start == GENAI__ZEROS ? 0 : drawn ? 1 + 0.02f * t->data[k] : 1;
         }
     return GENAI_OK;
@@ -6765,7 +6177,6 @@ static uint32_t genai__net_stream(const char *name) { /* FNV-1a */
 static genai_result genai__net_check(genai_ctx *ctx, const genai_net_desc *desc, const char *name, int *layers) {
     const char *p;
     size_t      length, values = 1;
-    int         i;
     if (!desc || !desc->text) return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: there is no network text", name);
     length = strlen(desc->text);
     if (length > 65535 || strlen(name) > 100)
@@ -6776,7 +6187,7 @@ static genai_result genai__net_check(genai_ctx *ctx, const genai_net_desc *desc,
         return genai__fail(ctx, GENAI_ERROR_SYNTAX, "network text of %s: %d layers, at most %d are possible", name, *layers, GENAI__MAX_LAYERS);
     if (desc->ndim != 1 && desc->ndim != 3)
         return genai__fail(ctx, GENAI_ERROR_SHAPE, "%s: an input has 1 dim (D) or 3 (H, W, C), not %d", name, desc->ndim);
-    for (i = 0; i < desc->ndim; i++)
+    for (int i = 0; i < desc->ndim; i++)
         if (desc->dim[i] < 1 || !genai__mul(values, (size_t)desc->dim[i], &values) || values > GENAI__MAX_IMAGE)
             return genai__fail(ctx, GENAI_ERROR_SHAPE, "%s: dim %d of the input is %d; dims are at least 1, their product at most %lu", name, i,
                                desc->dim[i], (unsigned long)GENAI__MAX_IMAGE);
@@ -6789,12 +6200,11 @@ static genai_result genai__net_check(genai_ctx *ctx, const genai_net_desc *desc,
 
 /* A net without parameters as yet, whose layers are known; to be destroyed also if it fails. */
 static genai_result genai__net_read(genai_ctx *ctx, const genai_net_desc *desc, genai_net **to) {
-    genai_net   *net;
     const char  *name = desc && desc->name ? desc->name : "net";
     int          layers = 0;
     genai_result result = genai__net_check(ctx, desc, name, &layers);
     if (result) return result;
-    net = *to = (genai_net *)genai__alloc(ctx, 1, sizeof *net);
+    genai_net *net = *to = (genai_net *)genai__alloc(ctx, 1, sizeof *net);
     if (!net) return GENAI_ERROR_MEMORY;
     net->ctx = ctx;
     net->ndim = desc->ndim;
@@ -6812,23 +6222,18 @@ static genai_result genai__net_read(genai_ctx *ctx, const genai_net_desc *desc, 
 }
 
 GENAI_API genai_net *genai_net_create(genai_ctx *ctx, const genai_net_desc *desc) {
-    genai_net   *net = NULL;
-    genai_result result;
+    genai_net *net = NULL;
     if (!ctx) return NULL;
-    result = genai__net_read(ctx, desc, &net);
-    if (!result) result = genai__net_allocate(net);
-    if (!result) {
-        uint64_t mode = genai__fp_enter();
-        result = genai__net_init(net);
-        genai__fp_leave(mode);
-    }
-    if (!result) return net;
+    int      failed = genai__net_read(ctx, desc, &net) || genai__net_allocate(net);
+    uint64_t mode = genai__fp_enter();
+    failed = failed || genai__net_init(net);
+    genai__fp_leave(mode);
+    if (!failed) return net;
     genai_net_destroy(net);
     return NULL;
 }
 
 /* --- use --- */
-
 /* Makes net->ready for what the parameters are now: batch norm's y = x scale + shift goes into the weights, when these are
  * packed, and into the bias. Whatever changes parameters or running statistics of a net, counts ctx->changes; no pointer to
  * them is public. */
@@ -6917,53 +6322,29 @@ static void genai__net_let_go(genai_tensor *x, size_t start, const genai_tensor 
     genai__drop(from);
 }
 
-/* n labels as rows of zeros with a 1; NULL with the error set. */
-static genai_tensor *genai__one_hot(const genai_net *net, const int *labels, int n) {
-    int           dim[2], i;
-    genai_tensor *hot;
-    dim[0] = n;
-    dim[1] = net->classes;
-    if (!labels) {
-        genai__fail(net->ctx, GENAI_ERROR_ARGUMENT, "%s: takes labels (of %d classes), but there are none", net->name, net->classes);
-        return NULL;
-    }
-    hot = genai_tensor_of(net->ctx, 2, dim, NULL);
-    for (i = 0; hot && i < n; i++) {
-        if (labels[i] < 0 || labels[i] >= net->classes) {
-            genai__fail(net->ctx, GENAI_ERROR_ARGUMENT, "%s: label %d of image %d isn't in 0..%d", net->name, labels[i], i, net->classes - 1);
-            return NULL;
-        }
-        hot->data[(size_t)i * (size_t)net->classes + (size_t)labels[i]] = 1.0f;
-    }
-    return hot;
-}
-
 static genai_tensor *genai__net_forward(genai_net *net, genai_tensor *x, const int *labels, genai_mode mode, int layer, genai_tensor **features) {
     char          want[40];
     int           i, fits, over = 0, use, skip = 0;
     genai_tensor *before, *t;
-    genai__pass   pass;
-    size_t        start;
+    genai__pass   pass = GENAI__ZEROED;
     if (features) *features = NULL;
     if (!net || !x) return NULL;
-    if (features && (layer < 0 || layer >= net->layers)) {
-        genai__fail(net->ctx, GENAI_ERROR_ARGUMENT, "%s: features of layer %d, but there are layers 0 to %d", net->name, layer, net->layers - 1);
-        return NULL;
-    }
+    if (features && (layer < 0 || layer >= net->layers))
+        return genai__fail(net->ctx, GENAI_ERROR_ARGUMENT, "%s: features of layer %d, but there are layers 0 to %d", net->name, layer, net->layers - 1),
+               GENAI__NULL;
     fits = x->ndim == net->ndim + 1;
     for (i = 0; i < net->ndim && fits; i++) fits = x->dim[i + 1] == net->dim[i];
-    if (!fits) {
-        genai__fail(net->ctx, GENAI_ERROR_SHAPE, "%s: takes [N] images or vectors of %s, but x has %d dims: %dx%dx%dx%d", net->name,
-                    genai__dims_text(want, net->ndim, net->dim), x->ndim, x->dim[0], x->dim[1], x->dim[2], x->dim[3]);
-        return NULL;
-    }
-    memset(&pass, 0, sizeof pass);
+    if (!fits)
+        return genai__fail(net->ctx, GENAI_ERROR_SHAPE, "%s: takes [N] images or vectors of %s, but x has %d dims: %dx%dx%dx%d", net->name,
+                           genai__dims_text(want, net->ndim, net->dim), x->ndim, x->dim[0], x->dim[1], x->dim[2], x->dim[3]), GENAI__NULL;
     pass.mode = mode;
-    if (net->labelled && !(pass.hot = genai__one_hot(net, labels, x->dim[0]))) return NULL;
+    if (net->labelled && !labels)
+        return genai__fail(net->ctx, GENAI_ERROR_ARGUMENT, "%s: takes labels (of %d classes), but there are none", net->name, net->classes), GENAI__NULL;
+    if (net->labelled && !(pass.hot = genai__one_hot(net->ctx, net->name, labels, x->dim[0], net->classes))) return NULL;
     use = mode == GENAI_EVAL && !net->ctx->recording && !features;
     if (use && genai__net_prepare(net)) return NULL;
     before = net->ctx->last;
-    start = genai_tape_mark(net->ctx);
+    size_t start = genai_tape_mark(net->ctx);
     for (i = 0; i < net->layers && x; i++) {
         if (skip && i == skip) continue; /* folded into the layer before it */
         if (use && net->ready[i].norm) skip = net->ready[i].norm;
@@ -6991,20 +6372,18 @@ GENAI_API genai_tensor *genai_net_forward_labels(genai_net *net, genai_tensor *x
 GENAI_API genai_tensor *genai_net_forward(genai_net *net, genai_tensor *x, genai_mode mode) { return genai__net_forward(net, x, NULL, mode, 0, NULL); }
 
 GENAI_API int genai_net_trainable(genai_net *net, int on) {
-    int i, before;
     if (!net) return 0;
-    before = net->trainable;
+    int before = net->trainable;
     net->trainable = on != 0;
-    for (i = 0; i < net->parameters; i++) net->tensor[i].requires_grad = net->trainable;
+    for (int i = 0; i < net->parameters; i++) net->tensor[i].requires_grad = net->trainable;
     return before;
 }
 
 GENAI_API size_t genai_net_parameters(const genai_net *net) { return net ? net->count : 0; }
 GENAI_API int    genai_net_layers(const genai_net *net) { return net ? net->layers : 0; }
 GENAI_API int    genai_net_output(const genai_net *net, int dim[3]) {
-    const genai__layer *last;
     if (!net) return 0;
-    last = &net->layer[net->layers - 1];
+    const genai__layer *last = &net->layer[net->layers - 1];
     dim[0] = last->dim[0];
     dim[1] = last->ndim == 3 ? last->dim[1] : 1;
     dim[2] = last->ndim == 3 ? last->dim[2] : 1;
@@ -7026,8 +6405,7 @@ static void genai__table_add(genai__table *t, const char *s, size_t n, int width
 /* The words of a layer with one space between them. */
 static size_t genai__layer_words(const genai__layer *l, char *to, size_t size) {
     size_t n = 0;
-    int    i;
-    for (i = 0; i < l->length && n + 1 < size; i++) {
+    for (int i = 0; i < l->length && n + 1 < size; i++) {
         int space = genai__is_space(l->text[i]);
         if (!space || !genai__is_space(l->text[i - 1])) to[n++] = space ? ' ' : l->text[i];
     }
@@ -7036,14 +6414,11 @@ static size_t genai__layer_words(const genai__layer *l, char *to, size_t size) {
 }
 
 GENAI_API size_t genai_net_describe(const genai_net *net, char *to, size_t size) {
-    genai__table t;
+    genai__table t = {to, size, 0};
     char         words[81], number[48], dims[40];
     int          i, width = 5, n;
     if (size) to[0] = 0;
     if (!net) return 0;
-    t.to = to;
-    t.size = size;
-    t.length = 0;
     for (i = 0; i < net->layers; i++) {
         n = (int)genai__layer_words(&net->layer[i], words, sizeof words);
         if (n > width) width = n;
@@ -7051,8 +6426,7 @@ GENAI_API size_t genai_net_describe(const genai_net *net, char *to, size_t size)
     for (i = -1; i <= net->layers; i++) {
         const genai__layer *l = i >= 0 && i < net->layers ? &net->layer[i] : NULL;
         size_t              count = 0, length;
-        int                 j;
-        for (j = 0; l && j < GENAI__SLOTS; j++) count += l->parameter[j] ? l->parameter[j]->count : 0;
+        for (int j = 0; l && j < GENAI__SLOTS; j++) count += l->parameter[j] ? l->parameter[j]->count : 0;
         n = l ? snprintf(number, sizeof number, "%4d  ", i) : snprintf(number, sizeof number, "      ");
         genai__table_add(&t, number, (size_t)n, 0);
         length = l ? genai__layer_words(l, words, sizeof words) : (size_t)snprintf(words, sizeof words, "%s", i < 0 ? "input" : "total");
@@ -7079,34 +6453,28 @@ static void genai__lerp_chunk(void *arg, size_t from, size_t count) {
     else memcpy(job->to + from, job->from + from, count * sizeof(float));
 }
 
+static void genai__lerp(genai_ctx *ctx, size_t n, float *to, const float *from, float keep) { /* to = keep*to + (1-keep)*from */
+    genai__lerp_job job = {ctx->kernels, to, keep, from};
+    genai__for_chunks(ctx, n, genai__lerp_chunk, &job);
+}
+
 /* Without `statistics`, means and variances stay. */
 static genai_result genai__net_average(genai_net *target, const genai_net *source, float decay, int statistics) {
-    genai__lerp_job job;
-    uint64_t        mode;
-    int             i, k;
     if (!target || !source) return GENAI_ERROR_ARGUMENT;
     if (!genai__in_range(decay, 0, 1)) return genai__fail(target->ctx, GENAI_ERROR_ARGUMENT, "genai_net_average: decay must be from 0 to 1");
     if (strcmp(target->text, source->text) || target->ndim != source->ndim || memcmp(target->dim, source->dim, (size_t)target->ndim * sizeof(int)) ||
         target->classes != source->classes || target->spectral != source->spectral)
         return genai__fail(target->ctx, GENAI_ERROR_SHAPE, "genai_net_average: %s and %s have different texts, inputs, classes or spectral norms",
                            target->name, source->name);
-    mode = genai__fp_enter();
+    uint64_t mode = genai__fp_enter();
     target->ctx->changes++;
-    job.kernels = target->ctx->kernels;
-    job.keep = decay;
-    job.to = target->values;
-    job.from = source->values;
     genai__trace(target->ctx, "average", 0, 0, 0);
-    genai__for_chunks(target->ctx, target->size, genai__lerp_chunk, &job);
-    job.to = target->running;
-    job.from = source->running;
-    if (statistics) genai__for_chunks(target->ctx, target->running_size, genai__lerp_chunk, &job);
-    for (i = 0; i < target->layers && !statistics; i++) /* sn's vectors */
-        for (k = 0; k < GENAI__SLOTS && target->layer[i].kind->owns != GENAI__OWNS_SCALE_AND_STATISTICS; k++) {
-            if (!target->layer[i].running[k]) continue;
-            job.to = target->layer[i].running[k]->data;
-            job.from = source->layer[i].running[k]->data;
-            genai__for_chunks(target->ctx, target->layer[i].running[k]->count, genai__lerp_chunk, &job);
+    genai__lerp(target->ctx, target->size, target->values, source->values, decay);
+    if (statistics) genai__lerp(target->ctx, target->running_size, target->running, source->running, decay);
+    for (int i = 0; i < target->layers && !statistics; i++) /* sn's vectors */
+        for (int k = 0; k < GENAI__SLOTS && target->layer[i].kind->owns != GENAI__OWNS_SCALE_AND_STATISTICS; k++) {
+            genai_tensor *to = target->layer[i].running[k];
+            if (to) genai__lerp(target->ctx, to->count, to->data, source->layer[i].running[k]->data, decay);
         }
     genai__trace(target->ctx, "average", 0, 1, 3.0 * (double)(target->size + target->running_size) * sizeof(float));
     genai__fp_leave(mode);
@@ -14560,50 +13928,31 @@ GENAI__LANES(fma, (GENAI__V a, GENAI__V b, GENAI__V c), fmaf(a.v[i], b.v[i], c.v
 GENAI__LANES(fnma, (GENAI__V a, GENAI__V b, GENAI__V c), fmaf(-a.v[i], b.v[i], c.v[i]))
 GENAI__LANES(sqrt, (GENAI__V a), sqrtf(a.v[i]))
 GENAI__WORD GENAI__V GENAI__K(if_gt)(GENAI__V a, GENAI__V b, GENAI__V x, GENAI__V y) { /* by bits: minss would flush denormals */
-    GENAI__V r; int i; uint32_t u, w, mask;
-    for (i = 0; i < 16; i++) {
-        memcpy(&u, &x.v[i], 4);
-        memcpy(&w, &y.v[i], 4);
-        mask = 0u - (uint32_t)(a.v[i] > b.v[i]);
-        u = (u & mask) | (w & ~mask);
-        memcpy(&r.v[i], &u, 4);
+    GENAI__V r;
+    for (int i = 0; i < 16; i++) {
+        uint32_t mask = 0u - (uint32_t)(a.v[i] > b.v[i]);
+        r.v[i] = genai__float_of((genai__bits_of(x.v[i]) & mask) | (genai__bits_of(y.v[i]) & ~mask));
     }
     return r;
 }
-GENAI__WORD GENAI__V GENAI__K(bits)(GENAI__V a, uint32_t keep, uint32_t flip) { /* (a & keep) ^ flip, on the bit patterns */
-    GENAI__V r; int i; uint32_t u;
-    for (i = 0; i < 16; i++) { memcpy(&u, &a.v[i], 4); u = (u & keep) ^ flip; memcpy(&r.v[i], &u, 4); }
-    return r;
-}
-GENAI__WORD GENAI__V GENAI__K(shift_add)(GENAI__V a, uint32_t add) { /* (bits << 23) + add */
-    GENAI__V r; int i; uint32_t u;
-    for (i = 0; i < 16; i++) { memcpy(&u, &a.v[i], 4); u = (u << 23) + add; memcpy(&r.v[i], &u, 4); }
-    return r;
-}
+GENAI__LANES(bits, (GENAI__V a, uint32_t keep, uint32_t flip), genai__float_of((genai__bits_of(a.v[i]) & keep) ^ flip))
+GENAI__LANES(shift_add, (GENAI__V a, uint32_t add), genai__float_of((genai__bits_of(a.v[i]) << 23) + add))
 GENAI__WORD GENAI__V GENAI__K(split)(GENAI__V a, GENAI__V *exponent) { /* a = mantissa in [sqrt 1/2, sqrt 2) times 2^exponent */
-    GENAI__V r; int i; uint32_t u;
-    for (i = 0; i < 16; i++) {
-        int32_t e;
-        memcpy(&u, &a.v[i], 4);
-        e = (int32_t)(u - 0x3f3504f3u) >> 23;
+    GENAI__V r;
+    for (int i = 0; i < 16; i++) {
+        uint32_t u = genai__bits_of(a.v[i]);
+        int32_t  e = (int32_t)(u - 0x3f3504f3u) >> 23;
         exponent->v[i] = (float)e;
-        u -= (uint32_t)e << 23;
-        memcpy(&r.v[i], &u, 4);
+        r.v[i] = genai__float_of(u - ((uint32_t)e << 23));
     }
     return r;
 }
-GENAI__WORD GENAI__V GENAI__K(quads)(const float *p, size_t step) { /* four floats at each of p, p+step, p+2*step, p+3*step */
-    GENAI__V r; int i;
-    for (i = 0; i < 16; i++) r.v[i] = p[(size_t)(i / 4) * step + (size_t)(i % 4)];
-    return r;
-}
+GENAI__LANES(quads, (const float *p, size_t step), p[(size_t)(i / 4) * step + (size_t)(i % 4)]) /* four floats at each of p, p+step, p+2*step, p+3*step */
 GENAI__WORD void GENAI__K(turn)(GENAI__V *a) { /* in each group of four lanes: the 4x4 matrix of a[0..3], transposed */
     GENAI__V r[4]; int i, j;
     for (j = 0; j < 4; j++) for (i = 0; i < 16; i++) r[j].v[i] = a[i % 4].v[i / 4 * 4 + j];
     memcpy(a, r, sizeof r);
 }
-#undef GENAI__LANES
-#undef GENAI__WORD
 
 #elif GENAI__PASS == 2 /* --- AVX2 and FMA: a pair of 8-lane registers --- */
 #define GENAI__SUFFIX _avx2
@@ -14648,14 +13997,8 @@ GENAI__INLINE __m256 GENAI__K(split1)(__m256 a, __m256 *exponent) {
     return _mm256_castsi256_ps(_mm256_sub_epi32(u, _mm256_slli_epi32(e, 23)));
 }
 GENAI__PAIR(split, (GENAI__V a, GENAI__V *exponent), GENAI__K(split1)(a.a, &exponent->a), GENAI__K(split1)(a.b, &exponent->b))
-#undef GENAI__PAIR
 GENAI__INLINE __m256 GENAI__K(two)(const float *p, const float *q) { return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)), _mm_loadu_ps(q), 1); }
-GENAI__INLINE GENAI__V GENAI__K(quads)(const float *p, size_t step) {
-    GENAI__V r;
-    r.a = GENAI__K(two)(p, p + step);
-    r.b = GENAI__K(two)(p + 2 * step, p + 3 * step);
-    return r;
-}
+GENAI__PAIR(quads, (const float *p, size_t step), GENAI__K(two)(p, p + step), GENAI__K(two)(p + 2 * step, p + 3 * step))
 GENAI__INLINE void GENAI__K(turn1)(__m256 *a, __m256 *b, __m256 *c, __m256 *d) {
     __m256 ab = _mm256_unpacklo_ps(*a, *b), AB = _mm256_unpackhi_ps(*a, *b), cd = _mm256_unpacklo_ps(*c, *d), CD = _mm256_unpackhi_ps(*c, *d);
     *a = _mm256_shuffle_ps(ab, cd, 0x44);
@@ -14748,9 +14091,8 @@ GENAI__QUAD(bits, (GENAI__V a, uint32_t keep, uint32_t flip),
             vreinterpretq_f32_u32(veorq_u32(vandq_u32(vreinterpretq_u32_f32(a.v[i]), vdupq_n_u32(keep)), vdupq_n_u32(flip))))
 GENAI__QUAD(shift_add, (GENAI__V a, uint32_t add), vreinterpretq_f32_u32(vaddq_u32(vshlq_n_u32(vreinterpretq_u32_f32(a.v[i]), 23), vdupq_n_u32(add))))
 GENAI__INLINE GENAI__V GENAI__K(split)(GENAI__V a, GENAI__V *exponent) {
-    GENAI__V   r;
-    int i;
-    GENAI__UNROLL for (i = 0; i < 4; i++) {
+    GENAI__V r;
+    GENAI__UNROLL for (int i = 0; i < 4; i++) {
         int32x4_t u = vreinterpretq_s32_f32(a.v[i]), e = vshrq_n_s32(vsubq_s32(u, vdupq_n_s32(0x3f3504f3)), 23);
         exponent->v[i] = vcvtq_f32_s32(e);
         r.v[i] = vreinterpretq_f32_s32(vsubq_s32(u, vshlq_n_s32(e, 23)));
@@ -14759,8 +14101,7 @@ GENAI__INLINE GENAI__V GENAI__K(split)(GENAI__V a, GENAI__V *exponent) {
 }
 GENAI__QUAD(quads, (const float *p, size_t step), vld1q_f32(p + (size_t)i * step))
 GENAI__INLINE void GENAI__K(turn)(GENAI__V *v) {
-    int i;
-    GENAI__UNROLL for (i = 0; i < 4; i++) {
+    GENAI__UNROLL for (int i = 0; i < 4; i++) {
         float32x4_t ab = vzip1q_f32(v[0].v[i], v[1].v[i]), AB = vzip2q_f32(v[0].v[i], v[1].v[i]);
         float32x4_t cd = vzip1q_f32(v[2].v[i], v[3].v[i]), CD = vzip2q_f32(v[2].v[i], v[3].v[i]);
         v[0].v[i] = vcombine_f32(vget_low_f32(ab), vget_low_f32(cd));
@@ -14769,7 +14110,6 @@ GENAI__INLINE void GENAI__K(turn)(GENAI__V *v) {
         v[3].v[i] = vcombine_f32(vget_high_f32(AB), vget_high_f32(CD));
     }
 }
-#undef GENAI__QUAD
 #endif
 
 #if GENAI__PASS == 1
@@ -14804,16 +14144,14 @@ GENAI__INLINE void GENAI__K(turn)(GENAI__V *v) {
 
 /* The first `count` of 16 lanes; the others are 0 when loaded. */
 static GENAI__NOINLINE GENAI__V GENAI__K(load_tail)(const float *p, size_t count) {
-    float  t[16];
-    size_t i;
-    for (i = 0; i < 16; i++) t[i] = i < count ? p[i] : 0.0f;
+    float t[16];
+    for (size_t i = 0; i < 16; i++) t[i] = i < count ? p[i] : 0.0f;
     return GENAI__V_LOAD(t);
 }
 static GENAI__NOINLINE void GENAI__K(store_tail)(float *p, GENAI__V a, size_t count) {
-    float  t[16];
-    size_t i;
+    float t[16];
     GENAI__V_STORE(t, a);
-    for (i = 0; i < count; i++) p[i] = t[i];
+    for (size_t i = 0; i < count; i++) p[i] = t[i];
 }
 GENAI__FUNCTION GENAI__V GENAI__K(load_some)(const float *p, size_t count) { return count >= 16 ? GENAI__V_LOAD(p) : GENAI__K(load_tail)(p, count); }
 GENAI__FUNCTION void GENAI__K(store_some)(float *p, GENAI__V a, size_t count) {
@@ -14835,14 +14173,22 @@ GENAI__FUNCTION void GENAI__K(store_some)(float *p, GENAI__V a, size_t count) {
 /* The 16 lanes in a fixed tree. */
 GENAI__FUNCTION float GENAI__K(across)(GENAI__V a) {
     float t[16];
-    int   step, i;
     GENAI__V_STORE(t, a);
-    for (step = 8; step; step /= 2)
-        for (i = 0; i < step; i++) t[i] = t[i] + t[i + step];
+    for (int step = 8; step; step /= 2)
+        for (int i = 0; i < step; i++) t[i] = t[i] + t[i + step];
     return t[0];
 }
 
 /* --- functions; polynomials after Cephes (Moshier 1992), evaluated in fma --- */
+
+GENAI__FUNCTION GENAI__V GENAI__K(exp_series)(GENAI__V x) { /* exp(x)-1 for x near 0 */
+    GENAI__V p = GENAI__V_FMA(GENAI__V_SET(1.9875691500e-4f), x, GENAI__V_SET(1.3981999507e-3f));
+    p = GENAI__V_FMA(p, x, GENAI__V_SET(8.3334519073e-3f));
+    p = GENAI__V_FMA(p, x, GENAI__V_SET(4.1665795894e-2f));
+    p = GENAI__V_FMA(p, x, GENAI__V_SET(1.6666665459e-1f));
+    p = GENAI__V_FMA(p, x, GENAI__V_SET(5.0000001201e-1f));
+    return GENAI__V_FMA(GENAI__V_MUL(x, x), p, x);
+}
 
 /* exp(x) = 2^n exp(r), n = round(x / ln 2) by adding 1.5*2^23; 2^n is applied as 2^(n-1) * 2, so that it reaches
  * infinity, or for negative x as 2^(n+1) / 2, so that it reaches 0. */
@@ -14854,25 +14200,13 @@ GENAI__FUNCTION GENAI__V GENAI__K(vexp)(GENAI__V x) {
     n = GENAI__V_SUB(t, GENAI__V_SET(12582912.0f));
     r = GENAI__V_FNMA(n, GENAI__V_SET(0.693359375f), x);
     r = GENAI__V_FMA(n, GENAI__V_SET(2.12194440e-4f), r);
-    p = GENAI__V_FMA(GENAI__V_SET(1.9875691500e-4f), r, GENAI__V_SET(1.3981999507e-3f));
-    p = GENAI__V_FMA(p, r, GENAI__V_SET(8.3334519073e-3f));
-    p = GENAI__V_FMA(p, r, GENAI__V_SET(4.1665795894e-2f));
-    p = GENAI__V_FMA(p, r, GENAI__V_SET(1.6666665459e-1f));
-    p = GENAI__V_FMA(p, r, GENAI__V_SET(5.0000001201e-1f));
-    p = GENAI__V_FMA(GENAI__V_MUL(r, r), p, r);
-    p = GENAI__V_ADD(p, GENAI__V_SET(1.0f));
+    p = GENAI__V_ADD(GENAI__K(exp_series)(r), GENAI__V_SET(1.0f));
     t = GENAI__V_SUB(t, GENAI__V_IF_GT(x, GENAI__V_SET(0.0f), GENAI__V_SET(1.0f), GENAI__V_SET(-1.0f)));
     return GENAI__V_MUL(GENAI__V_MUL(p, GENAI__K(shift_add)(t, 127u << 23)), GENAI__V_IF_GT(x, GENAI__V_SET(0.0f), GENAI__V_SET(2.0f), GENAI__V_SET(0.5f)));
 }
 
 GENAI__FUNCTION GENAI__V GENAI__K(vexpm1)(GENAI__V x) { /* near 0 the series, elsewhere exp(x)-1 */
-    GENAI__V p = GENAI__V_FMA(GENAI__V_SET(1.9875691500e-4f), x, GENAI__V_SET(1.3981999507e-3f));
-    p = GENAI__V_FMA(p, x, GENAI__V_SET(8.3334519073e-3f));
-    p = GENAI__V_FMA(p, x, GENAI__V_SET(4.1665795894e-2f));
-    p = GENAI__V_FMA(p, x, GENAI__V_SET(1.6666665459e-1f));
-    p = GENAI__V_FMA(p, x, GENAI__V_SET(5.0000001201e-1f));
-    p = GENAI__V_FMA(GENAI__V_MUL(x, x), p, x);
-    return GENAI__V_IF_GT(GENAI__V_SET(0.34f), GENAI__V_ABS(x), p, GENAI__V_SUB(GENAI__V_EXP(x), GENAI__V_SET(1.0f)));
+    return GENAI__V_IF_GT(GENAI__V_SET(0.34f), GENAI__V_ABS(x), GENAI__K(exp_series)(x), GENAI__V_SUB(GENAI__V_EXP(x), GENAI__V_SET(1.0f)));
 }
 
 GENAI__FUNCTION GENAI__V GENAI__K(vlog)(GENAI__V x) {
@@ -14981,9 +14315,8 @@ static float GENAI__K(sum_squares)(size_t n, const float *x) {
     return GENAI__K(across)(s);
 }
 static float GENAI__K(maximum)(size_t n, const float *x) { /* order doesn't matter here, but for NaN */
-    float  m = x[0];
-    size_t i;
-    for (i = 1; i < n; i++) m = x[i] > m ? x[i] : m;
+    float m = x[0];
+    for (size_t i = 1; i < n; i++) m = x[i] > m ? x[i] : m;
     return m;
 }
 static void GENAI__K(add_to)(size_t n, float *y, const float *x) { GENAI__EACH(n, GENAI__STORE(y, GENAI__V_ADD(GENAI__LOAD(y), GENAI__LOAD(x)));) }
@@ -14994,13 +14327,11 @@ static void GENAI__K(lerp)(size_t n, float *y, const float *x, float keep) {
 
 /* --- columns: [rows, n], one value a column --- */
 static void GENAI__K(column_sums)(size_t rows, size_t n, const float *x, float *y) {
-    size_t r;
-    GENAI__EACH(n, GENAI__V s = GENAI__V_SET(0.0f); for (r = 0; r < rows; r++) s = GENAI__V_ADD(s, GENAI__LOAD(x + r * n)); GENAI__STORE(y, s);)
+    GENAI__EACH(n, GENAI__V s = GENAI__V_SET(0.0f); for (size_t r = 0; r < rows; r++) s = GENAI__V_ADD(s, GENAI__LOAD(x + r * n)); GENAI__STORE(y, s);)
 }
 static void GENAI__K(column_squares)(size_t rows, size_t n, const float *x, const float *mean, float *y) {
-    size_t r;
     GENAI__EACH(n, GENAI__V s = GENAI__V_SET(0.0f); const GENAI__V m = GENAI__LOAD(mean);
-                for (r = 0; r < rows; r++) { const GENAI__V d = GENAI__V_SUB(GENAI__LOAD(x + r * n), m); s = GENAI__V_FMA(d, d, s); }
+                for (size_t r = 0; r < rows; r++) { const GENAI__V d = GENAI__V_SUB(GENAI__LOAD(x + r * n), m); s = GENAI__V_FMA(d, d, s); }
                 GENAI__STORE(y, s);)
 }
 static void GENAI__K(column_affine)(size_t rows, size_t n, const float *x, const float *scale, const float *shift, float *y) {
@@ -15141,10 +14472,9 @@ static void GENAI__K(transpose)(size_t n, const float *x, size_t x_row, float *y
 }
 
 static void GENAI__K(panels_of)(size_t rows, size_t n, const float *x, size_t x_row, float *y, size_t panel) {
-    size_t r, j;
-    for (r = 0; r < rows; r++, x += x_row, y += 16) { /* rows far apart: the processor doesn't foresee the next ones */
+    for (size_t r = 0; r < rows; r++, x += x_row, y += 16) { /* rows far apart: the processor doesn't foresee the next ones */
         const float *ahead = r + 8 < rows ? x + 8 * x_row : x;
-        for (j = 0; j < n; j += 16) {
+        for (size_t j = 0; j < n; j += 16) {
             GENAI__PREFETCH(ahead + j);
             GENAI__V_STORE(y + j / 16 * panel, GENAI__V_LOAD(x + j));
         }
@@ -15169,18 +14499,17 @@ static void GENAI__K(dropout_d1)(size_t n, const float *g, const float *y, float
 /* 16 counters of genai__philox side by side; compilers make vectors of it. */
 static void GENAI__K(uniforms)(uint64_t key, uint32_t index, uint32_t c1, uint32_t c2, uint32_t c3, int above_zero, float *y) {
     uint32_t c[4][16], k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
-    int      i, j, round;
-    for (i = 0; i < 16; i++) { c[0][i] = index + (uint32_t)i; c[1][i] = c1; c[2][i] = c2; c[3][i] = c3; }
-    for (round = 0; round < 10; round++, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u)
-        for (i = 0; i < 16; i++) {
+    for (int i = 0; i < 16; i++) { c[0][i] = index + (uint32_t)i; c[1][i] = c1; c[2][i] = c2; c[3][i] = c3; }
+    for (int round = 0; round < 10; round++, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u)
+        for (int i = 0; i < 16; i++) {
             const uint64_t p0 = (uint64_t)c[0][i] * 0xD2511F53u, p1 = (uint64_t)c[2][i] * 0xCD9E8D57u;
             c[0][i] = (uint32_t)(p1 >> 32) ^ c[1][i] ^ k0;
             c[2][i] = (uint32_t)(p0 >> 32) ^ c[3][i] ^ k1;
             c[1][i] = (uint32_t)p1;
             c[3][i] = (uint32_t)p0;
         }
-    for (j = 0; j < 4; j++)
-        for (i = 0; i < 16; i++) y[j * 16 + i] = (float)((int32_t)(c[j][i] >> 8) + (above_zero && j < 2)) * (1.0f / 16777216.0f);
+    for (int j = 0; j < 4; j++)
+        for (int i = 0; i < 16; i++) y[j * 16 + i] = (float)((int32_t)(c[j][i] >> 8) + (above_zero && j < 2)) * (1.0f / 16777216.0f);
 }
 
 /* u, v become r cos(2 pi v), r sin(2 pi v) with r = sqrt(-2 log u) --- */
@@ -15270,7 +14599,6 @@ GENAI__TILE(8, 3) GENAI__TILE(4, 3) GENAI__TILE(2, 3) GENAI__TILE(1, 3)
 #elif GENAI__PASS != 1
 GENAI__TILE(6, 1)
 #endif
-#undef GENAI__TILE
 
 static const genai__kernels GENAI__K(kernels) = {
     GENAI__ISA,
@@ -15298,47 +14626,16 @@ static const genai__kernels GENAI__K(kernels) = {
     GENAI__K(panels_of), GENAI__K(dropout), GENAI__K(dropout_d1), GENAI__K(uniforms),
     GENAI__K(normal_pairs), GENAI__K(adam), GENAI__K(sgd), GENAI__K(rmsprop)};
 
-#undef GENAI__V
-#undef GENAI__W
+/* What differs from pass to pass; the other words are made of these, and stay. */
+#undef GENAI__PASS
+#undef GENAI__SUFFIX
+#undef GENAI__ISA
+#undef GENAI__FUNCTION
 #undef GENAI__W_LANES
-#undef GENAI__W_EACH
 #undef GENAI__W_LOAD
 #undef GENAI__W_STORE
 #undef GENAI__W_SET
 #undef GENAI__W_FMA
-#undef GENAI__V_LOAD
-#undef GENAI__V_STORE
-#undef GENAI__V_SET
-#undef GENAI__V_ADD
-#undef GENAI__V_SUB
-#undef GENAI__V_MUL
-#undef GENAI__V_DIV
-#undef GENAI__V_FMA
-#undef GENAI__V_FNMA
-#undef GENAI__V_SQRT
-#undef GENAI__V_IF_GT
-#undef GENAI__V_NEG
-#undef GENAI__V_ABS
-#undef GENAI__V_EXP
-#undef GENAI__V_EXPM1
-#undef GENAI__V_LOG
-#undef GENAI__V_TANH
-#undef GENAI__V_SIGMOID
-#undef GENAI__V_SOFTPLUS
-#undef GENAI__V_GELU
-#undef GENAI__V_GELU_D1
-#undef GENAI__V_GELU_D2
-#undef GENAI__V_SILU_D1
-#undef GENAI__V_SILU_D2
-#undef GENAI__LOAD
-#undef GENAI__STORE
-#undef GENAI__EACH
-#undef GENAI__FUNCTION
-#undef GENAI__K
-#undef GENAI__PASTE
-#undef GENAI__PASTE2
-#undef GENAI__SUFFIX
-#undef GENAI__ISA
 #endif /* GENAI__PASS */
 
 /*
