@@ -7340,18 +7340,15 @@ static genai_result genai__file_open(genai_ctx *ctx, const char *path, void **fi
 static genai_result genai__file_read(genai_ctx *ctx, const char *path, void *file, size_t limit, genai__bytes *out) {
     size_t capacity = 0;
     while (out->n < limit) {
-        size_t room;
-        long   got;
         if (out->n == capacity) {
-            unsigned char *larger;
             capacity = capacity ? (capacity > limit / 2 ? limit : capacity * 2) : limit < 65536 ? limit : 65536;
-            larger = (unsigned char *)genai__grow(ctx, out->p, capacity, 1);
+            unsigned char *larger = (unsigned char *)genai__grow(ctx, out->p, capacity, 1);
             if (!larger) return GENAI_ERROR_MEMORY;
             out->p = larger;
         }
-        room = capacity - out->n;
+        size_t room = capacity - out->n;
         if (room > (1u << 30)) room = 1u << 30;
-        got = ctx->desc.io.read(ctx->desc.io.user, file, out->p + out->n, room);
+        long got = ctx->desc.io.read(ctx->desc.io.user, file, out->p + out->n, room);
         if (got < 0 || (size_t)got > room) return genai__read_fail(ctx, path, "could not be read");
         if (!got) break;
         out->n += (size_t)got;
@@ -7360,11 +7357,10 @@ static genai_result genai__file_read(genai_ctx *ctx, const char *path, void *fil
 }
 
 static genai_result genai__read_file(genai_ctx *ctx, const char *path, genai__bytes *out) {
-    void        *file;
-    genai_result result;
+    void *file;
     out->p = NULL;
     out->n = 0;
-    result = genai__file_open(ctx, path, &file);
+    genai_result result = genai__file_open(ctx, path, &file);
     if (result) return result;
     result = genai__file_read(ctx, path, file, (size_t)-1, out);
     ctx->desc.io.close(ctx->desc.io.user, file);
@@ -7565,9 +7561,8 @@ static int genai__json_more(genai__json *j, size_t index, char close) {
 }
 
 static int genai__json_integer(genai__json *j, uint64_t *x) { /* no sign, fraction, exponent or leading zero */
-    unsigned char *first;
     genai__json_space(j);
-    first = j->p;
+    unsigned char *first = j->p;
     for (*x = 0; j->p < j->end && *j->p >= '0' && *j->p <= '9'; j->p++) {
         unsigned digit = (unsigned)(*j->p - '0');
         if (j->p > first && *first == '0') return genai__json_fail(j, "a number without leading zeros");
@@ -7674,14 +7669,13 @@ static void genai__json_put(genai__text *t, const char *s) { /* s as a JSON stri
 typedef struct genai__crc64 { uint64_t value, table[4][256]; } genai__crc64;
 
 static void genai__crc64_begin(genai__crc64 *crc) {
-    int i, k;
-    for (i = 0; i < 256; i++) {
+    for (int i = 0; i < 256; i++) {
         uint64_t c = (uint64_t)i;
-        for (k = 0; k < 8; k++) c = c & 1 ? c >> 1 ^ 0xC96C5795D7870F42u : c >> 1;
+        for (int k = 0; k < 8; k++) c = c & 1 ? c >> 1 ^ 0xC96C5795D7870F42u : c >> 1;
         crc->table[0][i] = c;
     }
-    for (k = 1; k < 4; k++)
-        for (i = 0; i < 256; i++) crc->table[k][i] = crc->table[k - 1][i] >> 8 ^ crc->table[0][crc->table[k - 1][i] & 255];
+    for (int k = 1; k < 4; k++)
+        for (int i = 0; i < 256; i++) crc->table[k][i] = crc->table[k - 1][i] >> 8 ^ crc->table[0][crc->table[k - 1][i] & 255];
     crc->value = ~(uint64_t)0;
 }
 static void genai__crc64_add(genai__crc64 *crc, const unsigned char *p, size_t n) {
@@ -7693,8 +7687,7 @@ static void genai__crc64_add(genai__crc64 *crc, const unsigned char *p, size_t n
     crc->value = c;
 }
 static void genai__crc64_digits(const genai__crc64 *crc, char *to) { /* 16 digits, no end */
-    int i;
-    for (i = 0; i < 16; i++) to[i] = "0123456789abcdef"[~crc->value >> (60 - 4 * i) & 15];
+    for (int i = 0; i < 16; i++) to[i] = "0123456789abcdef"[~crc->value >> (60 - 4 * i) & 15];
 }
 
 /* --- safetensors --- */
@@ -7777,9 +7770,8 @@ static int genai__header_tensor(genai__header *h, const char *name, genai__span 
     for (i = 0; i < 4; i++) span->entry.dim[i] = 1;
     if (!genai__json_want(j, '{')) return 0;
     for (i = 0; genai__json_more(j, i, '}'); i++) {
-        int bit;
         if (!genai__json_string(j, word, sizeof word)) return 0;
-        bit = !strcmp(word, "dtype") ? 1 : !strcmp(word, "shape") ? 2 : !strcmp(word, "data_offsets") ? 4 : 0;
+        int bit = !strcmp(word, "dtype") ? 1 : !strcmp(word, "shape") ? 2 : !strcmp(word, "data_offsets") ? 4 : 0;
         if (!bit || seen & bit) return genai__json_fail(j, "one dtype, one shape, one data_offsets and nothing else");
         seen |= bit;
         if (!genai__json_want(j, ':')) return 0;
@@ -7811,11 +7803,10 @@ static int genai__header_metadata(genai__header *h) {
     size_t       i, length;
     if (!genai__json_want(j, '{')) return 0;
     for (i = 0; genai__json_more(j, i, '}'); i++) {
-        unsigned char *raw;
         key = genai__json_string(j, h->pair ? NULL : key_word, sizeof key_word);
         if (!key || !genai__json_want(j, ':')) return 0;
         genai__json_space(j);
-        raw = j->p + 1;
+        unsigned char *raw = j->p + 1;
         value = genai__json_string(j, h->pair ? NULL : value_word, sizeof value_word);
         if (!value) return 0;
         if (h->pair) {
@@ -7840,11 +7831,10 @@ static int genai__header_metadata(genai__header *h) {
 static genai_result genai__header_scan(genai__header *h) {
     genai__json *j = &h->json;
     int          metadata = 0;
-    size_t       i;
     j->p = j->start;
     h->n = h->pairs = 0;
     if (!genai__json_want(j, '{')) return j->result;
-    for (i = 0; genai__json_more(j, i, '}'); i++) {
+    for (size_t i = 0; genai__json_more(j, i, '}'); i++) {
         char        word[32], *key = genai__json_string(j, h->span ? NULL : word, sizeof word);
         genai__span span;
         if (!key || !genai__json_want(j, ':')) break;
@@ -7872,8 +7862,7 @@ static int genai__by_offset(const void *a, const void *b) {
 }
 
 static genai_result genai__entry_finite(genai_ctx *ctx, const char *path, const genai__entry *entry) {
-    size_t i;
-    for (i = 0; i < entry->count; i++)
+    for (size_t i = 0; i < entry->count; i++)
         if (!genai__finite(entry->data[i]))
             return genai__fail(ctx, GENAI_ERROR_NONFINITE, "%s: element %zu of tensor %s is infinite or not a number", path, i,
                                genai__show(entry->name).text);
@@ -7885,9 +7874,8 @@ static genai_result genai__header_layout(genai__header *h, size_t *size) {
     genai_ctx  *ctx = h->json.ctx;
     const char *path = h->json.path, *twice;
     uint64_t    end = 0;
-    size_t      i;
     genai__sort(h->span, h->n, sizeof *h->span, genai__by_offset);
-    for (i = 0; i < h->n; end = h->span[i++].end)
+    for (size_t i = 0; i < h->n; end = h->span[i++].end)
         if (h->span[i].begin != end)
             return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: tensor %s begins at byte %llu, but the one before ends at %llu", path,
                                genai__show(h->span[i].entry.name).text, (unsigned long long)h->span[i].begin, (unsigned long long)end);
@@ -7898,7 +7886,7 @@ static genai_result genai__header_layout(genai__header *h, size_t *size) {
     twice = genai__repeated_name(h->span, h->n, sizeof *h->span);
     if (!twice) twice = genai__repeated_name(h->pair, h->pairs, sizeof *h->pair);
     if (twice) return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: the name %s stands there twice", path, genai__show(twice).text);
-    for (i = 0; i < h->n; i++) {
+    for (size_t i = 0; i < h->n; i++) {
         const genai__span *span = &h->span[i];
         if (span->dtype)
             return genai__fail(ctx, GENAI_ERROR_UNSUPPORTED, "%s: tensor %s is %s; only F32 can be read", path,
@@ -7914,15 +7902,14 @@ static genai_result genai__header_layout(genai__header *h, size_t *size) {
  * `found` receives the digest that stands there. */
 static genai_result genai__header_read(genai__header *h, void *file, genai__safetensors *out, size_t *size,
                                       genai__crc64 *crc, char *found) {
-    genai_ctx    *ctx = h->json.ctx;
-    const char   *path = h->json.path;
-    genai__bytes  head = {NULL, 0}, bytes = {NULL, 0};
-    uint64_t      length = 0;
-    size_t        i;
-    genai_result  result = genai__file_read(ctx, path, file, 8, &head);
+    genai_ctx   *ctx = h->json.ctx;
+    const char  *path = h->json.path;
+    genai__bytes head = {NULL, 0}, bytes = {NULL, 0};
+    uint64_t     length = 0;
+    genai_result result = genai__file_read(ctx, path, file, 8, &head);
     genai__crc64_begin(crc);
     if (!result && head.n < 8) result = genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: no safetensors file, only %zu bytes", path, head.n);
-    for (i = 8; !result && i--;) length = length << 8 | head.p[i];
+    for (size_t i = 8; !result && i--;) length = length << 8 | head.p[i];
     if (!result) genai__crc64_add(crc, head.p, 8);
     genai__free(ctx, head.p);
     if (result) return result;
@@ -7962,14 +7949,13 @@ static genai_result genai__safetensors_load(genai__header *h, void *file, genai_
     genai__bytes  bytes = {NULL, 0};
     char          found[16], computed[16];
     size_t        size = 0, i, k;
-    long          more;
     genai_result  result = genai__header_read(h, file, out, &size, &crc, found);
     if (!result) result = genai__file_read(ctx, path, file, size, &bytes);
     out->data = bytes.p;
     if (result) return result;
     if (bytes.n < size)
         return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: truncated: %zu bytes of tensors, %zu by the header", path, bytes.n, size);
-    more = ctx->desc.io.read(ctx->desc.io.user, file, computed, 1);
+    long more = ctx->desc.io.read(ctx->desc.io.user, file, computed, 1);
     if (more < 0) return genai__read_fail(ctx, path, "could not be read");
     if (more) return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: damaged: more bytes than the %zu of its tensors", path, size);
     genai__crc64_add(&crc, bytes.p, bytes.n);
@@ -8000,12 +7986,11 @@ static genai_result genai__safetensors_load(genai__header *h, void *file, genai_
 static genai_result genai__safetensors_read(genai_ctx *ctx, const char *path, genai__safetensors *out) {
     genai__header h;
     void         *file;
-    genai_result  result;
     memset(out, 0, sizeof *out);
     memset(&h, 0, sizeof h);
     h.json.ctx = ctx;
     h.json.path = path;
-    result = genai__file_open(ctx, path, &file);
+    genai_result result = genai__file_open(ctx, path, &file);
     if (result) return result;
     result = genai__safetensors_load(&h, file, out);
     ctx->desc.io.close(ctx->desc.io.user, file);
@@ -8069,7 +8054,6 @@ static genai_result genai__header_write(genai__text *text, const char *path, siz
     genai_ctx *ctx = text->ctx;
     genai__crc64 crc;
     size_t     i, bytes, begin = 0, end;
-    int        d;
     genai__text_bytes(text, "\0\0\0\0\0\0\0", 8);
     genai__text_add(text, GENAI__HEADER_START "0000000000000000" GENAI__HEADER_REST);
     for (i = 0; i < pairs; i++) {
@@ -8085,7 +8069,7 @@ static genai_result genai__header_write(genai__text *text, const char *path, siz
         genai__text_add(text, ",");
         genai__json_put(text, entry[i].name);
         genai__text_add(text, ":{\"dtype\":\"F32\",\"shape\":[");
-        for (d = 0; d < entry[i].ndim; d++) genai__text_format(text, d ? ",%d" : "%d", entry[i].dim[d]);
+        for (int d = 0; d < entry[i].ndim; d++) genai__text_format(text, d ? ",%d" : "%d", entry[i].dim[d]);
         genai__text_format(text, "],\"data_offsets\":[%zu,%zu]}", begin, end);
     }
     genai__text_add(text, "}");
@@ -8109,7 +8093,6 @@ static genai_result genai__safetensors_write(genai_ctx *ctx, const char *path, s
     genai__pair  *pair = (genai__pair *)genai__alloc(ctx, pairs + 1, sizeof *pair);
     genai__text   text;
     genai__save   save;
-    size_t        i;
     genai_result  result = entry && pair ? GENAI_OK : GENAI_ERROR_MEMORY;
     memset(&text, 0, sizeof text);
     text.ctx = ctx;
@@ -8124,7 +8107,7 @@ static genai_result genai__safetensors_write(genai_ctx *ctx, const char *path, s
     if (!result) {
         genai__save_begin(&save, ctx, path);
         genai__save_put(&save, text.p, text.length);
-        for (i = 0; i < n; i++) genai__entry_bytes(&entry[i], NULL, &save);
+        for (size_t i = 0; i < n; i++) genai__entry_bytes(&entry[i], NULL, &save);
         result = genai__save_end(&save);
     }
     genai__text_free(&text);
@@ -8253,14 +8236,12 @@ static genai_result genai__pnm_header(const genai__bytes *b, genai__pnm *h, gena
 }
 
 static genai_result genai__pnm_decode(genai_ctx *ctx, const genai__bytes *b, genai__image *out, genai__reason *why) {
-    genai__pnm           h;
-    const unsigned char *from;
-    size_t               i, n;
-    genai_result         r = genai__pnm_header(b, &h, why);
+    genai__pnm   h;
+    genai_result r = genai__pnm_header(b, &h, why);
     if (r || (r = genai__image_alloc(ctx, out, (int)h.width, (int)h.height, (int)h.channels))) return r;
-    from = b->p + h.data;
-    n = (size_t)h.width * (size_t)h.height * (size_t)h.channels; /* fits: the header was checked against the file */
-    for (i = 0; i < n; i++) {
+    const unsigned char *from = b->p + h.data;
+    size_t n = (size_t)h.width * (size_t)h.height * (size_t)h.channels; /* fits: the header was checked against the file */
+    for (size_t i = 0; i < n; i++) {
         long x = h.maxval > 255 ? from[2 * i] << 8 | from[2 * i + 1] : from[i];
         if (x > h.maxval) {
             genai__free(ctx, out->p);
@@ -8323,13 +8304,12 @@ static genai_result genai__stb_header(const genai__bytes *b, int *width, int *he
 }
 
 static genai_result genai__stb_decode(genai_ctx *ctx, const genai__bytes *b, genai__image *out, genai__reason *why) {
-    int            width, height, channels, w, h;
-    unsigned char *pixels;
-    genai_result   r = genai__stb_header(b, &width, &height, why);
+    int          width, height, channels, w, h;
+    genai_result r = genai__stb_header(b, &width, &height, why);
     if (!r && b->p[0] == 0x89) r = genai__png_check(b, why);
     else if (!r && b->p[0] == 'B') r = genai__bmp_check(b, width, height, why);
     if (r) return r;
-    pixels = stbi_load_from_memory(b->p, (int)b->n, &w, &h, &channels, 0);
+    unsigned char *pixels = stbi_load_from_memory(b->p, (int)b->n, &w, &h, &channels, 0);
     if (!pixels) return genai__refuse(why, GENAI_ERROR_FORMAT, "damaged: %s", stbi_failure_reason() ? stbi_failure_reason() : "can't be decoded");
     if (w != width || h != height || channels < 1 || channels > 4)
         r = genai__refuse(why, GENAI_ERROR_FORMAT, "damaged: %dx%d pixels of %d channels do not match the header", w, h, channels);
@@ -8357,11 +8337,10 @@ static int genai__image_kind(const genai__bytes *b, genai__reason *why) {
 }
 
 static genai_result genai__image_header(const genai__bytes *b, int *width, int *height, genai__reason *why) {
-    genai__pnm   h;
-    int          kind = genai__image_kind(b, why);
-    genai_result r;
+    genai__pnm h;
+    int        kind = genai__image_kind(b, why);
     if (kind != 'p') return kind ? genai__stb_header(b, width, height, why) : GENAI_ERROR_FORMAT;
-    r = genai__pnm_header(b, &h, why);
+    genai_result r = genai__pnm_header(b, &h, why);
     *width = (int)h.width;
     *height = (int)h.height;
     return r;
@@ -8371,11 +8350,10 @@ static genai_result genai__image_header(const genai__bytes *b, int *width, int *
 static genai_result genai__image_decode(genai_ctx *ctx, const genai__bytes *b, genai__image *out, genai__reason *why) {
     int          kind = genai__image_kind(b, why);
     genai_result r = !kind ? GENAI_ERROR_FORMAT : kind == 'p' ? genai__pnm_decode(ctx, b, out, why) : genai__stb_decode(ctx, b, out, why);
-    size_t       i, n, c;
     if (r || out->channels % 2) return r;
-    c = (size_t)out->channels; /* colour that no one can see varies with the program that wrote it: a model would learn that */
-    n = (size_t)out->width * (size_t)out->height;
-    for (i = 0; i < n; i++)
+    size_t c = (size_t)out->channels; /* colour that no one can see varies with the program that wrote it: a model would learn that */
+    size_t n = (size_t)out->width * (size_t)out->height;
+    for (size_t i = 0; i < n; i++)
         if (!out->p[i * c + c - 1]) memset(out->p + i * c, 0, c);
     return r;
 }
@@ -8425,11 +8403,10 @@ static void genai__resize_pixel(const genai__image *in, const genai__taps *tx, c
 /* in resized to width x height, into to. */
 static void genai__image_resize(const genai__image *in, int width, int height, genai_filter filter, unsigned char *to) {
     size_t c = (size_t)in->channels;
-    int    x, y;
-    for (y = 0; y < height; y++) {
+    for (int y = 0; y < height; y++) {
         genai__taps ty = genai__resize_taps(in->height, height, y);
         int         near_y = (int)((2 * (int64_t)y + 1) * in->height / (2 * (int64_t)height));
-        for (x = 0; x < width; x++, to += c) {
+        for (int x = 0; x < width; x++, to += c) {
             if (filter == GENAI_FILTER_NEAREST) {
                 int near_x = (int)((2 * (int64_t)x + 1) * in->width / (2 * (int64_t)width));
                 memcpy(to, in->p + ((size_t)near_y * (size_t)in->width + (size_t)near_x) * c, c);
@@ -8513,11 +8490,10 @@ static genai_result genai__image_encode(genai_ctx *ctx, const char *path, const 
 }
 
 static genai_result genai__image_write(genai_ctx *ctx, const char *path, const genai__image *image) {
-    genai__text  t;
-    genai_result r;
+    genai__text t;
     memset(&t, 0, sizeof t);
     t.ctx = ctx;
-    r = genai__image_encode(ctx, path, image, &t);
+    genai_result r = genai__image_encode(ctx, path, image, &t);
     if (!r) r = genai__write_file(ctx, path, t.p, t.length);
     genai__text_free(&t);
     return r;
@@ -8533,13 +8509,12 @@ static genai_result genai__image_check(genai_ctx *ctx, const char *path, int n, 
 
 GENAI_API genai_result genai_image_save(genai_ctx *ctx, const char *path, int width, int height, int channels, const float *pixels) {
     genai__image image;
-    size_t       i, n;
     genai_result r;
     if (!ctx) return GENAI_ERROR_ARGUMENT;
     if ((r = genai__image_check(ctx, path, 1, 1, width, height, channels, pixels)) || (r = genai__image_alloc(ctx, &image, width, height, channels)))
         return r;
-    n = (size_t)width * (size_t)height * (size_t)channels;
-    for (i = 0; i < n; i++) image.p[i] = genai__to_byte(pixels[i]);
+    size_t n = (size_t)width * (size_t)height * (size_t)channels;
+    for (size_t i = 0; i < n; i++) image.p[i] = genai__to_byte(pixels[i]);
     r = genai__image_write(ctx, path, &image);
     genai__free(ctx, image.p);
     return r;
@@ -8561,23 +8536,20 @@ static void genai__grid_put(genai__image *grid, int left, int top, int width, in
 
 GENAI_API genai_result genai_image_save_grid(genai_ctx *ctx, const char *path, int n, int columns, int width, int height, int channels, const float *pixels) {
     genai__image grid;
-    int64_t      full_width, full_height;
-    size_t       bytes;
-    int          i, rows;
     genai_result r;
     if (!ctx) return GENAI_ERROR_ARGUMENT;
     if ((r = genai__image_check(ctx, path, n, columns, width, height, channels, pixels))) return r;
     if (columns > n) columns = n;
-    rows = n / columns + (n % columns != 0);
-    full_width = (int64_t)columns * (width + GENAI__GRID_GAP) + GENAI__GRID_GAP;
-    full_height = (int64_t)rows * (height + GENAI__GRID_GAP) + GENAI__GRID_GAP;
+    int rows = n / columns + (n % columns != 0);
+    int64_t full_width = (int64_t)columns * (width + GENAI__GRID_GAP) + GENAI__GRID_GAP;
+    int64_t full_height = (int64_t)rows * (height + GENAI__GRID_GAP) + GENAI__GRID_GAP;
     if (full_width > 4 * GENAI__IMAGE_SIDE || full_height > 4 * GENAI__IMAGE_SIDE)
         return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: a grid of %d columns and %d rows of %dx%d is larger than %d pixels a side", path, columns, rows,
                            width, height, 4 * GENAI__IMAGE_SIDE);
     if ((r = genai__image_alloc(ctx, &grid, (int)full_width, (int)full_height, channels < 3 ? 1 : 3))) return r;
-    bytes = (size_t)width * (size_t)height * (size_t)channels;
+    size_t bytes = (size_t)width * (size_t)height * (size_t)channels;
     memset(grid.p, GENAI__GRID_GROUND, (size_t)full_width * (size_t)full_height * (size_t)grid.channels);
-    for (i = 0; i < n; i++)
+    for (int i = 0; i < n; i++)
         genai__grid_put(&grid, i % columns * (width + GENAI__GRID_GAP) + GENAI__GRID_GAP, i / columns * (height + GENAI__GRID_GAP) + GENAI__GRID_GAP, width,
                         height, channels, pixels + (size_t)i * bytes);
     r = genai__image_write(ctx, path, &grid);
@@ -8679,10 +8651,9 @@ static genai_dataset *genai__dataset_begin(genai_ctx *ctx, const genai_dataset_d
 }
 
 static genai_result genai__dataset_widen(genai_dataset *data, int channels) {
-    size_t         area = (size_t)data->info.width * (size_t)data->info.height, n;
-    unsigned char *wide;
+    size_t area = (size_t)data->info.width * (size_t)data->info.height, n;
     if (!genai__mul(data->capacity, area * (size_t)channels, &n)) n = (size_t)-1;
-    wide = (unsigned char *)genai__alloc(data->ctx, n, 1);
+    unsigned char *wide = (unsigned char *)genai__alloc(data->ctx, n, 1);
     if (!wide) return GENAI_ERROR_MEMORY;
     genai__image_convert(data->pixels, data->info.channels, wide, channels, data->info.count * area);
     genai__free(data->ctx, data->pixels);
@@ -8732,11 +8703,10 @@ static genai_result genai__dataset_holdout(genai_dataset *data, const char *what
     genai_ctx         *ctx = data->ctx;
     size_t             n = data->info.count, bytes = genai__dataset_bytes(data), i, kept = 0, k;
     genai_dataset_desc desc = data->desc;
-    unsigned char     *out;
     if (!(desc.holdout > 0.0f) || data->test) return GENAI_OK;
     if (n < 2) return genai__fail(ctx, GENAI_ERROR_DATA, "%s: nothing can be held out of %zu image", what, n);
     k = genai__holdout_count(desc.holdout, n);
-    out = (unsigned char *)genai__alloc(ctx, n, 1);
+    unsigned char *out = (unsigned char *)genai__alloc(ctx, n, 1);
     if (out) data->test = genai__dataset_begin(ctx, &desc, k, data->info.width, data->info.height, data->info.channels, data->labels != NULL);
     if (data->test) genai__text_bytes(&data->test->classes, data->classes.p, data->classes.length);
     if (!data->test || data->test->classes.failed) {
@@ -8777,7 +8747,6 @@ GENAI_API genai_dataset *genai_dataset_memory(genai_ctx *ctx, size_t n, int widt
                                               const int *labels, const genai_dataset_desc *desc) {
     static const char  what[] = "dataset_memory";
     genai_dataset_desc d = genai__dataset_desc(desc);
-    genai_dataset     *data;
     genai__image       image;
     size_t             i, bytes, all;
     genai_result       r = GENAI_OK;
@@ -8793,7 +8762,7 @@ GENAI_API genai_dataset *genai_dataset_memory(genai_ctx *ctx, size_t n, int widt
         genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: %zu images of %dx%dx%d are more than the address space", what, n, width, height, channels);
         return NULL;
     }
-    data = genai__dataset_begin(ctx, &d, n, width, height, channels, labels != NULL);
+    genai_dataset *data = genai__dataset_begin(ctx, &d, n, width, height, channels, labels != NULL);
     image.width = width;
     image.height = height;
     image.channels = channels;
@@ -8819,7 +8788,6 @@ typedef struct genai__idx {
 static genai_result genai__idx_parse(genai_ctx *ctx, const char *path, genai__idx *x) {
     const genai__bytes *b = &x->bytes;
     size_t              count = 1, head;
-    int                 i;
     if (b->n >= 2 && b->p[0] == 0x1f && b->p[1] == 0x8b)
         return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: is compressed; unpack it with gunzip first", path);
     if (b->n < 4) return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: %zu bytes are too few for an IDX file", path, b->n);
@@ -8829,7 +8797,7 @@ static genai_result genai__idx_parse(genai_ctx *ctx, const char *path, genai__id
     x->ndim = b->p[3];
     head = 4 + 4 * (size_t)x->ndim;
     if (b->n < head) return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: truncated at %zu bytes, within the header of %zu", path, b->n, head);
-    for (i = 0; i < x->ndim; i++) {
+    for (int i = 0; i < x->ndim; i++) {
         x->dim[i] = genai__big_endian(b->p + 4 + 4 * i);
         if (!x->dim[i]) return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: dimension %d of %d is 0", path, i + 1, x->ndim);
         if (!genai__mul(count, x->dim[i], &count))
@@ -8850,8 +8818,6 @@ static genai_result genai__idx_read(genai_ctx *ctx, const char *path, genai__idx
 static genai_dataset *genai__idx_images(genai_ctx *ctx, const char *path, const char *labels_path, const genai_dataset_desc *desc, genai__idx *x, genai__idx *y) {
     genai_dataset *data = NULL;
     genai__image   image;
-    genai_result   r;
-    size_t         n, bytes, i;
     if (genai__idx_read(ctx, path, x) || (labels_path && genai__idx_read(ctx, labels_path, y))) return NULL;
     if (x->ndim < 3 || x->dim[1] > GENAI__IMAGE_SIDE || x->dim[2] > GENAI__IMAGE_SIDE || (x->ndim == 4 && x->dim[3] > 4)) {
         genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: %d dimensions (%zu %zu %zu %zu) are no images: N, height, width up to %d, and perhaps up to 4 channels", path,
@@ -8863,14 +8829,14 @@ static genai_dataset *genai__idx_images(genai_ctx *ctx, const char *path, const 
                     x->dim[0], path);
         return NULL;
     }
-    n = desc->limit && desc->limit < x->dim[0] ? desc->limit : x->dim[0];
+    size_t n = desc->limit && desc->limit < x->dim[0] ? desc->limit : x->dim[0];
     image.height = (int)x->dim[1];
     image.width = (int)x->dim[2];
     image.channels = x->ndim == 4 ? (int)x->dim[3] : 1;
-    bytes = (size_t)image.width * (size_t)image.height * (size_t)image.channels;
+    size_t bytes = (size_t)image.width * (size_t)image.height * (size_t)image.channels;
     data = genai__dataset_begin(ctx, desc, n, image.width, image.height, image.channels, labels_path != NULL);
-    r = data ? GENAI_OK : GENAI_ERROR_MEMORY;
-    for (i = 0; !r && i < n; i++) {
+    genai_result r = data ? GENAI_OK : GENAI_ERROR_MEMORY;
+    for (size_t i = 0; !r && i < n; i++) {
         image.p = x->bytes.p + (size_t)(x->p - x->bytes.p) + i * bytes;
         r = genai__dataset_put(data, &image, labels_path ? y->p[i] : 0);
     }
@@ -8882,11 +8848,10 @@ static genai_dataset *genai__idx_images(genai_ctx *ctx, const char *path, const 
 }
 
 static genai_dataset *genai__idx_open(genai_ctx *ctx, const char *path, const char *labels_path, const genai_dataset_desc *desc) {
-    genai__idx     x, y;
-    genai_dataset *data;
+    genai__idx x, y;
     memset(&x, 0, sizeof x);
     memset(&y, 0, sizeof y);
-    data = genai__idx_images(ctx, path, labels_path, desc, &x, &y);
+    genai_dataset *data = genai__idx_images(ctx, path, labels_path, desc, &x, &y);
     genai__free(ctx, x.bytes.p);
     genai__free(ctx, y.bytes.p);
     return data;
@@ -8901,8 +8866,7 @@ static int genai__can_open(genai_ctx *ctx, const char *path) {
 
 /* A single IDX file; its labels are looked for beside it: images -> labels and idx3 or idx4 -> idx1 in its name. */
 static genai_dataset *genai__idx_open_file(genai_ctx *ctx, const char *path, const genai_dataset_desc *desc) {
-    char          *copy = genai__copy_text(ctx, path, strlen(path)), *p, *images = NULL, *idx = NULL;
-    genai_dataset *data;
+    char *copy = genai__copy_text(ctx, path, strlen(path)), *p, *images = NULL, *idx = NULL;
     if (!copy) return NULL;
     for (p = copy; *p; p++) {
         if (!strncmp(p, "images", 6)) images = p;
@@ -8911,7 +8875,7 @@ static genai_dataset *genai__idx_open_file(genai_ctx *ctx, const char *path, con
     }
     if (images) memcpy(images, "labels", 6);
     if (idx) idx[3] = '1';
-    data = genai__idx_open(ctx, path, images && genai__can_open(ctx, copy) ? copy : NULL, desc);
+    genai_dataset *data = genai__idx_open(ctx, path, images && genai__can_open(ctx, copy) ? copy : NULL, desc);
     genai__free(ctx, copy);
     return data;
 }
@@ -8923,14 +8887,13 @@ static genai_result genai__cifar_put(genai_dataset *data, const char *path, cons
     unsigned char pixels[3 * 32 * 32];
     genai__image  image = {32, 32, 3, NULL};
     size_t        i, n = b->n / GENAI__CIFAR_RECORD;
-    int           k, c;
     genai_result  r = GENAI_OK;
     image.p = pixels;
     for (i = 0; !r && i < n && data->info.count < limit; i++) {
         const unsigned char *p = b->p + i * GENAI__CIFAR_RECORD;
         if (p[0] > 9) return genai__fail(data->ctx, GENAI_ERROR_FORMAT, "%s: record %zu of %zu has label %d; CIFAR-10 has 0 to 9", path, i, n, (int)p[0]);
-        for (k = 0; k < 1024; k++)
-            for (c = 0; c < 3; c++) pixels[3 * k + c] = p[1 + 1024 * c + k];
+        for (int k = 0; k < 1024; k++)
+            for (int c = 0; c < 3; c++) pixels[3 * k + c] = p[1 + 1024 * c + k];
         r = genai__dataset_put(data, &image, p[0]);
     }
     return r;
@@ -8987,7 +8950,6 @@ typedef struct genai__listing {
 /* One name that io.list found: kept if it is a folder or has a known ending. Hidden files are not seen at all. */
 static void genai__list_entry(void *to, const char *name, int is_dir) {
     genai__listing *l = (genai__listing *)to;
-    genai__listed   *e;
     size_t          length = strlen(l->folder);
     if (l->failed || name[0] == '.') return;
     if (!is_dir && !genai__has_ending(name, GENAI__IMAGE_ENDINGS " ubyte .gz .bin")) {
@@ -9005,7 +8967,7 @@ static void genai__list_entry(void *to, const char *name, int is_dir) {
         l->entry = larger;
         l->capacity = capacity;
     }
-    e = &l->entry[l->count];
+    genai__listed *e = &l->entry[l->count];
     memset(e, 0, sizeof *e);
     e->at = l->text.length;
     e->depth = l->depth;
@@ -9025,8 +8987,7 @@ static int genai__listed_order(const void *a, const void *b) {
 }
 
 static void genai__list_sort(genai__listing *l) {
-    size_t i;
-    for (i = 0; i < l->count; i++) l->entry[i].path = l->text.p + l->entry[i].at;
+    for (size_t i = 0; i < l->count; i++) l->entry[i].path = l->text.p + l->entry[i].at;
     genai__sort(l->entry, l->count, sizeof *l->entry, genai__listed_order);
 }
 
@@ -9058,9 +9019,8 @@ static genai_result genai__list_pictures(genai__listing *l, const char *root) {
     size_t     i, kept = 0;
     for (i = 0; i < l->count && !l->failed; i++) {
         const char *path = l->text.p + l->entry[i].at;
-        char       *copy;
         if (!l->entry[i].is_dir) continue;
-        copy = genai__copy_text(ctx, path, strlen(path)); /* the listing's text moves while it grows */
+        char *copy = genai__copy_text(ctx, path, strlen(path)); /* the listing's text moves while it grows */
         if (!copy) return GENAI_ERROR_MEMORY;
         if (!genai__list_folder(l, copy, l->entry[i].depth + 1) && !l->failed) genai__warn(ctx, "%s: this folder can't be read and is left out", copy);
         genai__free(ctx, copy);
@@ -9101,13 +9061,12 @@ static genai_result genai__folder_size(genai_ctx *ctx, genai__listing *l, size_t
     genai__bytes b;
     for (i = 0; i < n; i++) {
         int          width = 0, height = 0;
-        size_t       size;
         genai_result r = genai__read_quietly(ctx, l->entry[i].path, &b, &why);
         if (!r) r = genai__image_header(&b, &width, &height, &why);
         genai__free(ctx, b.p);
         if (r == GENAI_ERROR_MEMORY) return r;
         if (r) continue;
-        size = (size_t)width << 16 | (size_t)height;
+        size_t size = (size_t)width << 16 | (size_t)height;
         for (k = 0; k < votes && vote[k].size != size; k++) {}
         if (k == GENAI__COUNT(vote)) continue;
         if (k == votes) { vote[votes].size = size; vote[votes++].count = 0; }
@@ -9139,7 +9098,6 @@ static int genai__folder_label(genai_dataset *data, const genai__listing *l, siz
 }
 
 static genai_dataset *genai__folder_fill(genai_ctx *ctx, genai__listing *l, size_t n, const char *path, const genai_dataset_desc *desc) {
-    genai_dataset *data;
     genai__reason     why;
     genai__bytes   b;
     genai__image   image;
@@ -9148,7 +9106,7 @@ static genai_dataset *genai__folder_fill(genai_ctx *ctx, genai__listing *l, size
     genai_result   r = GENAI_OK;
     why.text[0] = 0;
     for (i = 0; i < n; i++) rooted += !strchr(l->entry[i].path + l->root, '/');
-    data = genai__dataset_begin(ctx, desc, n, desc->width, desc->height, 0, rooted < n);
+    genai_dataset *data = genai__dataset_begin(ctx, desc, n, desc->width, desc->height, 0, rooted < n);
     if (!data) return NULL;
     if (rooted && rooted < n) genai__text_bytes(&data->classes, ".", 2);
     label = rooted && rooted < n ? 0 : -1;
@@ -9185,16 +9143,15 @@ static genai_dataset *genai__folder_fill(genai_ctx *ctx, genai__listing *l, size
 
 static genai_dataset *genai__folder_open(genai_ctx *ctx, genai__listing *l, const char *path, const genai_dataset_desc *desc) {
     genai_dataset_desc d = *desc;
-    size_t             n, i;
     if (genai__list_pictures(l, path)) return NULL;
-    n = l->count;
+    size_t n = l->count;
     if (!n) {
         genai__fail(ctx, GENAI_ERROR_DATA, "%s: no pictures: looked for .png .jpg .jpeg .bmp .pgm .ppm .pam in it and its folders, train-images-idx3-ubyte "
                     "and data_batch_1.bin; %zu other files are there", path, l->others);
         return NULL;
     }
     if (d.limit && d.limit < n) { /* spread over all classes */
-        for (i = 0; i < d.limit; i++) l->entry[i] = l->entry[(size_t)((double)i * (double)n / (double)d.limit)];
+        for (size_t i = 0; i < d.limit; i++) l->entry[i] = l->entry[(size_t)((double)i * (double)n / (double)d.limit)];
         n = d.limit;
     }
     if ((!d.width || !d.height) && genai__folder_size(ctx, l, n, path, &d)) return NULL;
@@ -9219,16 +9176,14 @@ static const char *const genai__parts[2][2] = {{"train-images", "t10k-images"}, 
 static const char *const genai__part_ends[2] = {"ubyte ubyte.gz", ".bin"};
 
 static genai_dataset *genai__part_open(genai_ctx *ctx, const genai__listing *l, int cifar, int test, const genai_dataset_desc *desc) {
-    const char   **paths;
-    genai_dataset *data;
-    size_t         n = 0, i = 0;
+    size_t n = 0, i = 0;
     if (!cifar)
         return genai__idx_open(ctx, genai__list_first(l, genai__parts[0][test], genai__part_ends[0]),
                                genai__list_first(l, test ? "t10k-labels" : "train-labels", genai__part_ends[0]), desc);
-    paths = (const char **)genai__alloc(ctx, l->count, sizeof *paths);
+    const char **paths = (const char **)genai__alloc(ctx, l->count, sizeof *paths);
     if (!paths) return NULL;
     for (; (paths[n] = genai__list_find(l, &i, genai__parts[1][test], genai__part_ends[1])) != NULL && ++n < l->count; i++) {}
-    data = genai__cifar_open(ctx, paths, n, desc);
+    genai_dataset *data = genai__cifar_open(ctx, paths, n, desc);
     genai__free(ctx, paths);
     return data;
 }
@@ -9236,13 +9191,12 @@ static genai_dataset *genai__part_open(genai_ctx *ctx, const genai__listing *l, 
 /* A folder with the files of MNIST or CIFAR-10 and their like. */
 static genai_dataset *genai__parts_open(genai_ctx *ctx, const genai__listing *l, int cifar, const char *path, const genai_dataset_desc *desc) {
     genai_dataset_desc d = *desc;
-    genai_dataset     *data;
     int                test = desc->test != 0;
     if (!genai__list_first(l, genai__parts[cifar][test], genai__part_ends[cifar])) {
         genai__fail(ctx, GENAI_ERROR_DATA, "%s: has %s files but no %s", path, genai__parts[cifar][!test], genai__parts[cifar][test]);
         return NULL;
     }
-    data = genai__part_open(ctx, l, cifar, test, desc);
+    genai_dataset *data = genai__part_open(ctx, l, cifar, test, desc);
     if (!data || test || !genai__list_first(l, genai__parts[cifar][1], genai__part_ends[cifar])) return data;
     d.width = data->info.width;
     d.height = data->info.height;
@@ -9258,7 +9212,6 @@ static genai_dataset *genai__parts_open(genai_ctx *ctx, const genai__listing *l,
 }
 
 static genai_dataset *genai__picture_open(genai_ctx *ctx, const char *path, const genai__bytes *b, const genai_dataset_desc *desc) {
-    genai_dataset *data;
     genai__image   image;
     genai__reason     why;
     genai_result   r = genai__image_decode(ctx, b, &image, &why);
@@ -9266,7 +9219,7 @@ static genai_dataset *genai__picture_open(genai_ctx *ctx, const char *path, cons
         if (r != GENAI_ERROR_MEMORY) genai__fail(ctx, r, "%s: %s", path, why.text);
         return NULL;
     }
-    data = genai__dataset_begin(ctx, desc, 1, image.width, image.height, 0, 0);
+    genai_dataset *data = genai__dataset_begin(ctx, desc, 1, image.width, image.height, 0, 0);
     if (data && genai__dataset_put(data, &image, 0)) {
         genai_dataset_destroy(data);
         data = NULL;
@@ -9571,13 +9524,12 @@ static int genai__sprite(const genai_ctx *ctx, uint64_t index, int width, int he
     genai__draw_lines(&c, ramp);
     for (y = 0; y < height; y++)
         for (x = 0; x < width; x++, to += 4) {
-            int      i = x - (width - side) / 2, j = y - (height - side) / 2, at;
-            uint32_t rgb;
+            int i = x - (width - side) / 2, j = y - (height - side) / 2, at;
             memset(to, 0, 4);
             if (i < 0 || j < 0 || i >= side || j >= side) continue;
             at = c.colour[j * c.cells / side * c.cells + i * c.cells / side];
             if (!at) continue;
-            rgb = genai__tones[(at - 1) / 4][(at - 1) % 4];
+            uint32_t rgb = genai__tones[(at - 1) / 4][(at - 1) % 4];
             to[0] = (unsigned char)(rgb >> 16);
             to[1] = (unsigned char)(rgb >> 8);
             to[2] = (unsigned char)rgb;
@@ -9589,7 +9541,6 @@ static int genai__sprite(const genai_ctx *ctx, uint64_t index, int width, int he
 GENAI_API genai_dataset *genai_dataset_sprites(genai_ctx *ctx, size_t count, const genai_dataset_desc *desc) {
     static const char  what[] = "dataset_sprites";
     genai_dataset_desc d = genai__dataset_desc(desc);
-    genai_dataset     *data;
     size_t             i, k;
     if (!ctx || genai__dataset_check(ctx, what, &d)) return NULL;
     if (d.limit && d.limit < count) count = d.limit;
@@ -9600,7 +9551,7 @@ GENAI_API genai_dataset *genai_dataset_sprites(genai_ctx *ctx, size_t count, con
         genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: %zu sprites of %dx%d (at least 1, 4x4 to 512x512)", what, count, d.width, d.height);
         return NULL;
     }
-    data = (genai_dataset *)genai__alloc(ctx, 1, sizeof *data);
+    genai_dataset *data = (genai_dataset *)genai__alloc(ctx, 1, sizeof *data);
     if (!data) return NULL;
     data->ctx = data->classes.ctx = ctx;
     data->desc = d;
@@ -9690,13 +9641,11 @@ static genai_dataset *genai__pairs(genai_dataset *from, genai_dataset *to, int a
 }
 
 GENAI_API genai_dataset *genai_dataset_pairs(genai_dataset *from, genai_dataset *to, int aligned) {
-    genai_dataset            *data;
-    const genai_dataset_info *a, *b;
-    genai_ctx                *ctx;
+    genai_dataset *data;
     if (!from || !to) return NULL;
-    ctx = from->ctx;
-    a = &from->info;
-    b = &to->info;
+    genai_ctx *ctx = from->ctx;
+    const genai_dataset_info *a = &from->info;
+    const genai_dataset_info *b = &to->info;
     if (ctx != to->ctx || from == to || a->pairs || b->pairs)
         genai__fail(ctx, GENAI_ERROR_ARGUMENT, "pairs need two data sets of one context, neither of pairs itself");
     else if (a->width != b->width || a->height != b->height || a->channels != b->channels)
@@ -9726,9 +9675,8 @@ GENAI_API genai_dataset *genai_dataset_pairs(genai_dataset *from, genai_dataset 
 static genai_result genai__pairs_batch(genai_dataset *data, long epoch, size_t first, int n, float *images, int *labels) {
     size_t       bytes = genai__dataset_bytes(data), count = data->to->info.count;
     genai_result result = genai_dataset_batch(data->from, epoch, first, n, images, labels);
-    int          i;
     if (data->aligned && !result) return genai_dataset_batch(data->to, epoch, first, n, images + (size_t)n * bytes, NULL);
-    for (i = 0; i < n && !result; i++) { /* passes over `to` in their own numbering: other orders than those of `from` */
+    for (int i = 0; i < n && !result; i++) { /* passes over `to` in their own numbering: other orders than those of `from` */
         size_t at = first + (size_t)i;
         long   pass = epoch < 0 ? -1 : 0x40000000 + (long)(((size_t)epoch * data->info.count + at) / count % 0x3fffffff);
         result = genai_dataset_batch(data->to, pass, (epoch < 0 ? at : (size_t)epoch * data->info.count + at) % count, 1, images + (size_t)(n + i) * bytes, NULL);
@@ -9740,7 +9688,6 @@ GENAI_API genai_result genai_dataset_batch(genai_dataset *data, long epoch, size
     genai__batch b;
     size_t       end, bytes, need;
     uint64_t     mode;
-    int          i;
     if (!data) return GENAI_ERROR_ARGUMENT;
     if (n < 1 || n > GENAI__MAX_TASKS || !images || epoch < -1)
         return genai__fail(data->ctx, GENAI_ERROR_ARGUMENT, "dataset_batch: %d images of epoch %ld into %s", n, epoch, images ? "memory" : "NULL");
@@ -9771,7 +9718,7 @@ GENAI_API genai_result genai_dataset_batch(genai_dataset *data, long epoch, size
         return GENAI_OK;
     }
     mode = genai__fp_enter();
-    for (i = 0; i < n; i++) {
+    for (int i = 0; i < n; i++) {
         size_t from = first + (size_t)i;
         if (epoch >= 0) from = genai__permute(data->ctx->desc.seed, GENAI__STREAM_SHUFFLE, (uint64_t)epoch, data->info.count, from);
         genai__batch_pixels(&b, i, data->pixels + from * bytes);
@@ -10011,10 +9958,8 @@ static genai_result genai__field_check(genai_ctx *ctx, const genai__field *f, co
 
 /* From text; what was read must end with the text. */
 static genai_result genai__field_set(genai_ctx *ctx, const genai__field *f, genai_model_desc *d, const char *value) {
-    double       x = 0;
-    const char  *end;
-    genai_result result;
-    int          i;
+    double x = 0;
+    int    i;
     if (f->kind == GENAI__FIELD_TEXT) {
         genai__field_put(f, d, &value, sizeof value);
         return GENAI_OK;
@@ -10027,10 +9972,10 @@ static genai_result genai__field_set(genai_ctx *ctx, const genai__field *f, gena
         genai__field_put(f, d, &i, sizeof i);
         return GENAI_OK;
     }
-    end = genai__parse_number(value, &x);
+    const char *end = genai__parse_number(value, &x);
     if (!end || *end || (f->kind == GENAI__FIELD_INT && x >= -2147483647.0 && x <= 2147483647.0 && (double)(int)x != x))
         return genai__fail(ctx, GENAI_ERROR_SYNTAX, "%s must be a %snumber, not '%.40s'", f->key, f->kind == GENAI__FIELD_INT ? "whole " : "", value);
-    result = genai__field_range(ctx, f, x);
+    genai_result result = genai__field_range(ctx, f, x);
     if (result) return result;
     if (f->kind == GENAI__FIELD_INT) {
         i = (int)(x != 0 ? x : (double)GENAI_ZERO); /* else it would mean the default */
@@ -10045,26 +9990,23 @@ static genai_result genai__field_set(genai_ctx *ctx, const genai__field *f, gena
 /* The value as text that genai__field_set reads back to the same bits; NULL: a text that isn't there. to holds 32 characters. */
 static const char *genai__field_text(const genai__field *f, const genai_model_desc *d, char *to) {
     double back;
-    float  x;
-    int    digits;
     switch (f->kind) {
         case GENAI__FIELD_TEXT: return genai__field_words(f, d);
         case GENAI__FIELD_WORD: return f->words[genai__field_int(f, d)];
         case GENAI__FIELD_INT: sprintf(to, "%d", genai__field_int(f, d)); return to;
         default: break;
     }
-    x = genai__field_float(f, d);
+    float x = genai__field_float(f, d);
     if (x < 0) x = 0; /* GENAI_ZERO */
-    for (digits = 6; digits < 10; digits++)
+    for (int digits = 6; digits < 10; digits++)
         if (genai__parse_number(genai__number(to, (double)x, digits), &back) && (float)back == x) break;
     return to;
 }
 
 GENAI_API genai_result genai_model_set(genai_ctx *ctx, genai_model_desc *desc, const char *key, const char *value) {
-    size_t i;
     if (!ctx) return GENAI_ERROR_ARGUMENT;
     if (!desc || !key || !value) return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "genai_model_set: desc, key or value is NULL");
-    for (i = 0; i < GENAI__COUNT(genai__fields); i++)
+    for (size_t i = 0; i < GENAI__COUNT(genai__fields); i++)
         if (!strcmp(genai__fields[i].key, key)) return genai__field_set(ctx, &genai__fields[i], desc, value);
     return genai__fail(ctx, GENAI_ERROR_SYNTAX, "there is no setting '%.40s', did you mean '%s'?", key,
                        genai__nearest(key, strlen(key), genai__fields, GENAI__COUNT(genai__fields), sizeof genai__fields[0]));
@@ -10184,10 +10126,8 @@ static genai_result genai__result_of(const genai_ctx *ctx) { return ctx->result 
 
 /* [n, values of one] whatever the dims of a net's output. */
 static genai_tensor *genai__rows(genai_tensor *x) {
-    int dim[2];
     if (!x || x->ndim == 2) return x;
-    dim[0] = x->dim[0];
-    dim[1] = -1;
+    int dim[2] = {x->dim[0], -1};
     return genai_reshape(x, 2, dim);
 }
 /* [n,H,W,C]. */
@@ -10203,28 +10143,25 @@ static genai_tensor *genai__images(const genai_model *m, genai_tensor *y) {
  * for |x| <= 700, and for finite x > 0 --- */
 #define GENAI__LOG_2 0.69314718055994531
 static double genai__exp(double x) {
-    int      k, i;
-    double   sum = 1;
-    uint64_t bits;
+    double sum = 1;
     if (!(x > -700)) return 0;
-    k = (int)floor((x < 700 ? x : 700) / GENAI__LOG_2 + 0.5);
+    int k = (int)floor((x < 700 ? x : 700) / GENAI__LOG_2 + 0.5);
     x = ((x < 700 ? x : 700) - k * 0.693359375) + k * 2.12194440054690583e-4; /* log 2 in two parts, the first short */
-    for (i = 16; i; i--) sum = 1 + sum * x / i;
-    bits = (uint64_t)(1023 + k) << 52;
+    for (int i = 16; i; i--) sum = 1 + sum * x / i;
+    uint64_t bits = (uint64_t)(1023 + k) << 52;
     memcpy(&x, &bits, sizeof x);
     return sum * x;
 }
 static double genai__log(double x) { /* x = 2^k (1+s)/(1-s), log of the fraction = 2 (s + s^3/3 + ...) */
     uint64_t bits;
     double   s, sum = 0;
-    int      k, i;
     memcpy(&bits, &x, sizeof bits);
-    k = (int)(bits >> 52) - 1023;
+    int k = (int)(bits >> 52) - 1023;
     bits = (bits & 0xfffffffffffffu) | (uint64_t)1023 << 52;
     memcpy(&x, &bits, sizeof x);
     if (x > 1.4142135623730951) { x *= 0.5; k++; }
     s = (x - 1) / (x + 1);
-    for (i = 23; i > 0; i -= 2) sum = sum * s * s + 1.0 / i;
+    for (int i = 23; i > 0; i -= 2) sum = sum * s * s + 1.0 / i;
     return k * GENAI__LOG_2 + 2 * s * sum;
 }
 
@@ -10234,9 +10171,8 @@ static genai_tensor *genai__half(genai_tensor *y, int second) { /* of the last d
     return genai_slice(y, axis, second * n, n);
 }
 static genai_tensor *genai__bernoulli_cost(const genai_model *m, genai_tensor *y, genai_tensor *x) { /* as genai_bce_loss has it */
-    genai_tensor *plus;
     y = genai__images(m, y);
-    plus = genai_softplus(y);
+    genai_tensor *plus = genai_softplus(y);
     return genai_sub(plus, genai_mul(y, x));
 }
 static genai_tensor *genai__squared_cost(const genai_model *m, genai_tensor *y, genai_tensor *x) { return genai_square(genai_sub(genai__images(m, y), x)); }
@@ -10286,16 +10222,13 @@ static genai_tensor *genai__forward(const genai_model *m, genai_net *net, genai_
 }
 
 static genai_tensor *genai__latents(genai_model *m, int n) {
-    int dim[2];
-    dim[0] = n;
-    dim[1] = m->desc.latent;
+    int dim[2] = {n, m->desc.latent};
     return genai_random_normal(m->ctx, 2, dim);
 }
 
 /* Of the nets a and b (or -1), kept at `slot`. */
 static genai_optimizer *genai__optimizer_at(genai_model *m, int slot, float lr, int a, int b) {
     genai_optimizer_desc d;
-    genai_optimizer     *o;
     memset(&d, 0, sizeof d);
     d.rule = m->desc.rule;
     d.lr = lr;
@@ -10309,7 +10242,7 @@ static genai_optimizer *genai__optimizer_at(genai_model *m, int slot, float lr, 
         d.steps = (d.steps + m->desc.critic_steps - 1) / m->desc.critic_steps;
         d.warmup /= m->desc.critic_steps;
     }
-    o = m->optimizer[slot] = genai_optimizer_create(m->ctx, &d);
+    genai_optimizer *o = m->optimizer[slot] = genai_optimizer_create(m->ctx, &d);
     if (!o || genai_optimizer_add(o, m->net[a], 1) || (b >= 0 && genai_optimizer_add(o, m->net[b], 1))) return NULL;
     return o;
 }
@@ -10339,9 +10272,8 @@ static genai_result genai__not_finite(genai_model *m, const char *what, const ch
  * vain, so callers freeze it. */
 static void genai__learn_begin(genai_model *m, int role) {
     genai_optimizer *o = m->optimizer[role];
-    int              i, j;
-    for (i = 0; i < o->groups; i++)
-        for (j = 0; j < o->group[i].tensors; j++) o->group[i].tensor[j].grad->flags |= GENAI__UNSET;
+    for (int i = 0; i < o->groups; i++)
+        for (int j = 0; j < o->group[i].tensors; j++) o->group[i].tensor[j].grad->flags |= GENAI__UNSET;
 }
 static genai_result genai__learn_from(genai_model *m, int role, genai_tensor *loss, size_t mark) {
     if (!loss) return genai__result_of(m->ctx);
@@ -10351,23 +10283,20 @@ static genai_result genai__learn_from(genai_model *m, int role, genai_tensor *lo
 static genai_result genai__learn_end(genai_model *m, int role) {
     genai_optimizer *o = m->optimizer[role];
     const char      *bad = NULL;
-    genai_result     result;
-    int              i, j;
-    for (i = 0; i < o->groups; i++)
-        for (j = 0; j < o->group[i].tensors; j++) {
+    for (int i = 0; i < o->groups; i++)
+        for (int j = 0; j < o->group[i].tensors; j++) {
             genai_tensor *g = o->group[i].tensor[j].grad;
             if (g->flags & GENAI__UNSET) memset(g->data, 0, g->count * sizeof(float)); /* no loss reached it */
             g->flags &= ~(unsigned)GENAI__UNSET;
         }
-    result = genai__optimizer_try(o, &bad);
+    genai_result result = genai__optimizer_try(o, &bad);
     return result == GENAI_ERROR_NONFINITE ? genai__not_finite(m, "gradient", bad ? bad : genai__role_names[role]) : result;
 }
 
 /* The usual end of a step: one update from one loss, after which nothing of the step is needed. */
 static genai_result genai__learn(genai_model *m, int role, genai_tensor *loss) {
-    genai_result result;
     genai__learn_begin(m, role);
-    result = genai__learn_from(m, role, loss, m->mark);
+    genai_result result = genai__learn_from(m, role, loss, m->mark);
     return result ? result : genai__learn_end(m, role);
 }
 
@@ -10467,9 +10396,8 @@ static genai_tensor *genai__gradient_penalty(genai_model *m, genai_tensor *x, ge
 static genai_tensor *genai__relative(genai_tensor *logits, genai_tensor *to) { return genai_sub(logits, genai_mean(to, 0)); }
 
 static void genai__clip_weights(const genai_net *net, float most) {
-    int i, j;
-    for (i = 0; i < net->layers; i++)
-        for (j = 0; j < GENAI__SLOTS && net->layer[i].kind->owns <= GENAI__OWNS_WEIGHT; j++) {
+    for (int i = 0; i < net->layers; i++)
+        for (int j = 0; j < GENAI__SLOTS && net->layer[i].kind->owns <= GENAI__OWNS_WEIGHT; j++) {
             genai_tensor *w = net->layer[i].parameter[j];
             if (w) net->ctx->kernels->clamp.f(w->count, w->data, w->data, -most, most);
         }
@@ -10477,8 +10405,7 @@ static void genai__clip_weights(const genai_net *net, float most) {
 
 /* For genai_health: who was told rightly. */
 static void genai__count_right(genai_model *m, const genai_tensor *logits, int real) {
-    size_t i;
-    for (i = 0; logits && i < logits->count && m->loss->middle >= 0; i++) {
+    for (size_t i = 0; logits && i < logits->count && m->loss->middle >= 0; i++) {
         float side = real ? logits->data[i] - m->loss->middle : m->loss->middle - logits->data[i];
         m->right += side > 0;
         m->judged++;
@@ -10493,13 +10420,12 @@ static genai_result genai__learn_discriminator(genai_model *m, genai_tensor *x, 
     genai_result  result = GENAI_OK;
     size_t        before = genai_tape_mark(m->ctx);
     float         target = 1 - m->desc.smoothing;
-    int           i;
     images[0] = genai__seen(m, x);
     images[1] = genai__seen(m, genai_detach(fake));
     images[2] = other ? genai__seen(m, genai_detach(other)) : NULL;
     *value = 0;
     genai__learn_begin(m, m->critic);
-    for (i = 0; i < 3 && (i < 2 || other) && !result; i++) {
+    for (int i = 0; i < 3 && (i < 2 || other) && !result; i++) {
         size_t mark = genai_tape_mark(m->ctx);
         more = NULL;
         logits = i ? genai__judge(m, images[i], GENAI_TRAIN_FROZEN, &classes, NULL) : genai__judge_real(m, images[0], &more);
@@ -10621,13 +10547,12 @@ static void genai__gan_text(const genai_model *m, int role, genai__text *t) {
 /* --- create --- */
 static genai_result genai__gan_create(genai_model *m) {
     genai_result result = genai__find_loss(m);
-    const char  *p;
     if (result) return result;
     m->auxiliary = genai__condition(m, "auxiliary");
     m->feature_layer = genai__feature_layer(m->net[GENAI__DISCRIMINATOR]);
     if (m->desc.feature_matching > 0 && m->feature_layer < 0)
         return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "feature_matching needs a discriminator of two layers or more");
-    for (p = strcmp(m->desc.augment, "none") ? m->desc.augment : ""; *p; p += strcspn(p, " "), p += strspn(p, " ")) {
+    for (const char *p = strcmp(m->desc.augment, "none") ? m->desc.augment : ""; *p; p += strcspn(p, " "), p += strspn(p, " ")) {
         char   word[24];
         size_t n = strcspn(p, " "), i;
         snprintf(word, sizeof word, "%.*s", (int)(n < 20 ? n : 20), p);
@@ -10664,12 +10589,11 @@ static genai_tensor *genai__gan_generator_loss(genai_model *m, genai_tensor *x, 
 static genai_result genai__gan_step(genai_model *m, genai_tensor *x, float *value) {
     genai_net    *d = m->net[GENAI__DISCRIMINATOR];
     genai_tensor *z = genai__latents(m, x->dim[0]), *fake, *loss;
-    genai_result  result;
     int           learns = (m->steps + 1) % m->desc.critic_steps == 0; /* else G's passes leave nothing behind, its statistics neither */
     genai_recording(m->ctx, learns);
     fake = genai__images(m, genai__forward(m, m->net[GENAI__GENERATOR], z, learns ? GENAI_TRAIN : GENAI_TRAIN_FROZEN));
     genai_recording(m->ctx, 1);
-    result = genai__learn_discriminator(m, x, fake, NULL, &value[0]);
+    genai_result result = genai__learn_discriminator(m, x, fake, NULL, &value[0]);
     if (result) return result;
     genai_net_trainable(d, 0);
     genai_recording(m->ctx, learns);
@@ -10778,17 +10702,15 @@ static genai_tensor *genai__kl(const genai_model *m, genai_tensor *mean, genai_t
  * scales s of their code); pairs of a row with itself are left out where a is b. */
 static genai_tensor *genai__kernel_sum(genai_tensor *a, genai_tensor *b) {
     static const float scales[] = {0.1f, 0.2f, 0.5f, 1, 2, 5, 10};
-    genai_tensor      *aa, *bb, *ab, *others, *k, *sum = NULL;
-    int                dim[2], i;
+    genai_tensor *aa, *bb, *ab, *others, *k, *sum = NULL;
     if (!a || !b) return NULL;
-    dim[0] = 1;
-    dim[1] = b->dim[0];
+    int dim[2] = {1, b->dim[0]};
     aa = genai_sum(genai_square(a), 2);
     bb = genai_reshape(genai_sum(genai_square(b), 2), 2, dim);
     ab = genai_relu(genai_sub(genai_add(aa, bb), genai_scale(genai_matmul(a, b, 0, 1), 2, 0)));
     others = ab ? genai_tensor_of(ab->ctx, 2, ab->dim, NULL) : NULL;
-    for (i = 0; others && i < (int)others->count; i++) others->data[i] = a != b || i % (dim[1] + 1) ? 1.0f : 0.0f;
-    for (i = 0; i < (int)GENAI__COUNT(scales); i++) {
+    for (int i = 0; others && i < (int)others->count; i++) others->data[i] = a != b || i % (dim[1] + 1) ? 1.0f : 0.0f;
+    for (int i = 0; i < (int)GENAI__COUNT(scales); i++) {
         float c = 2 * (float)a->dim[1] * scales[i];
         k = genai_div(genai_scale(others, c, 0), genai_scale(ab, 1, c));
         sum = i ? genai_add(sum, k) : k;
@@ -10808,39 +10730,34 @@ static genai_tensor *genai__mmd(genai_model *m, genai_tensor *z, float *value) {
 
 /* Rows of t, k times one after the other. */
 static genai_tensor *genai__tiled(genai_tensor *t, int k) {
-    int           dim[4], i;
-    genai_tensor *y;
+    int dim[4], i;
     memcpy(dim, t->dim, sizeof dim);
     dim[0] *= k;
-    y = genai_tensor_of(t->ctx, t->ndim, dim, NULL);
+    genai_tensor *y = genai_tensor_of(t->ctx, t->ndim, dim, NULL);
     for (i = 0; y && i < k; i++) memcpy(y->data + (size_t)i * t->count, t->data, t->count * sizeof(float));
     return y;
 }
 
 /* log of the sum of exp over the last dim, [N,D] to [N,1]; its gradient is the softmax. */
 static genai_tensor *genai__log_sum_exp(genai_tensor *x) {
-    genai_tensor *most;
-    int           dim[2], i;
     if (!x) return NULL;
-    dim[0] = x->dim[0];
-    dim[1] = 1;
-    most = genai_tensor_of(x->ctx, 2, dim, NULL);
-    for (i = 0; most && i < dim[0]; i++) most->data[i] = x->ctx->kernels->maximum((size_t)x->dim[1], x->data + (size_t)i * (size_t)x->dim[1]);
+    int dim[2] = {x->dim[0], 1};
+    genai_tensor *most = genai_tensor_of(x->ctx, 2, dim, NULL);
+    for (int i = 0; most && i < dim[0]; i++) most->data[i] = x->ctx->kernels->maximum((size_t)x->dim[1], x->data + (size_t)i * (size_t)x->dim[1]);
     return genai_add(genai_log(genai_sum(genai_exp(genai_sub(x, most)), 2)), most);
 }
 
 /* log p(x|z) + beta (log p(z) - log q(z|x)) of k samples for each image, as [k*n,1]: sample after sample. noise [k,n,Z]. */
 static genai_tensor *genai__log_weights(genai_model *m, genai_tensor *x, genai_tensor *mean, genai_tensor *log_var, genai_tensor *noise, float beta, genai_mode mode) {
-    const int    *labels = m->labels;
-    int           k, n, dim[3], i, *tiled = NULL;
-    genai_tensor *z, *y, *ratio;
+    const int *labels = m->labels;
+    int        k, n, dim[3], i, *tiled = NULL;
     if (!noise || !mean || !log_var) return NULL;
     k = noise->dim[0];
     n = noise->dim[1];
     dim[0] = -1;
     dim[1] = m->desc.latent;
-    z = genai_reshape(genai__reparameterise(mean, log_var, noise), 2, dim);
-    ratio = genai_sub(genai_add(log_var, genai_square(noise)), genai_square(genai_reshape(z, 3, noise->dim))); /* the 2 pi cancel */
+    genai_tensor *z = genai_reshape(genai__reparameterise(mean, log_var, noise), 2, dim);
+    genai_tensor *ratio = genai_sub(genai_add(log_var, genai_square(noise)), genai_square(genai_reshape(z, 3, noise->dim))); /* the 2 pi cancel */
     dim[1] = 1;
     ratio = genai_reshape(genai_sum(ratio, 4), 2, dim);
     if (labels && k > 1) {
@@ -10849,31 +10766,29 @@ static genai_tensor *genai__log_weights(genai_model *m, genai_tensor *x, genai_t
         for (i = 0; i < k; i++) memcpy(tiled + (size_t)i * (size_t)n, labels, (size_t)n * sizeof *tiled);
         m->labels = tiled;
     }
-    y = genai__forward(m, mode == GENAI_TRAIN ? m->net[GENAI__DECODER] : genai__best(m, GENAI__DECODER), z, mode);
+    genai_tensor *y = genai__forward(m, mode == GENAI_TRAIN ? m->net[GENAI__DECODER] : genai__best(m, GENAI__DECODER), z, mode);
     m->labels = labels;
     return genai_sub(genai_scale(ratio, 0.5f * beta, 0), genai__reconstructions(m, y, k > 1 ? genai__tiled(x, k) : x));
 }
 
 /* -log (1/k) sum of p(x,z)/q(z|x) over k samples z, in the mean of the batch (Burda et al. 2016, eq. 8). */
 static genai_tensor *genai__importance_loss(genai_model *m, genai_tensor *x, genai_tensor *mean, genai_tensor *log_var) {
-    int           dim[3], order[2] = {1, 0};
-    genai_tensor *w;
+    int dim[3], order[2] = {1, 0};
     dim[0] = m->desc.importance;
     dim[1] = x->dim[0];
     dim[2] = m->desc.latent;
-    w = genai__log_weights(m, x, mean, log_var, genai_random_normal(m->ctx, 3, dim), genai__beta(m), GENAI_TRAIN);
+    genai_tensor *w = genai__log_weights(m, x, mean, log_var, genai_random_normal(m->ctx, 3, dim), genai__beta(m), GENAI_TRAIN);
     w = genai__log_sum_exp(genai_transpose(genai_reshape(w, 2, dim), order));
     return genai_scale(genai_mean(w, 0), -1, (float)genai__log(m->desc.importance));
 }
 
 /* The update of encoder and decoder; the latter rests where it has an optimiser of its own and `decoder` is 0. */
 static genai_result genai__learn_autoencoder(genai_model *m, genai_tensor *loss, int decoder) {
-    int          own = m->optimizer[GENAI__DECODER] != NULL;
-    genai_result result;
+    int own = m->optimizer[GENAI__DECODER] != NULL;
     genai__learn_begin(m, GENAI__ENCODER);
     if (own && decoder) genai__learn_begin(m, GENAI__DECODER);
     if (!decoder) genai_net_trainable(m->net[GENAI__DECODER], 0);
-    result = genai__learn_from(m, GENAI__ENCODER, loss, m->mark);
+    genai_result result = genai__learn_from(m, GENAI__ENCODER, loss, m->mark);
     if (!decoder) genai_net_trainable(m->net[GENAI__DECODER], 1);
     if (!result) result = genai__learn_end(m, GENAI__ENCODER);
     if (!result && own && decoder) result = genai__learn_end(m, GENAI__DECODER);
@@ -10924,8 +10839,7 @@ static float *genai__model_scratch(genai_model *m, size_t count) {
 static float *genai__fixed_latents(genai_model *m, uint32_t stream, uint64_t step, size_t first, int n) {
     size_t z = (size_t)m->desc.latent;
     float *to = genai__model_scratch(m, (size_t)n * z);
-    int    i;
-    for (i = 0; to && i < n; i++) genai__normal(m->ctx, 0, stream, step, (uint32_t)(first + (size_t)i), z, to + (size_t)i * z);
+    for (int i = 0; to && i < n; i++) genai__normal(m->ctx, 0, stream, step, (uint32_t)(first + (size_t)i), z, to + (size_t)i * z);
     return to;
 }
 
@@ -11031,8 +10945,6 @@ static genai_result genai__vaegan_step(genai_model *m, genai_tensor *x, float *v
     genai_ctx    *ctx = m->ctx;
     genai_net    *d = m->net[GENAI__DISCRIMINATOR], *decoder = m->net[GENAI__DECODER];
     genai_tensor *mean, *log_var, *z, *code, *y, *other, *made, *dz, *kl, *reconstruction, *adversarial, *real = NULL, *features = NULL, *logits;
-    genai_tensor *decoder_loss, *encoder_loss;
-    genai_result  result;
     int           features_too = m->likelihood->features, judge = 1, paint = 1, was;
     if (m->steps < m->desc.vae_steps) return genai__vae_step(m, x, value);
 
@@ -11053,7 +10965,7 @@ static genai_result genai__vaegan_step(genai_model *m, genai_tensor *x, float *v
         value[2] = genai_value(loss[0]) + genai_value(loss[1]) + genai_value(loss[2]);
         genai__balance(genai_value(loss[0]), genai_value(loss[2]), m->desc.margin, &judge, &paint);
     }
-    result = judge ? genai__learn_discriminator(m, x, made, other, &value[2]) : GENAI_OK;
+    genai_result result = judge ? genai__learn_discriminator(m, x, made, other, &value[2]) : GENAI_OK;
     if (result) return result;
 
     genai_net_trainable(d, 0); /* from here on the updated discriminator, as a constant */
@@ -11071,8 +10983,8 @@ static genai_result genai__vaegan_step(genai_model *m, genai_tensor *x, float *v
     value[0] = genai_value(reconstruction);
     value[3] = genai_value(adversarial);
     if (!reconstruction || !adversarial || !kl) return genai__result_of(ctx);
-    decoder_loss = genai_add(genai_scale(reconstruction, m->desc.gamma < 0 ? 0 : m->desc.gamma, 0), adversarial);
-    encoder_loss = genai_scale(kl, genai__beta(m), 0);
+    genai_tensor *decoder_loss = genai_add(genai_scale(reconstruction, m->desc.gamma < 0 ? 0 : m->desc.gamma, 0), adversarial);
+    genai_tensor *encoder_loss = genai_scale(kl, genai__beta(m), 0);
     if (features_too) {
         result = genai_grad(reconstruction, 1, &code, &dz, 0);
         if (result) return result;
@@ -11123,10 +11035,9 @@ static genai_result genai__aae_step(genai_model *m, genai_tensor *x, float *valu
     size_t        mark = genai_tape_mark(m->ctx);
     genai_tensor *z = genai__rows(genai__forward(m, encoder, x, GENAI_TRAIN)), *prior;
     genai_tensor *loss = genai__reconstruction(m, genai__forward(m, m->net[GENAI__DECODER], z, GENAI_TRAIN), x);
-    genai_result  result;
     value[0] = genai_value(loss);
     genai__learn_begin(m, GENAI__ENCODER);
-    result = genai__learn_from(m, GENAI__ENCODER, loss, mark); /* keeps x */
+    genai_result result = genai__learn_from(m, GENAI__ENCODER, loss, mark); /* keeps x */
     genai_tape_release(m->ctx, mark);
     if (!result) result = genai__learn_end(m, GENAI__ENCODER);
     if (result) return result;
@@ -11301,16 +11212,14 @@ static void genai__code_context(const genai_model *m, const float *grid, const f
 
 /* The prior's update on the codes e [rows, code_size] of n images; value: nats an image. */
 static genai_result genai__vqvae_learn_prior(genai_model *m, genai_tensor *e, const int *code, int n, float *value) {
-    size_t        mark = genai_tape_mark(m->ctx), size = (size_t)m->desc.code_size, i, j;
-    int           dim[2], cells = e->dim[0] / n, cell;
-    genai_tensor *context, *before, *loss;
-    genai_result  result;
+    size_t mark = genai_tape_mark(m->ctx), size = (size_t)m->desc.code_size, i, j;
+    int    dim[2], cells = e->dim[0] / n, cell;
     dim[0] = e->dim[0];
     dim[1] = genai__vqvae_takes(m, GENAI__PRIOR);
-    context = genai_tensor_of(m->ctx, 2, dim, NULL);
+    genai_tensor *context = genai_tensor_of(m->ctx, 2, dim, NULL);
     dim[0] = n;
     dim[1] = (int)size;
-    before = genai_tensor_of(m->ctx, 2, dim, NULL);
+    genai_tensor *before = genai_tensor_of(m->ctx, 2, dim, NULL);
     if (!context || !before) return genai__result_of(m->ctx);
     for (i = 0; i < (size_t)n; i++)
         for (cell = 0; cell < cells; cell++) {
@@ -11318,10 +11227,10 @@ static genai_result genai__vqvae_learn_prior(genai_model *m, genai_tensor *e, co
             genai__code_context(m, e->data + i * (size_t)cells * size, before->data + i * size, cell, context->data + r * (size_t)context->dim[1]);
             for (j = 0; j < size; j++) before->data[i * size + j] += e->data[r * size + j];
         }
-    loss = genai_scale(genai_cross_entropy_loss(genai__forward(m, m->net[GENAI__PRIOR], context, GENAI_TRAIN), code), (float)cells, 0);
+    genai_tensor *loss = genai_scale(genai_cross_entropy_loss(genai__forward(m, m->net[GENAI__PRIOR], context, GENAI_TRAIN), code), (float)cells, 0);
     *value = genai_value(loss);
     genai__learn_begin(m, GENAI__PRIOR);
-    result = genai__learn_from(m, GENAI__PRIOR, loss, mark);
+    genai_result result = genai__learn_from(m, GENAI__PRIOR, loss, mark);
     genai_tape_release(m->ctx, mark);
     return result ? result : genai__learn_end(m, GENAI__PRIOR);
 }
@@ -11361,26 +11270,21 @@ static genai_result genai__vqvae_latents(genai_model *m, uint64_t seed, size_t f
 
 /* --- step --- */
 static genai_tensor *genai__vqvae_vectors(genai_model *m, genai_net *encoder, genai_tensor *x, genai_mode mode) { /* [rows, code_size] */
-    int dim[2];
-    dim[0] = -1;
-    dim[1] = m->desc.code_size;
+    int dim[2] = {-1, m->desc.code_size};
     return genai_reshape(genai__forward(m, encoder, x, mode), 2, dim);
 }
 
 static genai_result genai__vqvae_step(genai_model *m, genai_tensor *x, float *value) {
     genai_tensor *v = genai__vqvae_vectors(m, m->net[GENAI__ENCODER], x, GENAI_TRAIN), *e, *loss, *commitment;
-    int          *code, dim[2];
-    genai_result  result;
     if (!v) return genai__result_of(m->ctx);
     genai__codes_revive(m, v);
-    code = genai__codes_nearest(m, v);
+    int *code = genai__codes_nearest(m, v);
     e = code ? genai__codes_of(m, v, code) : NULL;
     if (!e) return genai__result_of(m->ctx);
     value[3] = genai__codes_learn(m, v, code);
-    result = genai__vqvae_learn_prior(m, e, code, x->dim[0], &value[2]);
+    genai_result result = genai__vqvae_learn_prior(m, e, code, x->dim[0], &value[2]);
     if (result) return result;
-    dim[0] = x->dim[0];
-    dim[1] = m->desc.latent;
+    int dim[2] = {x->dim[0], m->desc.latent};
     commitment = genai_mse_loss(genai_reshape(v, 2, dim), genai_reshape(e, 2, dim));
     e = genai_add(e, genai_sub(v, genai_detach(v))); /* e, with v's gradient */
     loss = genai__reconstruction(m, genai__forward(m, m->net[GENAI__DECODER], genai_reshape(e, 2, dim), GENAI_TRAIN), x);
@@ -11391,11 +11295,9 @@ static genai_result genai__vqvae_step(genai_model *m, genai_tensor *x, float *va
 
 /* --- encode: the codes --- */
 static genai_tensor *genai__codes_snap(genai_model *m, genai_tensor *v) { /* [n,Z], of vectors in any shape */
-    int dim[2], *code;
-    dim[0] = -1;
-    dim[1] = m->desc.code_size;
+    int dim[2] = {-1, m->desc.code_size};
     v = genai_reshape(v, 2, dim);
-    code = genai__codes_nearest(m, v);
+    int *code = genai__codes_nearest(m, v);
     dim[1] = m->desc.latent;
     return code ? genai_reshape(genai__codes_of(m, v, code), 2, dim) : NULL;
 }
@@ -11448,8 +11350,7 @@ static void genai__translate_text(const genai_model *m, int role, genai__text *t
 /* --- create --- */
 static genai_result genai__translate_create(genai_model *m) {
     genai_result result = GENAI_OK;
-    int          back;
-    for (back = 0; back < m->family->backs && !result; back++) {
+    for (int back = 0; back < m->family->backs && !result; back++) {
         m->critic = back ? GENAI__DISCRIMINATOR_BACK : GENAI__DISCRIMINATOR;
         result = genai__find_loss(m);
         if (!result && (!genai__model_optimizer(m, m->desc.lr, back ? GENAI__GENERATOR_BACK : GENAI__GENERATOR, -1) ||
@@ -11471,10 +11372,9 @@ static genai_result genai__translate_step(genai_model *m, genai_tensor *x, float
     int           n = x->dim[0] / 2;
     float         gamma = m->desc.gamma < 0 ? 0 : m->desc.gamma;
     genai_tensor *from = genai_slice(x, 0, 0, n), *to = genai_slice(x, 0, n, n), *made, *beside, *loss, *error;
-    genai_result  result;
     made = genai__translated(m, GENAI__GENERATOR, from, GENAI_TRAIN);
     beside = genai_concat(from, made, 3);
-    result = genai__learn_discriminator(m, genai_concat(from, to, 3), beside, NULL, &value[0]);
+    genai_result result = genai__learn_discriminator(m, genai_concat(from, to, 3), beside, NULL, &value[0]);
     if (result) return result;
     genai_net_trainable(m->net[GENAI__DISCRIMINATOR], 0);
     loss = m->loss->generator(genai__forward(m, m->net[GENAI__DISCRIMINATOR], beside, GENAI_TRAIN_FROZEN));
@@ -11631,15 +11531,13 @@ GENAI_API const genai_preset *genai_preset_at(int index) {
 }
 
 static const genai__family *genai__family_of(const char *name) {
-    size_t i;
-    for (i = 0; i < GENAI__COUNT(genai__families); i++)
+    for (size_t i = 0; i < GENAI__COUNT(genai__families); i++)
         if (!strcmp(genai__families[i]->name, name)) return genai__families[i];
     return NULL;
 }
 
 static const genai__preset *genai__preset_of(const char *name) {
-    size_t i;
-    for (i = 0; i < GENAI__COUNT(genai__presets); i++)
+    for (size_t i = 0; i < GENAI__COUNT(genai__presets); i++)
         if (!strcmp(genai__presets[i].info.name, name)) return &genai__presets[i];
     return NULL;
 }
@@ -11753,16 +11651,15 @@ static genai_result genai__resolve(genai_model *m, const genai__preset *row, con
     genai_model_desc *d = &m->desc;
     genai_result      result;
     const char       *none = NULL, *text;
-    size_t            i;
     int               role, zero = 0;
     *d = *given;
     d->data = NULL;
-    for (i = 0; i < GENAI__COUNT(genai__fields); i++) {
+    for (size_t i = 0; i < GENAI__COUNT(genai__fields); i++) {
         const genai__field *f = &genai__fields[i];
         if (f->kind == GENAI__FIELD_TEXT) genai__field_put(f, d, &none, sizeof none);
         if (f->kind == GENAI__FIELD_INT && f->low <= 0 && genai__field_int(f, d) == (int)GENAI_ZERO) genai__field_put(f, d, &zero, sizeof zero);
     }
-    for (i = 0; i < GENAI__COUNT(genai__fields); i++) {
+    for (size_t i = 0; i < GENAI__COUNT(genai__fields); i++) {
         const genai__field *f = &genai__fields[i];
         int                 set = genai__field_is_set(f, given);
         result = genai__field_check(m->ctx, f, d);
@@ -11819,17 +11716,15 @@ static genai_result genai__resolve(genai_model *m, const genai__preset *row, con
 
 /* --- create and destroy --- */
 GENAI_API void genai_model_destroy(genai_model *m) {
-    size_t i;
-    int    role;
     if (!m) return;
-    for (role = 0; role < GENAI__ROLES; role++) {
+    for (int role = 0; role < GENAI__ROLES; role++) {
         genai_optimizer_destroy(m->optimizer[role]);
         genai_net_destroy(m->net[role]);
         genai_net_destroy(m->average[role]);
     }
-    for (i = 0; i < GENAI__COUNT(genai__fields); i++)
+    for (size_t i = 0; i < GENAI__COUNT(genai__fields); i++)
         if (genai__fields[i].kind == GENAI__FIELD_TEXT) genai__free(m->ctx, genai__field_words(&genai__fields[i], &m->desc));
-    for (i = 0; i < GENAI__EXTRAS; i++) genai_tensor_destroy(m->extra[i]);
+    for (size_t i = 0; i < GENAI__EXTRAS; i++) genai_tensor_destroy(m->extra[i]);
     genai__free(m->ctx, m->kept);
     genai__free(m->ctx, m->scratch);
     genai__free(m->ctx, m);
@@ -11889,8 +11784,7 @@ static genai_result genai__model_net(genai_model *m, int role, const char *prefi
 static genai_result genai__model_make(genai_model *m) {
     size_t       statistics = 0;
     genai_result result = m->desc.likelihood ? genai__find_likelihood(m) : GENAI_OK;
-    int          role;
-    for (role = 0; role < GENAI__ROLES && !result; role++) {
+    for (int role = 0; role < GENAI__ROLES && !result; role++) {
         if (!(m->family->roles >> role & 1)) continue;
         result = genai__model_net(m, role, "", &m->net[role]);
         if (!result) statistics += m->net[role]->running_size;
@@ -11902,7 +11796,7 @@ static genai_result genai__model_make(genai_model *m) {
     if (result) return result;
     m->signed_range = genai__signed_range(m);
     result = m->family->create(m);
-    for (role = GENAI__CODES; role < GENAI__EXTRAS; role++) statistics += m->extra[role] ? m->extra[role]->count : 0;
+    for (int role = GENAI__CODES; role < GENAI__EXTRAS; role++) statistics += m->extra[role] ? m->extra[role]->count : 0;
     m->kept = result ? NULL : (float *)genai__alloc(m->ctx, statistics + 1, sizeof(float));
     return result || m->kept ? result : GENAI_ERROR_MEMORY;
 }
@@ -11920,26 +11814,23 @@ static genai_model *genai__model_begin(genai_ctx *ctx, const genai__preset *row,
 }
 
 GENAI_API genai_model *genai_model_create(genai_ctx *ctx, const genai_model_desc *desc) {
-    genai_model_desc     d;
-    const genai__preset *row;
-    genai_model         *m;
-    size_t               i;
+    genai_model_desc d;
     if (!ctx || ctx->result) return NULL; /* say, data that could not be opened: no model of another size in its place */
     memset(&d, 0, sizeof d);
     if (desc) d = *desc;
     if (!d.preset) d.preset = "gan";
-    row = genai__preset_of(d.preset);
+    const genai__preset *row = genai__preset_of(d.preset);
     if (!row) {
         genai__fail(ctx, GENAI_ERROR_ARGUMENT, "there is no preset '%.40s', did you mean '%s'?", d.preset,
                     genai__nearest(d.preset, strlen(d.preset), genai__presets, GENAI__COUNT(genai__presets), sizeof genai__presets[0]));
         return NULL;
     }
-    for (i = 0; i < GENAI__COUNT(genai__settings); i++) { /* here, since files hold their own */
+    for (size_t i = 0; i < GENAI__COUNT(genai__settings); i++) { /* here, since files hold their own */
         const genai__field *f = genai__field_of(genai__settings[i].key);
         if (f->offset == offsetof(genai_model_desc, r1) && (d.discriminator || d.loss || d.penalty > 0 || d.clip > 0 || d.spectral_norm > 0)) continue; /* another recipe */
         if (!strcmp(genai__settings[i].preset, d.preset) && !genai__field_is_set(f, &d) && genai__field_set(ctx, f, &d, genai__settings[i].value)) return NULL;
     }
-    m = genai__model_begin(ctx, row, &d);
+    genai_model *m = genai__model_begin(ctx, row, &d);
     if (!m || !genai__model_make(m)) return m;
     genai_model_destroy(m);
     return NULL;
@@ -11951,8 +11842,7 @@ GENAI_API genai_model_desc genai_model_resolved(const genai_model *m) {
     return m ? m->desc : none;
 }
 GENAI_API const char *genai_model_get(const genai_model *m, const char *key, char *to) {
-    size_t i;
-    for (i = 0; m && key && to && i < GENAI__COUNT(genai__fields); i++)
+    for (size_t i = 0; m && key && to && i < GENAI__COUNT(genai__fields); i++)
         if (!strcmp(genai__fields[i].key, key)) return genai__field_text(&genai__fields[i], &m->desc, to);
     return NULL;
 }
@@ -11965,7 +11855,6 @@ GENAI_API size_t genai_model_describe(const genai_model *m, char *to, size_t siz
     char         line[400], number[32];
     const char  *value;
     size_t       i, n;
-    int          role;
     if (size) to[0] = 0;
     if (!m) return 0;
     t.to = to;
@@ -11982,7 +11871,7 @@ GENAI_API size_t genai_model_describe(const genai_model *m, char *to, size_t siz
         n = (size_t)snprintf(line, sizeof line, "%-16s %s\n", f->key, value ? value : "");
         genai__table_add(&t, line, n < sizeof line ? n : sizeof line - 1, 0);
     }
-    for (role = 0; role < GENAI__ROLES; role++) {
+    for (int role = 0; role < GENAI__ROLES; role++) {
         if (!m->net[role]) continue;
         n = (size_t)snprintf(line, sizeof line, "\n%s%s\n", genai__role_names[role], m->average[role] ? " (and its average)" : "");
         genai__table_add(&t, line, n, 0);
@@ -11999,16 +11888,15 @@ static const char *genai__loss_name(const genai_model *m, int i) {
 /* Copies the running statistics of all nets, and the codebook, out (or back, when a step has gone wrong): a forward pass changes them. */
 static void genai__keep_statistics(genai_model *m, int back) {
     float *kept = m->kept;
-    int    role;
     m->ctx->changes++;
-    for (role = 0; role < GENAI__ROLES; role++) {
+    for (int role = 0; role < GENAI__ROLES; role++) {
         genai_net *net = m->net[role];
         if (!net || !net->running_size) continue;
         if (back) memcpy(net->running, kept, net->running_size * sizeof(float));
         else memcpy(kept, net->running, net->running_size * sizeof(float));
         kept += net->running_size;
     }
-    for (role = GENAI__CODES; role < GENAI__EXTRAS; role++) {
+    for (int role = GENAI__CODES; role < GENAI__EXTRAS; role++) {
         genai_tensor *t = m->extra[role];
         if (!t) continue;
         if (back) memcpy(t->data, kept, t->count * sizeof(float));
@@ -12022,11 +11910,10 @@ static size_t genai__at_once(const genai_model *m, int n) { return (size_t)n * (
 
 /* Images as a tensor on the tape, in the range that the nets want. */
 static genai_tensor *genai__model_input(genai_model *m, int n, const float *images) {
-    int           dim[4];
-    genai_tensor *x;
+    int dim[4];
     memcpy(dim, m->dim, sizeof dim);
     dim[0] = n;
-    x = genai_tensor_of(m->ctx, 4, dim, images);
+    genai_tensor *x = genai_tensor_of(m->ctx, 4, dim, images);
     return m->signed_range ? genai__unary_apply(&genai__op_scale, offsetof(genai__kernels, scale), x, 2, -1, x) : x;
 }
 
@@ -12057,47 +11944,40 @@ static genai_result genai__model_average(genai_model *m, int n) {
 
 /* Takes the labels of n images for what follows; NULL afterwards where the model has no use for them. */
 static genai_result genai__model_labels(genai_model *m, const char *what, int n, const int *labels) {
-    int i;
     m->labels = m->desc.classes ? labels : NULL;
     if (!m->desc.classes) return GENAI_OK;
     if (!labels) return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "%s: labels are NULL, but the model has condition %s", what, m->desc.condition);
-    for (i = 0; i < n; i++)
+    for (int i = 0; i < n; i++)
         if (labels[i] < 0 || labels[i] >= m->desc.classes)
             return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "%s: label %d of image %d must be from 0 to %d", what, labels[i], i, m->desc.classes - 1);
     return GENAI_OK;
 }
 
 GENAI_API genai_result genai_model_step(genai_model *m, int n, const float *images, const int *labels, genai_losses *losses) {
-    genai_losses  mine;
-    genai_tensor *x;
-    genai_ctx    *ctx;
-    genai_result  result;
-    uint32_t      stream, draw;
-    uint64_t      step, mode;
-    int           recording, i;
+    genai_losses mine;
     if (!m) return GENAI_ERROR_ARGUMENT;
-    ctx = m->ctx;
+    genai_ctx *ctx = m->ctx;
     if (!losses) losses = &mine;
     memset(losses, 0, sizeof *losses);
     if (n < 1 || !images) return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "genai_model_step: %s", images ? "n must be at least 1" : "images is NULL");
-    result = genai__model_labels(m, "genai_model_step", n, labels);
+    genai_result result = genai__model_labels(m, "genai_model_step", n, labels);
     if (result) return result;
-    mode = genai__fp_enter();
-    stream = ctx->stream;
-    step = ctx->step;
-    draw = ctx->draw;
-    recording = genai_recording(ctx, 1);
+    uint64_t mode = genai__fp_enter();
+    uint32_t stream = ctx->stream;
+    uint64_t step = ctx->step;
+    uint32_t draw = ctx->draw;
+    int recording = genai_recording(ctx, 1);
     m->mark = genai_tape_mark(ctx);
     m->judged = m->right = 0;
     genai_random_at(ctx, GENAI__STREAM_STEP, (uint64_t)m->steps); /* the step's draws depend on its number alone: resume is exact */
     genai__keep_statistics(m, 0);
     for (; m->family->losses[losses->count]; losses->count++) losses->name[losses->count] = genai__loss_name(m, losses->count);
-    x = genai__binarised(m, genai__model_input(m, (int)genai__at_once(m, n), images), 1);
+    genai_tensor *x = genai__binarised(m, genai__model_input(m, (int)genai__at_once(m, n), images), 1);
     result = x ? m->family->step(m, x, losses->value) : genai__result_of(ctx);
     genai_tape_release(ctx, m->mark);
     if (result) {
         genai__keep_statistics(m, 1);
-        for (i = 0; i < GENAI__ROLES; i++) genai_net_trainable(m->net[i], 1);
+        for (int i = 0; i < GENAI__ROLES; i++) genai_net_trainable(m->net[i], 1);
     }
     if (result == GENAI_ERROR_NONFINITE) {
         losses->skipped = 1;
@@ -12134,8 +12014,7 @@ typedef struct genai__mixture {
 
 static double genai__mixture_apart(const double *a, const double *b, int n) { /* squared */
     double sum = 0;
-    int    i;
-    for (i = 0; i < n; i++) sum += (a[i] - b[i]) * (a[i] - b[i]);
+    for (int i = 0; i < n; i++) sum += (a[i] - b[i]) * (a[i] - b[i]);
     return sum;
 }
 
@@ -12225,7 +12104,6 @@ static void genai__mixture_revive(const genai__mixture *q, int k) {
  * Vassilvitskii 2007). */
 static void genai__mixture_begin(const genai_ctx *ctx, genai__mixture *q) {
     size_t n = (size_t)q->z, row, i;
-    int    k;
     q->spread = 0;
     for (i = 0; i < n; i++) {
         double mean = 0, square = 0;
@@ -12235,7 +12113,7 @@ static void genai__mixture_begin(const genai_ctx *ctx, genai__mixture *q) {
     }
     q->floor = 1e-4 * q->spread + 1e-10;
     for (row = 0; row < q->n; row++) q->likelihood[row] = 1;
-    for (k = 0; k < q->k; k++) {
+    for (int k = 0; k < q->k; k++) {
         double total = 0, at;
         for (row = 0; row < q->n; row++) total += q->likelihood[row];
         if (!(total > 0)) total = (double)q->n; /* all points are means already */
@@ -12254,15 +12132,14 @@ static void genai__mixture_run(genai_ctx *ctx, genai__mixture *q) {
     double   before = 0, now;
     uint64_t mode = genai__fp_enter();
     size_t   row;
-    int      i, k;
     genai__mixture_begin(ctx, q);
-    for (i = 0; i < GENAI__MIXTURE_MOST; i++, before = now) {
+    for (int i = 0; i < GENAI__MIXTURE_MOST; i++, before = now) {
         q->hard = i < GENAI__MIXTURE_HARD;
         genai__for_rows(ctx, q->n, (size_t)(q->k * q->z) * (size_t)q->z, genai__mixture_point, q);
         for (now = 0, row = 0; row < q->n; row++) now += q->likelihood[row] / (double)q->n;
         genai__parallel(ctx, q->k, genai__mixture_component, q);
         if (i > GENAI__MIXTURE_HARD && now - before < 1e-4) break;
-        for (k = 0; k < q->k && i + 1 < GENAI__MIXTURE_MOST; k++)
+        for (int k = 0; k < q->k && i + 1 < GENAI__MIXTURE_MOST; k++)
             if (!(q->weight[k] > 0)) genai__mixture_revive(q, k);
     }
     genai__fp_leave(mode);
@@ -12317,15 +12194,12 @@ static genai_tensor *genai__decoded(genai_model *m, genai_tensor *z) {
 }
 
 static genai_result genai__model_paint(genai_model *m, int n, const float *z, const int *labels, float *images) {
-    genai__quiet  q = genai__quiet_begin(m->ctx);
-    genai_result  result = GENAI_OK;
-    genai_tensor *y;
-    const int    *was = m->labels;
-    int           dim[2];
+    genai__quiet q = genai__quiet_begin(m->ctx);
+    genai_result result = GENAI_OK;
+    const int   *was = m->labels;
     m->labels = labels;
-    dim[0] = n;
-    dim[1] = m->desc.latent;
-    y = genai_clamp(genai__decoded(m, genai_tensor_of(m->ctx, 2, dim, z)), 0, 1);
+    int dim[2] = {n, m->desc.latent};
+    genai_tensor *y = genai_clamp(genai__decoded(m, genai_tensor_of(m->ctx, 2, dim, z)), 0, 1);
     if (y) memcpy(images, y->data, y->count * sizeof(float));
     else result = genai__result_of(m->ctx);
     m->labels = was;
@@ -12348,9 +12222,8 @@ static int genai__normal_prior(const genai_model *m) { return (m->desc.beta >= 0
 /* Latents number first, first + 1, ... to sample from: of the prior, or of what was fitted. */
 static genai_result genai__model_latents(genai_model *m, uint64_t seed, size_t first, int n, float *z) {
     size_t size = (size_t)m->desc.latent;
-    int    i;
     if (m->family->latents) return m->family->latents(m, seed, first, n, z);
-    for (i = 0; i < n; i++) {
+    for (int i = 0; i < n; i++) {
         genai__normal(m->ctx, 0, GENAI__STREAM_SAMPLE, seed, (uint32_t)(first + (size_t)i), size, z + (size_t)i * size);
         if (m->extra[GENAI__SAMPLER_MEAN]) genai__sampler_apply(m, seed, (uint32_t)(first + (size_t)i), z + (size_t)i * size);
     }
@@ -12359,8 +12232,7 @@ static genai_result genai__model_latents(genai_model *m, uint64_t seed, size_t f
 
 GENAI_API genai_result genai_model_latents(genai_model *m, uint64_t seed, int n, float *z) {
     genai_result result = genai__model_check(m, "genai_model_latents", n, z, z);
-    int          i;
-    for (i = 0; i < n && !result; i += GENAI__PORTION)
+    for (int i = 0; i < n && !result; i += GENAI__PORTION)
         result = genai__model_latents(m, seed, (size_t)i, genai__portion(i, n), z + (size_t)i * (size_t)m->desc.latent);
     return result;
 }
@@ -12382,23 +12254,20 @@ GENAI_API genai_result genai_model_sample(genai_model *m, uint64_t seed, int n, 
 
 GENAI_API genai_result genai_model_decode(genai_model *m, int n, const float *z, const int *labels, float *images) {
     genai_result result = genai__model_check(m, "genai_model_decode", n, z, images);
-    int          i;
     if (!result) result = genai__model_labels(m, "genai_model_decode", n, labels);
-    for (i = 0; i < n && !result; i += GENAI__PORTION)
+    for (int i = 0; i < n && !result; i += GENAI__PORTION)
         result = genai__model_paint(m, genai__portion(i, n), z + (size_t)i * (size_t)m->desc.latent, genai__labels_at(labels, i), images + (size_t)i * genai__pixels(m));
     return result;
 }
 
 static genai_result genai__encode(genai_model *m, int n, const float *images, const int *labels, float *z) { /* one portion */
-    genai__quiet  q;
-    genai_tensor *mean;
-    const int    *was = m->labels;
-    genai_result  result = GENAI_OK;
+    const int   *was = m->labels;
+    genai_result result = GENAI_OK;
     if (!m->family->encode)
         return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "a %s can't encode images, it has no encoder: use family vae, vaegan, aae or vqvae", m->family->name);
-    q = genai__quiet_begin(m->ctx);
+    genai__quiet q = genai__quiet_begin(m->ctx);
     m->labels = labels;
-    mean = m->family->encode(m, genai__model_input(m, n, images));
+    genai_tensor *mean = m->family->encode(m, genai__model_input(m, n, images));
     if (mean) memcpy(z, mean->data, mean->count * sizeof(float));
     else result = genai__result_of(m->ctx);
     m->labels = was;
@@ -12408,9 +12277,8 @@ static genai_result genai__encode(genai_model *m, int n, const float *images, co
 
 GENAI_API genai_result genai_model_encode(genai_model *m, int n, const float *images, const int *labels, float *z) {
     genai_result result = genai__model_check(m, "genai_model_encode", n, images, z);
-    int          i;
     if (!result) result = genai__model_labels(m, "genai_model_encode", n, labels);
-    for (i = 0; i < n && !result; i += GENAI__PORTION)
+    for (int i = 0; i < n && !result; i += GENAI__PORTION)
         result = genai__encode(m, genai__portion(i, n), images + (size_t)i * genai__pixels(m), genai__labels_at(labels, i), z + (size_t)i * (size_t)m->desc.latent);
     return result;
 }
@@ -12440,11 +12308,8 @@ GENAI_API genai_result genai_model_fit_sampler(genai_model *m, genai_dataset *da
     genai__mixture     q;
     genai_dataset_info info;
     genai_result       result = GENAI_OK;
-    size_t             z, k, i;
-    char              *copy;
-    int                prior;
     if (!m) return GENAI_ERROR_ARGUMENT;
-    prior = kind && !strcmp(kind, "prior");
+    int prior = kind && !strcmp(kind, "prior");
     if (!kind || (!prior && strcmp(kind, "gaussian") && strcmp(kind, "mixture")) || components < 0 || components > GENAI__SAMPLER_MOST)
         return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "genai_model_fit_sampler: kind '%.40s' must be prior, gaussian or mixture, components %d from 0 to %d",
                            kind ? kind : "NULL", components, GENAI__SAMPLER_MOST);
@@ -12462,10 +12327,10 @@ GENAI_API genai_result genai_model_fit_sampler(genai_model *m, genai_dataset *da
         q.k = !strcmp(kind, "gaussian") ? 1 : components ? components : 10;
         if ((size_t)q.k > q.n) q.k = (int)q.n;
     }
-    copy = genai__copy_text(m->ctx, kind, strlen(kind));
+    char *copy = genai__copy_text(m->ctx, kind, strlen(kind));
     if (!copy) return GENAI_ERROR_MEMORY;
-    z = (size_t)q.z;
-    k = (size_t)q.k;
+    size_t z = (size_t)q.z;
+    size_t k = (size_t)q.k;
     if (!prior) {
         q.x = (double *)genai__alloc(m->ctx, q.n * (z + k + 1) + k * (3 * z + 2 * z * z + 2), sizeof *q.x);
         if (q.x) {
@@ -12484,9 +12349,9 @@ GENAI_API genai_result genai_model_fit_sampler(genai_model *m, genai_dataset *da
     }
     if (!result) result = genai__sampler_make(m, q.k);
     if (!result) {
-        for (i = 0; i < k; i++) m->extra[GENAI__SAMPLER_WEIGHT]->data[i] = (float)q.weight[i];
-        for (i = 0; i < k * z; i++) m->extra[GENAI__SAMPLER_MEAN]->data[i] = (float)q.mean[i];
-        for (i = 0; i < k * z * z; i++) m->extra[GENAI__SAMPLER_FACTOR]->data[i] = i % z > i / z % z ? 0 : (float)q.factor[i];
+        for (size_t i = 0; i < k; i++) m->extra[GENAI__SAMPLER_WEIGHT]->data[i] = (float)q.weight[i];
+        for (size_t i = 0; i < k * z; i++) m->extra[GENAI__SAMPLER_MEAN]->data[i] = (float)q.mean[i];
+        for (size_t i = 0; i < k * z * z; i++) m->extra[GENAI__SAMPLER_FACTOR]->data[i] = i % z > i / z % z ? 0 : (float)q.factor[i];
         genai__free(m->ctx, m->desc.sampler); /* may be what `kind` points to */
         m->desc.sampler = copy;
         if (components) m->desc.components = components;
@@ -12497,9 +12362,8 @@ GENAI_API genai_result genai_model_fit_sampler(genai_model *m, genai_dataset *da
 
 GENAI_API genai_result genai_model_reconstruct(genai_model *m, int n, const float *images, const int *labels, float *out) {
     genai_result result = genai__model_check(m, "genai_model_reconstruct", n, images, out);
-    int          i;
     if (!result) result = genai__model_labels(m, "genai_model_reconstruct", n, labels);
-    for (i = 0; i < n && !result; i += GENAI__PORTION) {
+    for (int i = 0; i < n && !result; i += GENAI__PORTION) {
         int    part = genai__portion(i, n);
         float *z = genai__model_scratch(m, (size_t)GENAI__PORTION * (size_t)m->desc.latent);
         result = z ? genai__encode(m, part, images + (size_t)i * genai__pixels(m), genai__labels_at(labels, i), z) : GENAI_ERROR_MEMORY;
@@ -12510,13 +12374,12 @@ GENAI_API genai_result genai_model_reconstruct(genai_model *m, int n, const floa
 
 GENAI_API genai_result genai_model_translate(genai_model *m, int n, const float *images, int back, float *out) {
     genai_result result = GENAI_OK;
-    int          i;
     if (!m) return GENAI_ERROR_ARGUMENT;
     if (n < 1 || !images || !out) return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "genai_model_translate: %s", n < 1 ? "n must be at least 1" : "a pointer is NULL");
     if (m->family->backs < (back ? 2 : 1))
         return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, m->family->backs ? "a %s has learned one way only: use cycle" : "a %s can't translate images: use translate or cycle",
                            m->family->name);
-    for (i = 0; i < n && !result; i += GENAI__PORTION) {
+    for (int i = 0; i < n && !result; i += GENAI__PORTION) {
         genai__quiet  q = genai__quiet_begin(m->ctx);
         genai_tensor *x = genai__model_input(m, genai__portion(i, n), images + (size_t)i * genai__pixels(m));
         genai_tensor *y = genai__forward(m, genai__best(m, back ? GENAI__GENERATOR_BACK : GENAI__GENERATOR), x, GENAI_EVAL);
@@ -12534,10 +12397,9 @@ GENAI_API genai_result genai_model_translate(genai_model *m, int n, const float 
 static double genai__sine(double x) {
     const double half = 1.57079632679489661923;
     double       term, sum;
-    int          i;
     if (x > half) x = 2 * half - x;
     term = sum = x;
-    for (i = 2; i < 26; i += 2) {
+    for (int i = 2; i < 26; i += 2) {
         term *= -x * x / ((double)i * (double)(i + 1));
         sum += term;
     }
@@ -12547,15 +12409,14 @@ static double genai__sine(double x) {
 /* The angle whose half has sine s and cosine c: halved until the series of arcsin converges at once. */
 static double genai__angle(double s, double c) {
     double factor = 2, q, term, sum;
-    int    i;
-    for (i = 0; i < 8; i++) {
+    for (int i = 0; i < 8; i++) {
         c = sqrt(0.5 * (1 + c));
         s = s / (2 * c); /* sin(x/2) = sin x / (2 cos(x/2)) */
         factor *= 2;
     }
     q = s * s;
     term = sum = s;
-    for (i = 1; i < 8; i++) { /* arcsin s = s + s^3/6 + 3 s^5/40 + ... */
+    for (int i = 1; i < 8; i++) { /* arcsin s = s + s^3/6 + 3 s^5/40 + ... */
         term *= q * (double)(2 * i - 1) / (double)(2 * i);
         sum += term / (double)(2 * i + 1);
     }
@@ -12565,8 +12426,7 @@ static double genai__angle(double s, double c) {
 /* Weights of a and b at t on the great circle between them (Shoemake 1985); a straight line where there is no such circle. */
 static void genai__slerp_weights(const float *a, const float *b, size_t n, double t, double *wa, double *wb) {
     double aa = 0, bb = 0, apart = 0, together = 0, angle, sine;
-    size_t i;
-    for (i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++) {
         aa += (double)a[i] * (double)a[i];
         bb += (double)b[i] * (double)b[i];
     }
@@ -12575,7 +12435,7 @@ static void genai__slerp_weights(const float *a, const float *b, size_t n, doubl
     *wa = 1 - t;
     *wb = t;
     if (!(aa > 0) || !(bb > 0)) return;
-    for (i = 0; i < n; i++) { /* chords of the two unit vectors: 2 sin and 2 cos of half the angle */
+    for (size_t i = 0; i < n; i++) { /* chords of the two unit vectors: 2 sin and 2 cos of half the angle */
         double p = (double)a[i] / aa, q = (double)b[i] / bb;
         apart += (p - q) * (p - q);
         together += (p + q) * (p + q);
@@ -12589,13 +12449,12 @@ static void genai__slerp_weights(const float *a, const float *b, size_t n, doubl
 
 GENAI_API genai_result genai_model_interpolate(genai_model *m, const float *a, const float *b, int label, int n, float *out) {
     genai_result result = genai__model_check(m, "genai_model_interpolate", n, a, b);
-    size_t       z, k;
     int          labels[GENAI__PORTION], i, j;
     if (!result && !out) result = genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "genai_model_interpolate: a pointer is NULL");
     if (!result) result = genai__model_labels(m, "genai_model_interpolate", 1, &label);
     if (result) return result;
     for (i = 0; i < GENAI__PORTION; i++) labels[i] = label;
-    z = (size_t)m->desc.latent;
+    size_t z = (size_t)m->desc.latent;
     for (i = 0; i < n && !result; i += GENAI__PORTION) {
         float   *way = genai__model_scratch(m, (size_t)GENAI__PORTION * z);
         uint64_t mode = genai__fp_enter();
@@ -12604,7 +12463,7 @@ GENAI_API genai_result genai_model_interpolate(genai_model *m, const float *a, c
             if (genai__normal_prior(m)) genai__slerp_weights(a, b, z, t, &wa, &wb);
             if (i + j == 0) { wa = 1; wb = 0; }
             else if (i + j == n - 1) { wa = 0; wb = 1; }
-            for (k = 0; k < z; k++) way[(size_t)j * z + k] = (float)(wa * (double)a[k] + wb * (double)b[k]);
+            for (size_t k = 0; k < z; k++) way[(size_t)j * z + k] = (float)(wa * (double)a[k] + wb * (double)b[k]);
         }
         genai__fp_leave(mode);
         result = way ? genai__model_paint(m, genai__portion(i, n), way, m->desc.classes ? labels : NULL, out + (size_t)i * genai__pixels(m)) : GENAI_ERROR_MEMORY;
@@ -12613,16 +12472,13 @@ GENAI_API genai_result genai_model_interpolate(genai_model *m, const float *a, c
 }
 
 GENAI_API genai_result genai_model_sample_grid(genai_model *m, const char *path, int rows, int columns) {
-    float       *images;
-    genai_result result;
-    int          n;
     if (!m) return GENAI_ERROR_ARGUMENT;
     if (!path || rows < 1 || columns < 1 || rows > 1024 || columns > 1024)
         return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "genai_model_sample_grid: needs a path, and 1 to 1024 rows and columns");
-    n = rows * columns;
-    images = (float *)genai__alloc(m->ctx, (size_t)n * genai__pixels(m), sizeof *images);
+    int n = rows * columns;
+    float *images = (float *)genai__alloc(m->ctx, (size_t)n * genai__pixels(m), sizeof *images);
     if (!images) return GENAI_ERROR_MEMORY;
-    result = genai_model_sample(m, 0, n, NULL, images);
+    genai_result result = genai_model_sample(m, 0, n, NULL, images);
     if (!result) result = genai_image_save_grid(m->ctx, path, n, columns, m->dim[2], m->dim[1], m->dim[3], images);
     genai__free(m->ctx, images);
     return result;
@@ -12641,23 +12497,21 @@ static void genai__model_entry(genai__entry *entry, const genai_tensor *t) {
 /* What a file holds: every tensor under its name. With `entry` NULL only counts. names takes the names of optimiser states. */
 static size_t genai__model_entries(const genai_model *m, int checkpoint, genai__entry *entry, genai__text *names) {
     size_t n = 0;
-    int    role, average, i;
-    for (role = 0; role < GENAI__ROLES; role++)
-        for (average = 0; average < 2; average++) {
+    for (int role = 0; role < GENAI__ROLES; role++)
+        for (int average = 0; average < 2; average++) {
             genai_net *net = average ? m->average[role] : m->net[role];
-            for (i = 0; net && i < genai__net_tensor_count(net); i++, n++)
+            for (int i = 0; net && i < genai__net_tensor_count(net); i++, n++)
                 if (entry) genai__model_entry(&entry[n], genai__net_tensor(net, i));
         }
-    for (i = 0; i < GENAI__EXTRAS; i++) {
+    for (int i = 0; i < GENAI__EXTRAS; i++) {
         if (!m->extra[i]) continue;
         if (entry) genai__model_entry(&entry[n], m->extra[i]);
         n++;
     }
-    for (role = 0; role < GENAI__ROLES && checkpoint; role++) {
+    for (int role = 0; role < GENAI__ROLES && checkpoint; role++) {
         genai_optimizer *o = m->optimizer[role];
-        int              group, second;
-        for (group = 0; o && group < o->groups; group++)
-            for (second = 0; second < 2; second++) {
+        for (int group = 0; o && group < o->groups; group++)
+            for (int second = 0; second < 2; second++) {
                 float *moment[2];
                 size_t count = genai__optimizer_state(o, group, &moment[0], &moment[1]);
                 if (!count || !moment[second]) continue;
@@ -12694,20 +12548,17 @@ static void genai__metadata_add(genai__metadata *md, const char *key, const char
     md->pair[md->n++].value = value;
 }
 static void genai__metadata_number(genai__metadata *md, const char *key, uint64_t value) {
-    char *to;
     genai__metadata_add(md, key, NULL);
-    to = md->text + md->used;
+    char *to = md->text + md->used;
     md->pair[md->n - 1].value = to;
     md->used += (size_t)snprintf(to, sizeof md->text - md->used, "%llu", (unsigned long long)value) + 1;
 }
 
 static void genai__model_metadata(const genai_model *m, int checkpoint, genai__metadata *md) {
-    size_t i;
-    int    role;
     md->n = md->used = 0;
     genai__metadata_add(md, "version", GENAI_VERSION);
     genai__metadata_add(md, "family", m->family->name);
-    for (i = 0; i < GENAI__COUNT(genai__fields); i++) {
+    for (size_t i = 0; i < GENAI__COUNT(genai__fields); i++) {
         const genai__field *f = &genai__fields[i];
         char                number[32];
         const char         *value = genai__field_text(f, &m->desc, number);
@@ -12726,7 +12577,7 @@ static void genai__model_metadata(const genai_model *m, int checkpoint, genai__m
     genai__metadata_number(md, "skipped_in_row", (uint64_t)m->skipped_in_row);
     genai__metadata_number(md, "epoch", (uint64_t)m->epoch);
     genai__metadata_number(md, "position", m->position);
-    for (role = 0; role < GENAI__ROLES; role++)
+    for (int role = 0; role < GENAI__ROLES; role++)
         if (m->optimizer[role]) {
             char key[40];
             sprintf(key, "optimizer.%s.t", genai__role_names[role]);
@@ -12763,10 +12614,9 @@ GENAI_API genai_result genai_model_save_checkpoint(genai_model *m, const char *p
 
 /* A whole number out of the metadata, in digits only. */
 static genai_result genai__metadata_read(genai_ctx *ctx, const char *path, const genai__safetensors *file, const char *key, uint64_t most, uint64_t *value) {
-    char        name[64];
-    const char *p;
+    char name[64];
     sprintf(name, "genai.%.50s", key);
-    p = genai__safetensors_get(file, name);
+    const char *p = genai__safetensors_get(file, name);
     *value = 0;
     if (!p || !*p) return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: its metadata has no %s", path, name);
     for (; genai__is_digit(*p); p++) {
@@ -12779,9 +12629,8 @@ static genai_result genai__metadata_read(genai_ctx *ctx, const char *path, const
 
 /* The desc and the preset's row that a file's metadata speak of. */
 static genai_result genai__model_read_desc(genai_ctx *ctx, const char *path, const genai__safetensors *file, genai_model_desc *d, const genai__preset **row) {
-    const char  *version = genai__safetensors_get(file, "genai.version"), *family = genai__safetensors_get(file, "genai.family");
-    double       major = 0;
-    size_t       i;
+    const char *version = genai__safetensors_get(file, "genai.version"), *family = genai__safetensors_get(file, "genai.family");
+    double      major = 0;
     memset(d, 0, sizeof *d);
     if (!version || !family)
         return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: is a safetensors file, but not of a genai model (its metadata has no genai.version and genai.family)", path);
@@ -12791,12 +12640,11 @@ static genai_result genai__model_read_desc(genai_ctx *ctx, const char *path, con
                            genai__safetensors_get(file, "genai.version"));
     if (!genai__family_of(family))
         return genai__fail(ctx, GENAI_ERROR_UNSUPPORTED, "%s: its model is of family '%.40s', which genai " GENAI_VERSION " doesn't know", path, family);
-    for (i = 0; i < GENAI__COUNT(genai__fields); i++) {
+    for (size_t i = 0; i < GENAI__COUNT(genai__fields); i++) {
         const genai__field *f = &genai__fields[i];
         char                name[64];
-        const char         *value;
         sprintf(name, "genai.%.50s", f->key);
-        value = genai__safetensors_get(file, name);
+        const char *value = genai__safetensors_get(file, name);
         if (!genai__field_fits(f, family)) continue;
         if (!value && (genai__field_is_net(f) || f->offset <= offsetof(genai_model_desc, channels)))
             return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: its metadata has no %s", path, name);
@@ -12813,9 +12661,8 @@ static genai_result genai__model_measure(const genai_model *m, const char *path,
     genai_ctx   *ctx = m->ctx;
     size_t       have = 0, i;
     genai_result result = GENAI_OK;
-    int          role;
     for (i = 0; i < file->n; i++) have += file->entries[i].count;
-    for (role = 0; role < GENAI__ROLES && !result; role++) {
+    for (int role = 0; role < GENAI__ROLES && !result; role++) {
         genai__net_layout at;
         genai_net_desc    d;
         genai_net        *net = NULL;
@@ -12837,9 +12684,8 @@ static genai_result genai__model_measure(const genai_model *m, const char *path,
 
 static const char *genai__entry_shape(char *to, const genai__entry *e) { /* to holds 64 characters */
     size_t n = 0;
-    int    i;
     to[0] = 0;
-    for (i = 0; i < e->ndim; i++) n += (size_t)snprintf(to + n, 64 - n, i ? ",%d" : "%d", e->dim[i]);
+    for (int i = 0; i < e->ndim; i++) n += (size_t)snprintf(to + n, 64 - n, i ? ",%d" : "%d", e->dim[i]);
     return to;
 }
 
@@ -12879,7 +12725,6 @@ static genai_result genai__model_read_state(genai_model *m, const char *path, co
     const uint64_t most = 2147483647;
     uint64_t       steps, skipped, in_row, epoch, position, t;
     genai_result   result = genai__metadata_read(m->ctx, path, file, "steps", most, &steps);
-    int            role;
     if (result) return result;
     m->steps = (long)steps;
     if (!checkpoint) return GENAI_OK;
@@ -12894,7 +12739,7 @@ static genai_result genai__model_read_state(genai_model *m, const char *path, co
     m->skipped_in_row = (long)in_row;
     m->epoch = (long)epoch;
     m->position = (size_t)position;
-    for (role = 0; role < GENAI__ROLES; role++)
+    for (int role = 0; role < GENAI__ROLES; role++)
         if (m->optimizer[role]) {
             char key[40];
             sprintf(key, "optimizer.%s.t", genai__role_names[role]);
@@ -12921,10 +12766,9 @@ GENAI_API genai_model *genai_model_load(genai_ctx *ctx, const char *path) {
     genai_model_desc     d;
     const genai__preset *row = NULL;
     genai_model         *m = NULL;
-    genai_result         result;
     if (!ctx) return NULL;
     if (genai__safetensors_read(ctx, path, &file)) return NULL;
-    result = genai__model_read_desc(ctx, path, &file, &d, &row);
+    genai_result result = genai__model_read_desc(ctx, path, &file, &d, &row);
     if (!result) {
         int checkpoint = genai__safetensors_get(&file, "genai.checkpoint") != NULL;
         m = genai__model_begin(ctx, row, &d);
@@ -12947,14 +12791,12 @@ GENAI_API genai_model *genai_model_load(genai_ctx *ctx, const char *path) {
  * ================================================================================================================= */
 GENAI_API genai_result genai_model_traverse(genai_model *m, const float *z, int label, int dimension, float low, float high, int n, float *out) {
     genai_result result = genai__model_check(m, "genai_model_traverse", n, z, out);
-    float       *way;
-    int         *labels, i;
     if (!result && (dimension < 0 || dimension >= m->desc.latent))
         result = genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "genai_model_traverse: latent %d, but there are 0 to %d", dimension, m->desc.latent - 1);
     if (result) return result;
-    way = (float *)genai__alloc(m->ctx, (size_t)n * (size_t)m->desc.latent, sizeof *way);
-    labels = (int *)genai__alloc(m->ctx, (size_t)n, sizeof *labels);
-    for (i = 0; i < n && way && labels; i++) {
+    float *way = (float *)genai__alloc(m->ctx, (size_t)n * (size_t)m->desc.latent, sizeof *way);
+    int *labels = (int *)genai__alloc(m->ctx, (size_t)n, sizeof *labels);
+    for (int i = 0; i < n && way && labels; i++) {
         memcpy(way + (size_t)i * (size_t)m->desc.latent, z, (size_t)m->desc.latent * sizeof *z);
         way[(size_t)i * (size_t)m->desc.latent + (size_t)dimension] = n > 1 ? low + (high - low) * ((float)i / (float)(n - 1)) : low;
         labels[i] = label;
@@ -12967,22 +12809,20 @@ GENAI_API genai_result genai_model_traverse(genai_model *m, const float *z, int 
 
 GENAI_API genai_result genai_model_direction(genai_model *m, int n, const float *images, const int *labels, int from, int to, float *z) {
     genai_result result = genai__model_check(m, "genai_model_direction", n, images, z);
-    size_t       latent, k;
-    float       *each;
     int          i, count[2] = {0, 0};
     if (!result && !labels) result = genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "genai_model_direction: labels are NULL");
     if (result) return result;
-    latent = (size_t)m->desc.latent;
+    size_t latent = (size_t)m->desc.latent;
     for (i = 0; i < n; i++) {
         count[0] += labels[i] == from;
         count[1] += labels[i] == to;
     }
     if (!count[0] || !count[1] || from == to)
         return genai__fail(m->ctx, GENAI_ERROR_DATA, "genai_model_direction: of classes %d and %d there are %d and %d images", from, to, count[0], count[1]);
-    each = (float *)genai__alloc(m->ctx, (size_t)n * latent, sizeof *each);
+    float *each = (float *)genai__alloc(m->ctx, (size_t)n * latent, sizeof *each);
     if (!each) return GENAI_ERROR_MEMORY;
     result = m->family->encode ? genai_model_encode(m, n, images, labels, each) : genai_model_refine(m, n, images, labels, NULL, each);
-    for (k = 0; k < latent && !result; k++) {
+    for (size_t k = 0; k < latent && !result; k++) {
         double sum[2] = {0, 0};
         for (i = 0; i < n; i++) {
             if (labels[i] == from) sum[0] += (double)each[(size_t)i * latent + k];
@@ -13039,10 +12879,9 @@ static genai_result genai__refine_start(genai__refine *r, int n, const int *labe
  * appendix F), grey at first. */
 static genai_result genai__refine_encode(genai__refine *r, int n, const int *labels, float *z) {
     size_t       pixels = genai__pixels(r->model), k;
-    int          round;
     genai_result result = GENAI_OK;
     for (k = 0; k < (size_t)n * pixels; k++) r->made[k] = 0.5f;
-    for (round = 0; round < (r->desc.mask ? 10 : 1) && !result; round++) {
+    for (int round = 0; round < (r->desc.mask ? 10 : 1) && !result; round++) {
         for (k = 0; k < (size_t)n * pixels; k++) r->made[k] = (1 - r->weight[k % pixels]) * r->made[k] + r->weight[k % pixels] * r->known[k];
         result = genai__encode(r->model, n, r->made, labels, z);
         if (!result) result = genai__model_paint(r->model, n, z, labels, r->made);
@@ -13052,15 +12891,14 @@ static genai_result genai__refine_encode(genai__refine *r, int n, const int *lab
 
 /* 0.5 / noise^2 sum of weight (made - x)^2, and 0.5 |z|^2 where that is the prior's; over the images too: each image's latents see their own terms only. */
 static genai_tensor *genai__refine_loss(genai__refine *r, genai_tensor *z, int n) {
-    genai_model  *m = r->model;
-    genai_ctx    *ctx = m->ctx;
-    genai_tensor *x, *weight, *error;
-    int           dim[4];
+    genai_model *m = r->model;
+    genai_ctx   *ctx = m->ctx;
+    int          dim[4];
     memcpy(dim, m->dim, sizeof dim);
-    weight = genai_tensor_of(ctx, 4, dim, r->weight);
+    genai_tensor *weight = genai_tensor_of(ctx, 4, dim, r->weight);
     dim[0] = n;
-    x = genai_tensor_of(ctx, 4, dim, r->known);
-    error = genai_mul(genai_square(genai_sub(genai__images(m, genai__decoded(m, z)), x)), weight);
+    genai_tensor *x = genai_tensor_of(ctx, 4, dim, r->known);
+    genai_tensor *error = genai_mul(genai_square(genai_sub(genai__images(m, genai__decoded(m, z)), x)), weight);
     error = genai_scale(genai_sum(error, 0), 0.5f / (r->desc.noise * r->desc.noise), 0);
     return genai__normal_prior(m) ? genai_add(error, genai_scale(genai_sum(genai_square(z), 0), 0.5f, 0)) : error;
 }
@@ -13071,15 +12909,12 @@ static genai_result genai__refine_portion(genai__refine *r, int n, const int *la
     genai_net           *painter = genai__best(m, m->family->painter);
     genai_result         result = m->family->encode ? genai__refine_encode(r, n, labels, z) : genai__refine_start(r, n, labels, z);
     genai_optimizer_desc d;
-    int                  dim[2], step, trainable;
-    size_t               mark;
     if (result || r->desc.steps < 0) return result;
     memset(&d, 0, sizeof d);
     d.lr = r->desc.lr;
     d.schedule = GENAI_SCHEDULE_COSINE;
     d.steps = r->desc.steps;
-    dim[0] = n;
-    dim[1] = m->desc.latent;
+    int dim[2] = {n, m->desc.latent};
     r->z = genai_tensor_create(ctx, 2, dim);
     r->adam = genai_optimizer_create(ctx, &d);
     if (!r->z || !r->adam) result = genai__result_of(ctx);
@@ -13088,9 +12923,9 @@ static genai_result genai__refine_portion(genai__refine *r, int n, const int *la
         memcpy(r->z->data, z, r->z->count * sizeof *z);
         result = genai_optimizer_add_tensor(r->adam, r->z, 1);
     }
-    trainable = genai_net_trainable(painter, 0);
-    mark = genai_tape_mark(ctx);
-    for (step = 0; step < r->desc.steps && !result; step++) {
+    int trainable = genai_net_trainable(painter, 0);
+    size_t mark = genai_tape_mark(ctx);
+    for (int step = 0; step < r->desc.steps && !result; step++) {
         genai_tensor *loss = genai__refine_loss(r, r->z, n);
         genai_optimizer_zero(r->adam);
         result = loss ? genai__backward(loss, mark) : genai__result_of(ctx);
@@ -13143,29 +12978,26 @@ static genai_result genai__refine_all(genai_model *m, const char *what, int n, c
                                       float *score) {
     genai_result  result = genai__model_check(m, what, n, images, images);
     genai__refine r;
-    size_t        pixels, k;
     float        *own = NULL;
-    int           i, j, recording;
-    uint64_t      mode;
     if (!result) result = genai__model_labels(m, what, n, labels);
     if (result) return result;
-    pixels = genai__pixels(m);
-    mode = genai__fp_enter();
-    recording = genai_recording(m->ctx, 1);
+    size_t pixels = genai__pixels(m);
+    uint64_t mode = genai__fp_enter();
+    int recording = genai_recording(m->ctx, 1);
     result = genai__refine_begin(&r, m, what, desc);
     if (!result && !z) own = (float *)genai__alloc(m->ctx, GENAI__PORTION * (size_t)m->desc.latent, sizeof *own);
     if (!result && !z && !own) result = GENAI_ERROR_MEMORY;
-    for (i = 0; i < n && !result; i += GENAI__PORTION) {
-        const int   *as = m->labels = genai__labels_at(m->desc.classes ? labels : NULL, i);
-        int          part = genai__portion(i, n);
-        float       *latents = z ? z + (size_t)i * (size_t)m->desc.latent : own;
-        for (k = 0; k < (size_t)part * pixels; k++) r.known[k] = r.weight[k % pixels] > 0 ? images[(size_t)i * pixels + k] : 0.5f;
+    for (int i = 0; i < n && !result; i += GENAI__PORTION) {
+        const int *as = m->labels = genai__labels_at(m->desc.classes ? labels : NULL, i);
+        int        part = genai__portion(i, n);
+        float     *latents = z ? z + (size_t)i * (size_t)m->desc.latent : own;
+        for (size_t k = 0; k < (size_t)part * pixels; k++) r.known[k] = r.weight[k % pixels] > 0 ? images[(size_t)i * pixels + k] : 0.5f;
         result = genai__refine_portion(&r, part, as, latents);
         if (result || z) continue;
         result = genai__model_paint(m, part, latents, as, r.made);
-        for (j = 0; j < part && !result; j++) {
+        for (int j = 0; j < part && !result; j++) {
             double sum = 0;
-            for (k = 0; k < pixels; k++) {
+            for (size_t k = 0; k < pixels; k++) {
                 size_t at = (size_t)j * pixels + k;
                 double d = (double)r.made[at] - (double)r.known[at];
                 if (out) out[(size_t)i * pixels + at] = r.desc.mask ? (1 - r.weight[k]) * r.made[at] + r.weight[k] * r.known[at] : r.made[at];
@@ -13323,19 +13155,17 @@ static genai_result genai__health_begin(genai__fit *f) {
     genai_health  *h = &f->progress.health;
     genai_dataset *of = f->test ? f->test : f->data;
     size_t         pixels = genai__pixels(m), count = genai_dataset_describe(of).count;
-    genai_result   result;
-    int            role;
     h->balance = h->diversity = h->saturated = -1;
     h->measured = h->latents = h->active = -1;
     f->right = 0.5;
     f->loss = 2 * GENAI__LOG_2;
-    for (role = 0; role < GENAI__ROLES; role++)
+    for (int role = 0; role < GENAI__ROLES; role++)
         if (m->optimizer[role]) h->norm_name[h->norms++] = genai__role_names[role];
     f->samples = (float *)genai__alloc(f->ctx, (1 + genai__at_once(m, 1)) * GENAI__SEEN * pixels, sizeof(float));
     if (!f->samples) return GENAI_ERROR_MEMORY;
     f->real = f->samples + GENAI__SEEN * pixels;
     f->seen = count < GENAI__SEEN ? (int)count : GENAI__SEEN;
-    result = genai_dataset_batch(of, 0, 0, f->seen, f->real, f->seen_labels); /* shuffled: folders are in the order of their classes */
+    genai_result result = genai_dataset_batch(of, 0, 0, f->seen, f->real, f->seen_labels); /* shuffled: folders are in the order of their classes */
     f->spread = genai__health_spread(f->seen, pixels, f->real + (genai__at_once(m, f->seen) - (size_t)f->seen) * pixels, &f->ends); /* of pairs, the targets */
     if (result || !m->net[GENAI__ENCODER] || genai__pointwise(m)) return result;
     f->kl = (float *)genai__alloc(f->ctx, (size_t)m->desc.latent, sizeof(float));
@@ -13357,7 +13187,6 @@ static genai_result genai__health_posterior(genai__fit *f) {
     genai_tensor *x, *mean, *log_var, *kl = NULL;
     genai_result  result = genai__model_labels(m, "genai_model_fit", f->seen, f->seen_labels);
     genai__quiet  q = genai__quiet_begin(f->ctx);
-    int           i;
     x = result ? NULL : genai__binarised(m, genai__model_input(m, f->seen, f->real), 0);
     if (x && genai__posterior(m, genai__best(m, GENAI__ENCODER), x, GENAI_EVAL, &mean, &log_var))
         kl = genai_mean(genai_scale(genai_sub(genai_add(genai_exp(log_var), genai_square(mean)), genai_scale(log_var, 1, 1)), 0.5f, 0), 1);
@@ -13368,7 +13197,7 @@ static genai_result genai__health_posterior(genai__fit *f) {
         kl = genai_sum(genai_square(mean), 1);
     }
     h->active = f->seen > 1 ? 0 : -1;
-    for (i = 0; kl && f->seen > 1 && i < h->latents; i++) h->active += kl->data[i] > 0.01f * (float)(f->seen - 1);
+    for (int i = 0; kl && f->seen > 1 && i < h->latents; i++) h->active += kl->data[i] > 0.01f * (float)(f->seen - 1);
     if (kl) h->kl = f->kl;
     else if (!result) result = genai__result_of(f->ctx);
     genai__quiet_end(f->ctx, q);
@@ -13428,12 +13257,11 @@ static genai_result genai__health_measure(genai__fit *f) {
 /* --- metrics.csv --- */
 static void genai__fit_header(genai__fit *f, genai__text *t) {
     const genai_model *m = f->model;
-    int                i;
     genai__text_add(t, "step,epoch,seconds");
-    for (i = 0; m->family->losses[i]; i++) genai__text_format(t, ",%s", genai__loss_name(m, i));
+    for (int i = 0; m->family->losses[i]; i++) genai__text_format(t, ",%s", genai__loss_name(m, i));
     genai__text_add(t, ",images_per_s,skipped,measure");
     if (m->loss && m->loss->middle >= 0) genai__text_add(t, ",balance");
-    for (i = 0; i < f->progress.health.norms; i++) genai__text_format(t, ",norm_%s", f->progress.health.norm_name[i]);
+    for (int i = 0; i < f->progress.health.norms; i++) genai__text_format(t, ",norm_%s", f->progress.health.norm_name[i]);
     genai__text_add(t, ",diversity,saturated");
     if (f->kl) genai__text_add(t, ",active,kl_latents");
     genai__text_add(t, "\n");
@@ -13466,11 +13294,10 @@ static void genai__fit_row(genai__fit *f) {
 
 static genai_result genai__fit_flush(genai__fit *f) {
     genai_result result = GENAI_OK;
-    const char  *path;
     f->flushed = genai__now();
     if (f->rows.failed) return GENAI_ERROR_MEMORY;
     if (!f->desc.out || !f->rows.length) return GENAI_OK;
-    path = genai__fit_path(f, "metrics.csv");
+    const char *path = genai__fit_path(f, "metrics.csv");
     result = !path ? GENAI_ERROR_MEMORY : genai__append_file(f->ctx, path, f->rows.p, f->rows.length);
     f->rows.length = 0;
     return result;
@@ -13483,13 +13310,12 @@ static genai_result genai__fit_begin_rows(genai__fit *f) {
     genai__text     kept;
     genai_result    result = GENAI_OK;
     const char     *path = genai__fit_path(f, "metrics.csv");
-    void           *file;
     size_t          i = 0;
     memset(&old, 0, sizeof old);
     memset(&kept, 0, sizeof kept);
     kept.ctx = f->ctx;
     if (!path) return GENAI_ERROR_MEMORY;
-    file = io->open(io->user, path, 0);
+    void *file = io->open(io->user, path, 0);
     if (file) {
         result = genai__file_read(f->ctx, path, file, (size_t)-1, &old);
         io->close(io->user, file);
@@ -13538,18 +13364,15 @@ static genai_result genai__fit_translations(genai__fit *f, const char *path) {
 static genai_result genai__fit_pictures(genai__fit *f) {
     genai_model *m = f->model;
     char         name[64];
-    genai_result result;
-    const char  *path;
     size_t       pixels = genai__pixels(m);
-    int          i;
     if (!f->desc.out) return GENAI_OK;
     sprintf(name, "samples/step-%06ld" GENAI__PICTURE, m->steps);
-    path = genai__fit_path(f, name);
+    const char *path = genai__fit_path(f, name);
     if (!path) return GENAI_ERROR_MEMORY;
     if (m->family->backs) return genai__fit_translations(f, path);
-    result = genai_image_save_grid(f->ctx, path, GENAI__SEEN, GENAI__GRID, m->dim[2], m->dim[1], m->dim[3], f->samples);
+    genai_result result = genai_image_save_grid(f->ctx, path, GENAI__SEEN, GENAI__GRID, m->dim[2], m->dim[1], m->dim[3], f->samples);
     if (result || !f->shown) return result;
-    for (i = 0; i < f->shown && !result; i += GENAI__GRID / 2) { /* pairs: the second half of `pairs` holds them side by side */
+    for (int i = 0; i < f->shown && !result; i += GENAI__GRID / 2) { /* pairs: the second half of `pairs` holds them side by side */
         int n = f->shown - i < GENAI__GRID / 2 ? f->shown - i : GENAI__GRID / 2, j;
         float *side = f->pairs + (size_t)GENAI__PAIRS * pixels + (size_t)(2 * i) * pixels;
         float *made = f->pairs + (size_t)(3 * GENAI__PAIRS) * pixels;
@@ -13568,10 +13391,9 @@ static genai_result genai__fit_pictures(genai__fit *f) {
 
 static genai_result genai__fit_save(genai__fit *f) {
     genai_result result = genai__fit_flush(f);
-    const char  *path;
     f->saved = genai__now();
     if (result || !f->desc.out) return result;
-    path = genai__fit_path(f, "checkpoint.safetensors");
+    const char *path = genai__fit_path(f, "checkpoint.safetensors");
     result = path ? genai_model_save_checkpoint(f->model, path) : GENAI_ERROR_MEMORY;
     if (result) return result;
     path = genai__fit_path(f, "model.safetensors");
@@ -13588,14 +13410,12 @@ static genai_result genai__fit_check(genai__fit *f, const genai_fit_desc *desc) 
     genai_model       *m = f->model;
     genai_ctx         *ctx = f->ctx;
     genai_dataset_info info = genai_dataset_describe(f->data);
-    genai_result       result;
-    int                i, role;
     if (desc) f->desc = *desc;
     if (f->desc.epochs < 0 || f->desc.steps < 0 || !(f->desc.minutes >= 0) || f->desc.batch < 0 || f->desc.sample_every < 0 || f->desc.checkpoint_every < 0)
         return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "genai_model_fit: epochs, steps, minutes, batch and the intervals must not be negative");
     if (!f->desc.epochs && !f->desc.steps && !(f->desc.minutes > 0)) f->desc.epochs = 10;
     if (!f->desc.batch) f->desc.batch = (genai__preset_of(m->desc.preset) ? genai__preset_of(m->desc.preset) : genai__preset_of(m->family->name))->info.batch;
-    result = genai__data_check(m, "genai_model_fit", f->data);
+    genai_result result = genai__data_check(m, "genai_model_fit", f->data);
     if (result) return result;
     if (m->resumed && m->seed != ctx->desc.seed)
         return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "this training began with seed %llu, but the context has seed %llu: to go on, make the context with seed %llu",
@@ -13605,8 +13425,8 @@ static genai_result genai__fit_check(genai__fit *f, const genai_fit_desc *desc) 
     if (f->test) result = genai__data_check(m, "genai_model_fit's test set", f->test);
     f->count = info.count;
     f->batch = (size_t)f->desc.batch > f->count ? (int)f->count : f->desc.batch;
-    for (role = 0; role < GENAI__ROLES; role++)
-        for (i = 0; m->net[role] && i < m->net[role]->layers; i++)
+    for (int role = 0; role < GENAI__ROLES; role++)
+        for (int i = 0; m->net[role] && i < m->net[role]->layers; i++)
             if (m->net[role]->layer[i].kind->owns == GENAI__OWNS_SCALE_AND_STATISTICS) f->lone = 1;
     return result;
 }
@@ -13670,13 +13490,12 @@ static int genai__fit_done(const genai__fit *f) {
 static genai_result genai__fit_report(genai__fit *f) { /* calls on_step; STOPPED if it says so */
     genai_progress *p = &f->progress;
     genai_model    *m = f->model;
-    double          left;
     p->step = m->steps;
     p->skipped = m->skipped;
     p->seconds = genai__now() - f->began;
     p->images_per_s = f->rate;
     p->eta = p->steps && f->rate > 0 ? (double)(p->steps - p->step) * f->batch / f->rate : -1;
-    left = 60 * f->desc.minutes - p->seconds;
+    double left = 60 * f->desc.minutes - p->seconds;
     if (f->desc.minutes > 0 && (p->eta < 0 || left < p->eta)) p->eta = left > 0 ? left : 0;
     return f->desc.on_step && f->desc.on_step(f->desc.user, p) ? GENAI_STOPPED : GENAI_OK;
 }
@@ -13741,7 +13560,6 @@ static genai_result genai__fit_loop(genai__fit *f) {
 GENAI_API genai_result genai_model_fit(genai_model *m, genai_dataset *data, const genai_fit_desc *desc) {
     genai__fit   f;
     genai_result result, last;
-    long         first;
     if (!m) return GENAI_ERROR_ARGUMENT;
     if (!data) return m->ctx->result ? m->ctx->result : genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "genai_model_fit: data is NULL");
     memset(&f, 0, sizeof f);
@@ -13749,7 +13567,7 @@ GENAI_API genai_result genai_model_fit(genai_model *m, genai_dataset *data, cons
     f.ctx = f.rows.ctx = f.path.ctx = m->ctx;
     f.data = data;
     f.progress.losses = &f.losses;
-    first = m->steps;
+    long first = m->steps;
     result = genai__fit_check(&f, desc);
     if (!result) result = genai__fit_begin(&f);
     if (!result) result = genai__fit_loop(&f);
@@ -13800,16 +13618,15 @@ static const char *genai__line_name(const char *name) {
 }
 
 GENAI_API int genai_progress_bar(void *user, const genai_progress *p) {
-    char                line[400], number[32], piece[4][128];
-    const genai_health *h;
-    size_t              n = 0;
-    int                 i, terminal = genai__terminal();
-    double              now = genai__now();
+    char   line[400], number[32], piece[4][128];
+    size_t n = 0;
+    int    i, terminal = genai__terminal();
+    double now = genai__now();
     (void)user;
     if (!p || !p->model) return 0;
     if (!p->finished && !p->measure && p->step > 1 && now - p->model->shown < (terminal ? 0.1 : 5)) return 0;
     p->model->shown = now;
-    h = &p->health;
+    const genai_health *h = &p->health;
     n += (size_t)snprintf(line + n, sizeof line - n, p->steps ? "step %ld/%ld" : "step %ld", p->step, p->steps);
     n += (size_t)snprintf(line + n, sizeof line - n, "  epoch %ld", p->epoch + 1);
     for (i = 0; i < p->losses->count; i++)
@@ -13842,21 +13659,17 @@ GENAI_API int genai_progress_bar(void *user, const genai_progress *p) {
  * for each row, so 10,000 vectors need no more memory than their own.
  * ================================================================================================================= */
 static genai_result genai__evaluate(genai_model *m, const char *what, genai_dataset *data, int samples, double *value) { /* samples: 0, or those of nll */
-    genai_dataset_info info;
-    genai_result       result = GENAI_OK;
-    float             *images;
-    double             sum = 0;
-    size_t             i;
-    int                labels[GENAI__PORTION];
-    uint64_t           mode;
+    genai_result result = GENAI_OK;
+    double       sum = 0;
+    int          labels[GENAI__PORTION];
     if (!data || !value) return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "%s: %s is NULL", what, data ? "value" : "data");
-    info = genai_dataset_describe(data);
+    genai_dataset_info info = genai_dataset_describe(data);
     result = genai__data_check(m, what, data);
     if (result) return result;
-    images = (float *)genai__alloc(m->ctx, genai__at_once(m, GENAI__PORTION) * genai__pixels(m), sizeof *images);
+    float *images = (float *)genai__alloc(m->ctx, genai__at_once(m, GENAI__PORTION) * genai__pixels(m), sizeof *images);
     if (!images) return GENAI_ERROR_MEMORY;
-    mode = genai__fp_enter();
-    for (i = 0; i < info.count && !result; i += GENAI__PORTION) {
+    uint64_t mode = genai__fp_enter();
+    for (size_t i = 0; i < info.count && !result; i += GENAI__PORTION) {
         int n = info.count - i < GENAI__PORTION ? (int)(info.count - i) : GENAI__PORTION;
         result = genai_dataset_batch(data, -1, i, n, images, labels);
         if (!result) result = genai__model_labels(m, what, n, labels);
@@ -13958,20 +13771,18 @@ static genai_result genai__judge_run(genai_judge *j, const char *what, int n, co
     size_t       pixels, k = (size_t)j->info.classes, d = (size_t)j->info.features;
     int          dim[4], i, r, c;
     genai_result result = GENAI_OK;
-    uint64_t     mode;
     if (n < 1 || !images) return genai__fail(j->ctx, GENAI_ERROR_ARGUMENT, "%s: %s", what, images ? "n must be at least 1" : "images are NULL");
     dim[1] = j->info.height;
     dim[2] = j->info.width;
     dim[3] = j->info.channels;
     pixels = (size_t)dim[1] * (size_t)dim[2] * (size_t)dim[3];
-    mode = genai__fp_enter();
+    uint64_t mode = genai__fp_enter();
     for (i = 0; i < n && !result; i += GENAI__PORTION) {
-        genai__quiet  q = genai__quiet_begin(j->ctx);
-        genai_tensor *f, *p;
+        genai__quiet q = genai__quiet_begin(j->ctx);
         dim[0] = genai__portion(i, n);
-        f = genai_net_forward(j->body, genai_tensor_of(j->ctx, 4, dim, images + (size_t)i * pixels), GENAI_EVAL);
+        genai_tensor *f = genai_net_forward(j->body, genai_tensor_of(j->ctx, 4, dim, images + (size_t)i * pixels), GENAI_EVAL);
         if (f && features) memcpy(features + (size_t)i * d, f->data, f->count * sizeof(float));
-        p = labels || probabilities ? genai_softmax(genai_net_forward(j->head, f, GENAI_EVAL)) : f;
+        genai_tensor *p = labels || probabilities ? genai_softmax(genai_net_forward(j->head, f, GENAI_EVAL)) : f;
         if (!p) result = genai__result_of(j->ctx);
         else if (probabilities) memcpy(probabilities + (size_t)i * k, p->data, p->count * sizeof(float));
         for (r = 0; r < dim[0] && p && labels; r++)
@@ -13995,10 +13806,8 @@ GENAI_API genai_result genai_judge_features(genai_judge *j, int n, const float *
 /* Steps through epochs of full batches, the learning rate falling to 0 along a cosine. images and labels: room for a batch. */
 static genai_result genai__judge_train(genai_judge *j, genai_dataset *data, long steps, float *images, int *labels) {
     genai_optimizer_desc d;
-    genai_optimizer     *o;
     size_t               count = data->info.count, at = 0;
     int                  n = count < GENAI__JUDGE_BATCH ? (int)count : GENAI__JUDGE_BATCH, dim[4];
-    genai_result         result;
     long                 step, epoch = 0;
     memset(&d, 0, sizeof d);
     d.lr = 0.002f;
@@ -14008,8 +13817,8 @@ static genai_result genai__judge_train(genai_judge *j, genai_dataset *data, long
     dim[1] = j->info.height;
     dim[2] = j->info.width;
     dim[3] = j->info.channels;
-    o = genai_optimizer_create(j->ctx, &d);
-    result = o ? genai_optimizer_add(o, j->body, 1) : genai__result_of(j->ctx);
+    genai_optimizer *o = genai_optimizer_create(j->ctx, &d);
+    genai_result result = o ? genai_optimizer_add(o, j->body, 1) : genai__result_of(j->ctx);
     if (!result) result = genai_optimizer_add(o, j->head, 1);
     for (step = 0; step < steps && !result; step++, at += (size_t)n) {
         size_t        mark = genai_tape_mark(j->ctx);
@@ -14064,26 +13873,20 @@ static genai_result genai__judge_check(genai_ctx *ctx, const genai_dataset *data
 }
 
 GENAI_API genai_judge *genai_judge_create(genai_ctx *ctx, genai_dataset *data, const genai_judge_desc *desc) {
-    genai_judge     *j;
     genai_judge_desc d;
     genai_judge_info info;
-    genai_result     result;
-    float           *images;
-    int             *labels, recording;
-    uint32_t         stream, draw;
-    uint64_t         step, mode;
     memset(&d, 0, sizeof d);
     if (desc) d = *desc;
     if (!ctx || ctx->result || genai__judge_check(ctx, data, &d, &info)) return NULL;
-    images = (float *)genai__alloc(ctx, GENAI__JUDGE_BATCH * genai__dataset_bytes(data), sizeof *images);
-    labels = (int *)genai__alloc(ctx, GENAI__JUDGE_BATCH, sizeof *labels);
-    j = images && labels ? genai__judge_make(ctx, &info, d.stream) : NULL;
-    result = j ? GENAI_OK : genai__result_of(ctx);
-    mode = genai__fp_enter();
-    stream = ctx->stream;
-    step = ctx->step;
-    draw = ctx->draw;
-    recording = genai_recording(ctx, 1);
+    float *images = (float *)genai__alloc(ctx, GENAI__JUDGE_BATCH * genai__dataset_bytes(data), sizeof *images);
+    int *labels = (int *)genai__alloc(ctx, GENAI__JUDGE_BATCH, sizeof *labels);
+    genai_judge *j = images && labels ? genai__judge_make(ctx, &info, d.stream) : NULL;
+    genai_result result = j ? GENAI_OK : genai__result_of(ctx);
+    uint64_t mode = genai__fp_enter();
+    uint32_t stream = ctx->stream;
+    uint64_t step = ctx->step;
+    uint32_t draw = ctx->draw;
+    int recording = genai_recording(ctx, 1);
     if (!result) result = genai__judge_train(j, data, d.steps, images, labels);
     genai_recording(ctx, recording);
     ctx->stream = stream;
@@ -14111,23 +13914,20 @@ static genai_tensor *genai__judge_tensor(const genai_judge *j, int i) {
 }
 
 GENAI_API genai_result genai_judge_save(genai_judge *j, const char *path) {
-    genai__metadata *md;
-    genai__entry    *entry;
-    genai_result     result = GENAI_ERROR_MEMORY;
-    genai_tensor    *t;
-    size_t           i;
-    int              n;
+    genai_result  result = GENAI_ERROR_MEMORY;
+    genai_tensor *t;
+    int           n;
     if (!j) return GENAI_ERROR_ARGUMENT;
     for (n = 0; genai__judge_tensor(j, n); n++) {}
-    entry = (genai__entry *)genai__alloc(j->ctx, (size_t)n, sizeof *entry);
-    md = (genai__metadata *)genai__alloc(j->ctx, 1, sizeof *md);
+    genai__entry *entry = (genai__entry *)genai__alloc(j->ctx, (size_t)n, sizeof *entry);
+    genai__metadata *md = (genai__metadata *)genai__alloc(j->ctx, 1, sizeof *md);
     if (entry && md) {
         genai__metadata_add(md, "version", GENAI_VERSION);
-        for (i = 0; i < GENAI__COUNT(genai__judge_keys); i++)
+        for (size_t i = 0; i < GENAI__COUNT(genai__judge_keys); i++)
             genai__metadata_number(md, genai__judge_keys[i].key, (uint64_t)*(const int *)(const void *)((const char *)&j->info + genai__judge_keys[i].at));
         genai__metadata_number(md, "judge.tested", j->info.accuracy >= 0); /* millionths: a judge's word isn't finer */
         genai__metadata_number(md, "judge.accuracy", j->info.accuracy >= 0 ? (uint64_t)(1e6 * j->info.accuracy + 0.5) : 0);
-        for (i = 0; (t = genai__judge_tensor(j, (int)i)) != NULL; i++) {
+        for (size_t i = 0; (t = genai__judge_tensor(j, (int)i)) != NULL; i++) {
             entry[i].name = t->name;
             entry[i].ndim = t->ndim;
             memcpy(entry[i].dim, t->dim, sizeof entry[i].dim);
@@ -14143,8 +13943,7 @@ GENAI_API genai_result genai_judge_save(genai_judge *j, const char *path) {
 
 static genai_result genai__judge_fill(genai_judge *j, const char *path, const genai__safetensors *file) {
     genai_tensor *t;
-    int           i;
-    for (i = 0; (t = genai__judge_tensor(j, i)) != NULL; i++) {
+    for (int i = 0; (t = genai__judge_tensor(j, i)) != NULL; i++) {
         const genai__entry *e = genai__safetensors_find(file, t->name);
         genai_result        result = e ? genai__entry_finite(j->ctx, path, e) : GENAI_OK;
         if (!e || e->ndim != t->ndim || memcmp(e->dim, t->dim, (size_t)t->ndim * sizeof(int)))
@@ -14162,12 +13961,11 @@ GENAI_API genai_judge *genai_judge_load(genai_ctx *ctx, const char *path) {
     genai_judge       *j = NULL;
     genai_result       result = GENAI_OK;
     uint64_t           value, tested = 0;
-    size_t             i;
     if (!ctx || ctx->result || genai__safetensors_read(ctx, path, &file)) return NULL;
     if (!genai__safetensors_get(&file, "genai.judge.width"))
         result = genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: is a safetensors file, but not of a judge (its metadata has no genai.judge.width)", path);
     memset(&info, 0, sizeof info);
-    for (i = 0; i < GENAI__COUNT(genai__judge_keys) && !result; i++) {
+    for (size_t i = 0; i < GENAI__COUNT(genai__judge_keys) && !result; i++) {
         result = genai__metadata_read(ctx, path, &file, genai__judge_keys[i].key, genai__judge_keys[i].most, &value);
         if (!result && !value) result = genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: genai.%s in its metadata is 0", path, genai__judge_keys[i].key);
         *(int *)(void *)((char *)&info + genai__judge_keys[i].at) = (int)value;
@@ -14237,34 +14035,31 @@ typedef struct genai__moments {
 static void genai__mean_row(void *arg, size_t i) {
     genai__moments *m = (genai__moments *)arg;
     double          sum = 0;
-    size_t          k;
-    for (k = 0; k < m->n; k++) sum += (double)m->x[k * m->dim + i];
+    for (size_t k = 0; k < m->n; k++) sum += (double)m->x[k * m->dim + i];
     m->mean[i] = sum / (double)m->n;
 }
 static void genai__covariance_row(void *arg, size_t i) {
     genai__moments *m = (genai__moments *)arg;
     double         *row = m->covariance + i * m->dim;
-    size_t          j, k;
-    for (k = 0; k < m->n; k++) {
+    for (size_t k = 0; k < m->n; k++) {
         const float *x = m->x + k * m->dim;
         double       xi = (double)x[i] - m->mean[i];
-        for (j = 0; j < m->dim; j++) row[j] += xi * ((double)x[j] - m->mean[j]);
+        for (size_t j = 0; j < m->dim; j++) row[j] += xi * ((double)x[j] - m->mean[j]);
     }
-    for (j = 0; j < m->dim; j++) row[j] /= (double)(m->n - 1);
+    for (size_t j = 0; j < m->dim; j++) row[j] /= (double)(m->n - 1);
 }
 
 /* tr (S S')^1/2 is the sum of the singular values of F F'^T for any F with F^T F = S (and F' likewise): the singular values of
  * a product need no product of covariances, whose small eigenvalues would drown. F's row i is l^1/2 v. */
 static genai_result genai__frechet(genai_ctx *ctx, const genai_measure_desc *d, double *distance) {
-    size_t          dim = (size_t)d->dim, square, i, j;
-    double         *block, *product, sum = 0;
-    genai__moments  m[2];
-    int             k;
+    size_t         dim = (size_t)d->dim, square, i, j;
+    double        *block, *product, sum = 0;
+    genai__moments m[2];
     if (!genai__mul(dim, dim, &square) || !genai__mul(square, 3, &square) || !genai__add(square, 2 * dim, &square)) square = (size_t)-1;
     block = (double *)genai__alloc(ctx, square, sizeof *block);
     if (!block) return GENAI_ERROR_MEMORY;
     product = block + 2 * dim * (dim + 1);
-    for (k = 0; k < 2; k++) {
+    for (int k = 0; k < 2; k++) {
         m[k].x = k ? d->made : d->real;
         m[k].n = (size_t)(k ? d->made_count : d->real_count);
         m[k].dim = dim;
@@ -14358,12 +14153,9 @@ static genai_result genai__vectors_check(genai_ctx *ctx, const char *what, const
 }
 
 GENAI_API genai_result genai_nearest(genai_ctx *ctx, int n, const float *a, int m, const float *b, int dim, int *index, float *distance) {
-    genai__scan  s;
-    genai_result result;
-    uint64_t     mode;
-    int          i;
+    genai__scan s;
     if (!ctx) return GENAI_ERROR_ARGUMENT;
-    result = genai__vectors_check(ctx, "genai_nearest", "first", n, 1, dim, a);
+    genai_result result = genai__vectors_check(ctx, "genai_nearest", "first", n, 1, dim, a);
     if (!result) result = genai__vectors_check(ctx, "genai_nearest", "second", m, 1, dim, b);
     if (result) return result;
     memset(&s, 0, sizeof s);
@@ -14377,9 +14169,9 @@ GENAI_API genai_result genai_nearest(genai_ctx *ctx, int n, const float *a, int 
     s.index = index;
     s.nearest = distance ? distance : (float *)genai__alloc(ctx, s.n, sizeof(float));
     if (!s.nearest) return GENAI_ERROR_MEMORY;
-    mode = genai__fp_enter();
+    uint64_t mode = genai__fp_enter();
     genai__scan_all(&s);
-    for (i = 0; i < n; i++) s.nearest[i] = sqrtf(s.nearest[i]);
+    for (int i = 0; i < n; i++) s.nearest[i] = sqrtf(s.nearest[i]);
     genai__fp_leave(mode);
     if (!distance) genai__free(ctx, s.nearest);
     return GENAI_OK;
@@ -14462,11 +14254,10 @@ static genai_result genai__kernel_distance(genai_ctx *ctx, const genai_measure_d
     size_t            n = (size_t)d->real_count, m = (size_t)d->made_count, rows, i;
     double            mean[3];
     genai__kernel_job s;
-    int               k;
     s.dim = (size_t)d->dim;
     s.sum = (double *)genai__alloc(ctx, n > m ? n : m, sizeof(double));
     if (!s.sum) return GENAI_ERROR_MEMORY;
-    for (k = 0; k < 3; k++) { /* real with real, made with made, real with made */
+    for (int k = 0; k < 3; k++) { /* real with real, made with made, real with made */
         s.a = k == 1 ? d->made : d->real;
         s.b = k ? d->made : d->real;
         rows = k == 1 ? m : n;
@@ -14482,24 +14273,20 @@ static genai_result genai__kernel_distance(genai_ctx *ctx, const genai_measure_d
 }
 
 GENAI_API genai_result genai_measure(genai_ctx *ctx, const genai_measure_desc *desc, genai_measures *out) {
-    genai_measure_desc d;
-    genai_measures     measures;
-    genai_result       result;
-    uint64_t           mode;
-    int                least;
+    genai_measures measures;
     if (!ctx) return GENAI_ERROR_ARGUMENT;
     if (!desc || !out) return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "genai_measure: %s is NULL", desc ? "out" : "desc");
-    d = *desc;
+    genai_measure_desc d = *desc;
     memset(&measures, 0, sizeof measures);
     if (!d.k) d.k = 3;
     if (!d.k_density) d.k_density = 5;
     if (d.k < 1 || d.k > GENAI__MOST_NEIGHBOURS || d.k_density < 1 || d.k_density > GENAI__MOST_NEIGHBOURS)
         return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "genai_measure: k is %d and k_density %d, but both must be from 1 to %d", d.k, d.k_density, GENAI__MOST_NEIGHBOURS);
-    least = (d.k > d.k_density ? d.k : d.k_density) + 1;
-    result = genai__vectors_check(ctx, "genai_measure", "real", d.real_count, least, d.dim, d.real);
+    int least = (d.k > d.k_density ? d.k : d.k_density) + 1;
+    genai_result result = genai__vectors_check(ctx, "genai_measure", "real", d.real_count, least, d.dim, d.real);
     if (!result) result = genai__vectors_check(ctx, "genai_measure", "made", d.made_count, least, d.dim, d.made);
     if (result) return result;
-    mode = genai__fp_enter();
+    uint64_t mode = genai__fp_enter();
     result = genai__frechet(ctx, &d, &measures.frechet);
     if (!result) result = genai__neighbours(ctx, &d, &measures);
     if (!result) result = genai__kernel_distance(ctx, &d, &measures.kernel);
