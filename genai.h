@@ -1142,6 +1142,14 @@ GENAI_API genai_model   *genai_model_load(genai_ctx *ctx, const char *path);
 #define GENAI__SPIN 4000
 #endif
 
+#ifdef __cplusplus
+#define GENAI__ZEROED {}     /* any struct with all its fields 0 */
+#define GENAI__NULL nullptr  /* a NULL that may stand behind a comma: return genai__fail(...), GENAI__NULL */
+#else
+#define GENAI__ZEROED {0}
+#define GENAI__NULL NULL
+#endif
+
 #define GENAI__COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static genai_io genai__default_io(void); /* >>files */
@@ -1331,6 +1339,13 @@ GENAI_API void         genai_ctx_clear(genai_ctx *ctx) {
     ctx->result = GENAI_OK;
     ctx->sentence[0] = 0;
 }
+
+/* Calls, and returns what the call returns if that is an error. */
+#define GENAI__TRY(call)                       \
+    do {                                       \
+        const genai_result tried = (call);     \
+        if (tried) return tried;               \
+    } while (0)
 
 /* ====================================================================================================================
  * >>memory (private)
@@ -7153,10 +7168,7 @@ extern "C"
 #endif
 __declspec(dllimport) int __stdcall MoveFileExA(const char *, const char *, unsigned long); /* as windows.h has it */
 
-static void *genai__os_open(void *user, const char *path, int write) {
-    (void)user;
-    return fopen(path, write == 2 ? "ab" : write ? "wb" : "rb");
-}
+static void *genai__os_open(void *user, const char *path, int write) { (void)user; return fopen(path, write == 2 ? "ab" : write ? "wb" : "rb"); }
 static long genai__os_read(void *user, void *file, void *to, size_t n) {
     size_t got = fread(to, 1, n > (1u << 30) ? 1u << 30 : n, (FILE *)file);
     (void)user;
@@ -7170,9 +7182,9 @@ static long genai__os_write(void *user, void *file, const void *p, size_t n) {
 static int genai__os_append(void *user, void *file) { (void)user; return fseek((FILE *)file, 0, SEEK_END); }
 static int genai__os_sync(void *user, void *file) { (void)user; return fflush((FILE *)file) || _commit(_fileno((FILE *)file)); }
 static int genai__os_close(void *user, void *file) { (void)user; return fclose((FILE *)file); }
-static int genai__os_rename(void *user, const char *from, const char *to) {
+static int genai__os_rename(void *user, const char *from, const char *to) { /* replace existing, write through */
     (void)user;
-    return !MoveFileExA(from, to, 1 | 8); /* replace existing, write through */
+    return !MoveFileExA(from, to, 1 | 8);
 }
 static int genai__os_remove(void *user, const char *path) { (void)user; return remove(path); }
 static int genai__os_make_dir(void *user, const char *path) { (void)user; return _mkdir(path) && errno != EEXIST; }
@@ -7229,10 +7241,8 @@ static int genai__os_sync(void *user, void *file) {
     while (failed && errno == EINTR);
     return failed && errno != EINVAL; /* EINVAL: not a thing that can be synced */
 }
-static int genai__os_close(void *user, void *file) {
-    (void)user;
-    return close(genai__os_descriptor(file)) && errno != EINTR; /* interrupted: it is closed all the same */
-}
+/* Interrupted: it is closed all the same. */
+static int genai__os_close(void *user, void *file) { (void)user; return close(genai__os_descriptor(file)) && errno != EINTR; }
 /* rename is atomic but lasts only once the folder is synced. The new file takes the old one's permissions; what isn't a
  * plain file (/dev/full) is never replaced. */
 static int genai__os_rename(void *user, const char *from, const char *to) {
@@ -7295,18 +7305,8 @@ static int genai__os_list(void *user, const char *path, void (*entry)(void *, co
 #endif
 
 static genai_io genai__default_io(void) {
-    genai_io io;
-    io.open = genai__os_open;
-    io.read = genai__os_read;
-    io.write = genai__os_write;
-    io.append = genai__os_append;
-    io.sync = genai__os_sync;
-    io.close = genai__os_close;
-    io.rename = genai__os_rename;
-    io.remove = genai__os_remove;
-    io.make_dir = genai__os_make_dir;
-    io.list = genai__os_list;
-    io.user = NULL;
+    genai_io io = {genai__os_open,   genai__os_read,   genai__os_write,    genai__os_append, genai__os_sync, genai__os_close,
+                   genai__os_rename, genai__os_remove, genai__os_make_dir, genai__os_list,   NULL};
     return io;
 }
 
@@ -7358,16 +7358,13 @@ static genai_result genai__file_read(genai_ctx *ctx, const char *path, void *fil
 
 static genai_result genai__read_file(genai_ctx *ctx, const char *path, genai__bytes *out) {
     void *file;
-    out->p = NULL;
-    out->n = 0;
-    genai_result result = genai__file_open(ctx, path, &file);
-    if (result) return result;
-    result = genai__file_read(ctx, path, file, (size_t)-1, out);
+    memset(out, 0, sizeof *out);
+    GENAI__TRY(genai__file_open(ctx, path, &file));
+    genai_result result = genai__file_read(ctx, path, file, (size_t)-1, out);
     ctx->desc.io.close(ctx->desc.io.user, file);
     if (result) {
         genai__free(ctx, out->p);
-        out->p = NULL;
-        out->n = 0;
+        memset(out, 0, sizeof *out);
     }
     return result;
 }
@@ -7380,25 +7377,17 @@ typedef struct genai__save { /* a file on its way to the disk; `result` sticks, 
     genai_result result;
 } genai__save;
 
-static void genai__save_begin(genai__save *s, genai_ctx *ctx, const char *path) {
-    s->ctx = ctx;
-    s->path = path;
-    s->temporary = NULL;
-    s->file = NULL;
-    s->result = GENAI_OK;
-    if (!path) {
-        s->result = genai__fail(ctx, GENAI_ERROR_ARGUMENT, "a file is to be written, but its path is NULL");
-        return;
-    }
-    s->temporary = (char *)genai__alloc(ctx, strlen(path) + 5, 1);
-    if (!s->temporary) {
-        s->result = GENAI_ERROR_MEMORY;
-        return;
-    }
-    strcat(strcpy(s->temporary, path), ".tmp");
+static genai__save genai__save_begin(genai_ctx *ctx, const char *path) {
+    genai__save s = {ctx, path, NULL, NULL, GENAI_OK};
+    s.temporary = path ? (char *)genai__alloc(ctx, strlen(path) + 5, 1) : NULL;
+    if (!path) s.result = genai__fail(ctx, GENAI_ERROR_ARGUMENT, "a file is to be written, but its path is NULL");
+    else if (!s.temporary) s.result = GENAI_ERROR_MEMORY;
+    if (s.result) return s;
+    strcat(strcpy(s.temporary, path), ".tmp");
     errno = 0;
-    s->file = ctx->desc.io.open(ctx->desc.io.user, s->temporary, 1);
-    if (!s->file) s->result = genai__io_fail(ctx, s->temporary, "could not be created");
+    s.file = ctx->desc.io.open(ctx->desc.io.user, s.temporary, 1);
+    if (!s.file) s.result = genai__io_fail(ctx, s.temporary, "could not be created");
+    return s;
 }
 
 static void genai__save_put(genai__save *s, const void *from, size_t n) {
@@ -7429,8 +7418,7 @@ static genai_result genai__save_end(genai__save *s) {
 }
 
 static genai_result genai__write_file(genai_ctx *ctx, const char *path, const void *p, size_t n) {
-    genai__save save;
-    genai__save_begin(&save, ctx, path);
+    genai__save save = genai__save_begin(ctx, path);
     genai__save_put(&save, p, n);
     return genai__save_end(&save);
 }
@@ -7438,11 +7426,8 @@ static genai_result genai__write_file(genai_ctx *ctx, const char *path, const vo
 /* Not atomic and not synced: for logs, where a row more or less is no loss. */
 static genai_result genai__append_file(genai_ctx *ctx, const char *path, const void *p, size_t n) {
     const genai_io *io = &ctx->desc.io;
-    genai__save     save;
+    genai__save     save = {ctx, path, NULL, NULL, GENAI_OK};
     if (!path) return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "a file is to be written, but its path is NULL");
-    save.ctx = ctx;
-    save.path = path;
-    save.result = GENAI_OK;
     errno = 0;
     save.file = io->open(io->user, path, 2);
     if (!save.file) return genai__io_fail(ctx, path, "could not be opened for appending");
@@ -7453,26 +7438,25 @@ static genai_result genai__append_file(genai_ctx *ctx, const char *path, const v
 }
 
 /* --- sorting --- */
+static void genai__swap(unsigned char *a, unsigned char *b, size_t size) {
+    for (; size; size--, a++, b++) {
+        unsigned char t = *a;
+        *a = *b;
+        *b = t;
+    }
+}
+
 /* Heap sort: n log n for any input, no memory, unlike qsort. */
 static void genai__sort(void *base, size_t n, size_t size, int (*compare)(const void *a, const void *b)) {
     unsigned char *a = (unsigned char *)base;
-    size_t         start = n / 2, end = n, root, child, i;
+    size_t         start = n / 2, end = n, child;
     while (end > 1) {
         if (start) start--;
-        else
-            for (end--, i = 0; i < size; i++) {
-                unsigned char t = a[i];
-                a[i] = a[end * size + i];
-                a[end * size + i] = t;
-            }
-        for (root = start; (child = 2 * root + 1) < end; root = child) {
+        else genai__swap(a, a + --end * size, size);
+        for (size_t root = start; (child = 2 * root + 1) < end; root = child) {
             if (child + 1 < end && compare(a + child * size, a + (child + 1) * size) < 0) child++;
             if (compare(a + root * size, a + child * size) >= 0) break;
-            for (i = 0; i < size; i++) {
-                unsigned char t = a[root * size + i];
-                a[root * size + i] = a[child * size + i];
-                a[child * size + i] = t;
-            }
+            genai__swap(a + root * size, a + child * size, size);
         }
     }
 }
@@ -7603,25 +7587,11 @@ static int genai__json_escape(genai__json *j, unsigned char *utf) {
         if (!genai__json_hex4(j, &low)) return 0;
         if (low < 0xdc00 || low >= 0xe000) return genai__json_fail(j, "the second half of a surrogate pair");
         c = 0x10000 + ((c - 0xd800) << 10 | (low - 0xdc00));
-        utf[0] = (unsigned char)(0xf0 | c >> 18);
-        utf[1] = (unsigned char)(0x80 | (c >> 12 & 63));
-        utf[2] = (unsigned char)(0x80 | (c >> 6 & 63));
-        utf[3] = (unsigned char)(0x80 | (c & 63));
-        return 4;
     }
-    if (c < 0x80) {
-        utf[0] = (unsigned char)c;
-        return 1;
-    }
-    if (c < 0x800) {
-        utf[0] = (unsigned char)(0xc0 | c >> 6);
-        utf[1] = (unsigned char)(0x80 | (c & 63));
-        return 2;
-    }
-    utf[0] = (unsigned char)(0xe0 | c >> 12);
-    utf[1] = (unsigned char)(0x80 | (c >> 6 & 63));
-    utf[2] = (unsigned char)(0x80 | (c & 63));
-    return 3;
+    int length = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+    for (int i = length - 1; i > 0; i--, c >>= 6) utf[i] = (unsigned char)(0x80 | (c & 63));
+    utf[0] = (unsigned char)(length > 1 ? 0xf00u >> length | c : c); /* as many leading ones as bytes */
+    return length;
 }
 
 /* Decodes a string into to[size], what doesn't fit being dropped, or in place if to is NULL (an escape is never shorter
@@ -7750,11 +7720,9 @@ static int genai__header_shape(genai__header *h, const char *name, genai__entry 
     for (entry->ndim = 0, entry->count = 1; genai__json_more(j, (size_t)entry->ndim, ']'); entry->ndim++) {
         if (entry->ndim == 8) return genai__json_fail(j, "a shape of at most 8 dims");
         if (!genai__json_integer(j, &dim)) return 0;
-        if (dim > (size_t)-1 || !genai__mul(entry->count, (size_t)dim, &entry->count) || dim > INT32_MAX) {
-            j->result = genai__fail(j->ctx, GENAI_ERROR_FORMAT, "%s: the shape of tensor %s is too large: dim %d is %llu", j->path,
-                                    genai__show(name).text, entry->ndim, (unsigned long long)dim);
-            return 0;
-        }
+        if (dim > (size_t)-1 || !genai__mul(entry->count, (size_t)dim, &entry->count) || dim > INT32_MAX)
+            return j->result = genai__fail(j->ctx, GENAI_ERROR_FORMAT, "%s: the shape of tensor %s is too large: dim %d is %llu", j->path,
+                                           genai__show(name).text, entry->ndim, (unsigned long long)dim), 0;
         if (entry->ndim < 4) entry->dim[entry->ndim] = (int)dim;
     }
     return !j->result;
@@ -7788,12 +7756,10 @@ static int genai__header_tensor(genai__header *h, const char *name, genai__span 
     if (j->result) return 0;
     if (seen != 7) return genai__json_fail(j, "dtype, shape and data_offsets before the end of a tensor");
     if (!genai__mul(span->entry.count, genai__dtypes[span->dtype].bits, &bytes) || bytes % 8 || span->end < span->begin ||
-        span->end - span->begin != bytes / 8) {
-        j->result = genai__fail(j->ctx, GENAI_ERROR_FORMAT, "%s: tensor %s has %zu elements of type %s but data_offsets [%llu,%llu]",
-                                j->path, genai__show(name).text, span->entry.count, genai__dtypes[span->dtype].name,
-                                (unsigned long long)span->begin, (unsigned long long)span->end);
-        return 0;
-    }
+        span->end - span->begin != bytes / 8)
+        return j->result = genai__fail(j->ctx, GENAI_ERROR_FORMAT, "%s: tensor %s has %zu elements of type %s but data_offsets [%llu,%llu]",
+                                       j->path, genai__show(name).text, span->entry.count, genai__dtypes[span->dtype].name,
+                                       (unsigned long long)span->begin, (unsigned long long)span->end), 0;
     return 1;
 }
 
@@ -7924,8 +7890,7 @@ static genai_result genai__header_read(genai__header *h, void *file, genai__safe
     if (!genai__utf8(bytes.p, bytes.n)) return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: the header is not UTF-8", path);
     h->json.start = bytes.p;
     h->json.end = bytes.p + bytes.n;
-    result = genai__header_scan(h);
-    if (result) return result;
+    GENAI__TRY(genai__header_scan(h));
     if (h->ours && !h->stamped)
         return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: damaged: it has genai.* keys but no genai.digest (\"none\" if that is meant)",
                            path);
@@ -7945,7 +7910,7 @@ static genai_result genai__header_read(genai__header *h, void *file, genai__safe
 static genai_result genai__safetensors_load(genai__header *h, void *file, genai__safetensors *out) {
     genai_ctx    *ctx = h->json.ctx;
     const char   *path = h->json.path;
-    genai__crc64    crc;
+    genai__crc64  crc;
     genai__bytes  bytes = {NULL, 0};
     char          found[16], computed[16];
     size_t        size = 0, i, k;
@@ -7974,8 +7939,7 @@ static genai_result genai__safetensors_load(genai__header *h, void *file, genai_
             uint32_t             u = b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
             memcpy(entry->data + k, &u, 4);
         }
-        result = genai__entry_finite(ctx, path, entry);
-        if (result) return result;
+        GENAI__TRY(genai__entry_finite(ctx, path, entry));
     }
     out->n = h->n;
     out->pairs = h->pairs;
@@ -7984,15 +7948,13 @@ static genai_result genai__safetensors_load(genai__header *h, void *file, genai_
 
 /* Reads a whole file, or nothing: on failure *out is empty. out is given back with genai__safetensors_free. */
 static genai_result genai__safetensors_read(genai_ctx *ctx, const char *path, genai__safetensors *out) {
-    genai__header h;
+    genai__header h = GENAI__ZEROED;
     void         *file;
     memset(out, 0, sizeof *out);
-    memset(&h, 0, sizeof h);
     h.json.ctx = ctx;
     h.json.path = path;
-    genai_result result = genai__file_open(ctx, path, &file);
-    if (result) return result;
-    result = genai__safetensors_load(&h, file, out);
+    GENAI__TRY(genai__file_open(ctx, path, &file));
+    genai_result result = genai__safetensors_load(&h, file, out);
     ctx->desc.io.close(ctx->desc.io.user, file);
     genai__free(ctx, h.span);
     if (result) genai__safetensors_free(ctx, out);
@@ -8005,7 +7967,6 @@ static genai_result genai__safetensors_check(genai_ctx *ctx, const char *path, s
     const char  *twice = genai__repeated_name(entry, n, sizeof *entry);
     size_t       i, count;
     int          d, fits;
-    genai_result result;
     if (!twice) twice = genai__repeated_name(pair, pairs, sizeof *pair);
     if (twice)
         return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: not written: the name %s is given twice", path, genai__show(twice).text);
@@ -8023,8 +7984,7 @@ static genai_result genai__safetensors_check(genai_ctx *ctx, const char *path, s
             !genai__utf8((const unsigned char *)entry[i].name, strlen(entry[i].name)))
             return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: not written: tensor %s has no valid name, or another shape than %zu elements",
                                path, genai__show(entry[i].name).text, entry[i].count);
-        result = genai__entry_finite(ctx, path, &entry[i]);
-        if (result) return result;
+        GENAI__TRY(genai__entry_finite(ctx, path, &entry[i]));
     }
     return GENAI_OK;
 }
@@ -8038,10 +7998,7 @@ static void genai__entry_bytes(const genai__entry *entry, genai__crc64 *crc, gen
         for (k = 0; k < n; k++) {
             uint32_t u;
             memcpy(&u, entry->data + i + k, 4);
-            bytes[4 * k] = (unsigned char)u;
-            bytes[4 * k + 1] = (unsigned char)(u >> 8);
-            bytes[4 * k + 2] = (unsigned char)(u >> 16);
-            bytes[4 * k + 3] = (unsigned char)(u >> 24);
+            for (size_t b = 0; b < 4; b++) bytes[4 * k + b] = (unsigned char)(u >> 8 * b);
         }
         if (crc) genai__crc64_add(crc, bytes, 4 * n);
         if (save) genai__save_put(save, bytes, 4 * n);
@@ -8091,11 +8048,8 @@ static genai_result genai__safetensors_write(genai_ctx *ctx, const char *path, s
                                              const genai__pair *metadata) {
     genai__entry *entry = (genai__entry *)genai__alloc(ctx, n + 1, sizeof *entry);
     genai__pair  *pair = (genai__pair *)genai__alloc(ctx, pairs + 1, sizeof *pair);
-    genai__text   text;
-    genai__save   save;
+    genai__text   text = {ctx, NULL, 0, 0, 0};
     genai_result  result = entry && pair ? GENAI_OK : GENAI_ERROR_MEMORY;
-    memset(&text, 0, sizeof text);
-    text.ctx = ctx;
     if (!result) {
         if (n) memcpy(entry, entries, n * sizeof *entry);
         if (pairs) memcpy(pair, metadata, pairs * sizeof *pair);
@@ -8105,7 +8059,7 @@ static genai_result genai__safetensors_write(genai_ctx *ctx, const char *path, s
     }
     if (!result) result = genai__header_write(&text, path, n, entry, pairs, pair);
     if (!result) {
-        genai__save_begin(&save, ctx, path);
+        genai__save save = genai__save_begin(ctx, path);
         genai__save_put(&save, text.p, text.length);
         for (size_t i = 0; i < n; i++) genai__entry_bytes(&entry[i], NULL, &save);
         result = genai__save_end(&save);
@@ -8132,8 +8086,7 @@ typedef struct genai__image {
 
 typedef struct genai__reason { char text[200]; } genai__reason; /* why a file is no picture */
 
-static genai_result genai__refuse(genai__reason *why, genai_result code, const char *format, ...) GENAI__PRINTF(3, 4);
-static genai_result genai__refuse(genai__reason *why, genai_result code, const char *format, ...) {
+static GENAI__PRINTF(3, 4) genai_result genai__refuse(genai__reason *why, genai_result code, const char *format, ...) {
     va_list args;
     va_start(args, format);
     vsnprintf(why->text, sizeof why->text, format, args);
@@ -8159,11 +8112,9 @@ static int genai__has_ending(const char *name, const char *words) {
 
 /* Memory for a picture whose sides come from a file. */
 static genai_result genai__image_alloc(genai_ctx *ctx, genai__image *image, int width, int height, int channels) {
-    size_t n;
-    image->width = width;
-    image->height = height;
-    image->channels = channels;
-    image->p = NULL;
+    const genai__image empty = {width, height, channels, NULL};
+    size_t             n;
+    *image = empty;
     if (!genai__mul((size_t)width, (size_t)height, &n)) n = (size_t)-1;
     image->p = (unsigned char *)genai__alloc(ctx, n, (size_t)channels);
     return image->p ? GENAI_OK : GENAI_ERROR_MEMORY;
@@ -8490,9 +8441,7 @@ static genai_result genai__image_encode(genai_ctx *ctx, const char *path, const 
 }
 
 static genai_result genai__image_write(genai_ctx *ctx, const char *path, const genai__image *image) {
-    genai__text t;
-    memset(&t, 0, sizeof t);
-    t.ctx = ctx;
+    genai__text t = {ctx, NULL, 0, 0, 0};
     genai_result r = genai__image_encode(ctx, path, image, &t);
     if (!r) r = genai__write_file(ctx, path, t.p, t.length);
     genai__text_free(&t);
@@ -8598,8 +8547,7 @@ GENAI_API void genai_dataset_destroy(genai_dataset *data) {
 }
 
 GENAI_API genai_dataset_info genai_dataset_describe(const genai_dataset *data) {
-    genai_dataset_info none;
-    memset(&none, 0, sizeof none);
+    genai_dataset_info none = GENAI__ZEROED;
     return data ? data->info : none;
 }
 
@@ -8738,8 +8686,7 @@ static genai_dataset *genai__dataset_finish(genai_dataset *data, genai_result r,
 }
 
 static genai_dataset_desc genai__dataset_desc(const genai_dataset_desc *desc) {
-    genai_dataset_desc none;
-    memset(&none, 0, sizeof none);
+    genai_dataset_desc none = GENAI__ZEROED;
     return desc ? *desc : none;
 }
 
@@ -8751,17 +8698,13 @@ GENAI_API genai_dataset *genai_dataset_memory(genai_ctx *ctx, size_t n, int widt
     size_t             i, bytes, all;
     genai_result       r = GENAI_OK;
     if (!ctx || genai__dataset_check(ctx, what, &d)) return NULL;
-    if (!n || !pixels || width < 1 || height < 1 || width > GENAI__IMAGE_SIDE || height > GENAI__IMAGE_SIDE || channels < 1 || channels > 4) {
-        genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: %zu images of %dx%dx%d%s (1 to %d a side, 1 to 4 channels)", what, n, width, height, channels,
-                    pixels ? "" : " at NULL", GENAI__IMAGE_SIDE);
-        return NULL;
-    }
+    if (!n || !pixels || width < 1 || height < 1 || width > GENAI__IMAGE_SIDE || height > GENAI__IMAGE_SIDE || channels < 1 || channels > 4)
+        return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: %zu images of %dx%dx%d%s (1 to %d a side, 1 to 4 channels)", what, n, width, height, channels,
+                           pixels ? "" : " at NULL", GENAI__IMAGE_SIDE), GENAI__NULL;
     if (d.limit && d.limit < n) n = d.limit;
     bytes = (size_t)width * (size_t)height * (size_t)channels;
-    if (!genai__mul(n, bytes, &all)) {
-        genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: %zu images of %dx%dx%d are more than the address space", what, n, width, height, channels);
-        return NULL;
-    }
+    if (!genai__mul(n, bytes, &all))
+        return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: %zu images of %dx%dx%d are more than the address space", what, n, width, height, channels), GENAI__NULL;
     genai_dataset *data = genai__dataset_begin(ctx, &d, n, width, height, channels, labels != NULL);
     image.width = width;
     image.height = height;
@@ -8819,16 +8762,12 @@ static genai_dataset *genai__idx_images(genai_ctx *ctx, const char *path, const 
     genai_dataset *data = NULL;
     genai__image   image;
     if (genai__idx_read(ctx, path, x) || (labels_path && genai__idx_read(ctx, labels_path, y))) return NULL;
-    if (x->ndim < 3 || x->dim[1] > GENAI__IMAGE_SIDE || x->dim[2] > GENAI__IMAGE_SIDE || (x->ndim == 4 && x->dim[3] > 4)) {
-        genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: %d dimensions (%zu %zu %zu %zu) are no images: N, height, width up to %d, and perhaps up to 4 channels", path,
-                    x->ndim, x->dim[0], x->dim[1], x->dim[2], x->dim[3], GENAI__IMAGE_SIDE);
-        return NULL;
-    }
-    if (labels_path && (y->ndim != 1 || y->dim[0] != x->dim[0])) {
-        genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: %d dimensions, the first %zu, are not the labels of the %zu images in %s", labels_path, y->ndim, y->dim[0],
-                    x->dim[0], path);
-        return NULL;
-    }
+    if (x->ndim < 3 || x->dim[1] > GENAI__IMAGE_SIDE || x->dim[2] > GENAI__IMAGE_SIDE || (x->ndim == 4 && x->dim[3] > 4))
+        return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: %d dimensions (%zu %zu %zu %zu) are no images: N, height, width up to %d, and perhaps up to 4 channels", path,
+                           x->ndim, x->dim[0], x->dim[1], x->dim[2], x->dim[3], GENAI__IMAGE_SIDE), GENAI__NULL;
+    if (labels_path && (y->ndim != 1 || y->dim[0] != x->dim[0]))
+        return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: %d dimensions, the first %zu, are not the labels of the %zu images in %s", labels_path, y->ndim, y->dim[0],
+                           x->dim[0], path), GENAI__NULL;
     size_t n = desc->limit && desc->limit < x->dim[0] ? desc->limit : x->dim[0];
     image.height = (int)x->dim[1];
     image.width = (int)x->dim[2];
@@ -8902,12 +8841,11 @@ static genai_result genai__cifar_put(genai_dataset *data, const char *path, cons
 /* The files are read one by one; the first pass counts records, so that the block has its size. */
 static genai_dataset *genai__cifar_open(genai_ctx *ctx, const char *const *paths, size_t n, const genai_dataset_desc *desc) {
     genai_dataset *data = NULL;
-    genai__bytes   b;
+    genai__bytes   b = GENAI__ZEROED;
     size_t         i, pass, total = 0;
     genai_result   r = GENAI_OK;
     for (pass = 0; pass < 2 && !r; pass++) {
         for (i = 0; i < n && !r; i++) {
-            memset(&b, 0, sizeof b);
             r = genai__read_file(ctx, paths[i], &b);
             if (!r && (!b.n || b.n % GENAI__CIFAR_RECORD))
                 r = genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: %zu bytes are no whole number of CIFAR-10 records of %d", paths[i], b.n, (int)GENAI__CIFAR_RECORD);
@@ -9192,10 +9130,8 @@ static genai_dataset *genai__part_open(genai_ctx *ctx, const genai__listing *l, 
 static genai_dataset *genai__parts_open(genai_ctx *ctx, const genai__listing *l, int cifar, const char *path, const genai_dataset_desc *desc) {
     genai_dataset_desc d = *desc;
     int                test = desc->test != 0;
-    if (!genai__list_first(l, genai__parts[cifar][test], genai__part_ends[cifar])) {
-        genai__fail(ctx, GENAI_ERROR_DATA, "%s: has %s files but no %s", path, genai__parts[cifar][!test], genai__parts[cifar][test]);
-        return NULL;
-    }
+    if (!genai__list_first(l, genai__parts[cifar][test], genai__part_ends[cifar]))
+        return genai__fail(ctx, GENAI_ERROR_DATA, "%s: has %s files but no %s", path, genai__parts[cifar][!test], genai__parts[cifar][test]), GENAI__NULL;
     genai_dataset *data = genai__part_open(ctx, l, cifar, test, desc);
     if (!data || test || !genai__list_first(l, genai__parts[cifar][1], genai__part_ends[cifar])) return data;
     d.width = data->info.width;
@@ -9230,9 +9166,8 @@ static genai_dataset *genai__picture_open(genai_ctx *ctx, const char *path, cons
 
 static genai_dataset *genai__single_open(genai_ctx *ctx, const char *path, const genai_dataset_desc *desc) {
     genai_dataset *data = NULL;
-    genai__bytes   b;
+    genai__bytes   b = GENAI__ZEROED;
     const char    *name = path, *p;
-    memset(&b, 0, sizeof b);
     for (p = path; *p; p++)
         if (*p == '/' || *p == '\\') name = p + 1;
     if (strstr(name, "idx")) return genai__idx_open_file(ctx, path, desc);
@@ -9253,10 +9188,7 @@ GENAI_API genai_dataset *genai_dataset_open(genai_ctx *ctx, const char *path, co
     genai__listing     l;
     int                kind;
     if (!ctx) return NULL;
-    if (!path || !*path) {
-        genai__fail(ctx, GENAI_ERROR_ARGUMENT, "dataset_open: the path is empty");
-        return NULL;
-    }
+    if (!path || !*path) return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "dataset_open: the path is empty"), GENAI__NULL;
     if (genai__dataset_check(ctx, path, &d)) return NULL;
     if (genai__list_open(&l, ctx, path)) {
         for (kind = 0; kind < 2; kind++)
@@ -9509,8 +9441,7 @@ static void genai__draw_lines(genai__canvas *c, int ramp) {
 /* Sprite number `index` as RGBA of width x height; returns its class. */
 static int genai__sprite(const genai_ctx *ctx, uint64_t index, int width, int height, unsigned char *to) {
     int           side = width < height ? width : height, k, kind, ramp, accent, x, y;
-    genai__canvas c;
-    memset(&c, 0, sizeof c);
+    genai__canvas c = GENAI__ZEROED;
     c.ctx = ctx;
     c.index = index;
     c.top = -1024;
@@ -9547,10 +9478,8 @@ GENAI_API genai_dataset *genai_dataset_sprites(genai_ctx *ctx, size_t count, con
     if (!d.width) d.width = d.height ? d.height : 32;
     if (!d.height) d.height = d.width;
     if (!d.channels) d.channels = 4;
-    if (!count || (uint64_t)count >> 48 || d.width < 4 || d.height < 4 || d.width > 512 || d.height > 512) {
-        genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: %zu sprites of %dx%d (at least 1, 4x4 to 512x512)", what, count, d.width, d.height);
-        return NULL;
-    }
+    if (!count || (uint64_t)count >> 48 || d.width < 4 || d.height < 4 || d.width > 512 || d.height > 512)
+        return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: %zu sprites of %dx%d (at least 1, 4x4 to 512x512)", what, count, d.width, d.height), GENAI__NULL;
     genai_dataset *data = (genai_dataset *)genai__alloc(ctx, 1, sizeof *data);
     if (!data) return NULL;
     data->ctx = data->classes.ctx = ctx;
@@ -9975,8 +9904,7 @@ static genai_result genai__field_set(genai_ctx *ctx, const genai__field *f, gena
     const char *end = genai__parse_number(value, &x);
     if (!end || *end || (f->kind == GENAI__FIELD_INT && x >= -2147483647.0 && x <= 2147483647.0 && (double)(int)x != x))
         return genai__fail(ctx, GENAI_ERROR_SYNTAX, "%s must be a %snumber, not '%.40s'", f->key, f->kind == GENAI__FIELD_INT ? "whole " : "", value);
-    genai_result result = genai__field_range(ctx, f, x);
-    if (result) return result;
+    GENAI__TRY(genai__field_range(ctx, f, x));
     if (f->kind == GENAI__FIELD_INT) {
         i = (int)(x != 0 ? x : (double)GENAI_ZERO); /* else it would mean the default */
         genai__field_put(f, d, &i, sizeof i);
@@ -10228,8 +10156,7 @@ static genai_tensor *genai__latents(genai_model *m, int n) {
 
 /* Of the nets a and b (or -1), kept at `slot`. */
 static genai_optimizer *genai__optimizer_at(genai_model *m, int slot, float lr, int a, int b) {
-    genai_optimizer_desc d;
-    memset(&d, 0, sizeof d);
+    genai_optimizer_desc d = GENAI__ZEROED;
     d.rule = m->desc.rule;
     d.lr = lr;
     d.beta1 = m->desc.beta1;
@@ -10476,8 +10403,7 @@ static genai_result genai__find_loss(genai_model *m) {
     char                    dropout[48];
     int                     l, bounded = d->penalty > 0 || d->clip > 0;
     size_t                  i;
-    genai_result            result = genai__words_find(m->ctx, "loss", d->loss, genai__gan_losses, GENAI__COUNT(genai__gan_losses), sizeof genai__gan_losses[0], &i);
-    if (result) return result;
+    GENAI__TRY(genai__words_find(m->ctx, "loss", d->loss, genai__gan_losses, GENAI__COUNT(genai__gan_losses), sizeof genai__gan_losses[0], &i));
     m->loss = &genai__gan_losses[i];
     if (m->loss->relative && m->family->painter != GENAI__GENERATOR)
         return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "loss %s is for family gan, not for a %s", d->loss, m->family->name);
@@ -10546,8 +10472,7 @@ static void genai__gan_text(const genai_model *m, int role, genai__text *t) {
 
 /* --- create --- */
 static genai_result genai__gan_create(genai_model *m) {
-    genai_result result = genai__find_loss(m);
-    if (result) return result;
+    GENAI__TRY(genai__find_loss(m));
     m->auxiliary = genai__condition(m, "auxiliary");
     m->feature_layer = genai__feature_layer(m->net[GENAI__DISCRIMINATOR]);
     if (m->desc.feature_matching > 0 && m->feature_layer < 0)
@@ -10556,8 +10481,7 @@ static genai_result genai__gan_create(genai_model *m) {
         char   word[24];
         size_t n = strcspn(p, " "), i;
         snprintf(word, sizeof word, "%.*s", (int)(n < 20 ? n : 20), p);
-        result = genai__words_find(m->ctx, "augment", word, genai__augment_words, GENAI__COUNT(genai__augment_words), sizeof *genai__augment_words, &i);
-        if (result) return result;
+        GENAI__TRY(genai__words_find(m->ctx, "augment", word, genai__augment_words, GENAI__COUNT(genai__augment_words), sizeof *genai__augment_words, &i));
         m->augment |= 1u << i;
     }
     if (!genai__model_optimizer(m, m->desc.lr, GENAI__GENERATOR, -1) ||
@@ -10593,8 +10517,8 @@ static genai_result genai__gan_step(genai_model *m, genai_tensor *x, float *valu
     genai_recording(m->ctx, learns);
     fake = genai__images(m, genai__forward(m, m->net[GENAI__GENERATOR], z, learns ? GENAI_TRAIN : GENAI_TRAIN_FROZEN));
     genai_recording(m->ctx, 1);
-    genai_result result = genai__learn_discriminator(m, x, fake, NULL, &value[0]);
-    if (result) return result;
+    GENAI__TRY(genai__learn_discriminator(m, x, fake, NULL, &value[0]));
+    genai_result result = GENAI_OK;
     genai_net_trainable(d, 0);
     genai_recording(m->ctx, learns);
     loss = genai__gan_generator_loss(m, x, fake, &value[1]);
@@ -10650,15 +10574,13 @@ static genai_result genai__autoencoder_check(genai_model *m) { /* for all famili
 
 static genai_result genai__vae_create(genai_model *m) {
     const genai_model_desc *d = &m->desc;
-    genai_result            result = genai__autoencoder_check(m);
-    if (result) return result;
+    GENAI__TRY(genai__autoencoder_check(m));
     if (d->importance > 1 && (genai__pointwise(m) || d->free_bits > 0))
-        result = genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "importance %d needs a posterior and the whole KL: not divergence mmd, beta 0 or free_bits", d->importance);
+        return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "importance %d needs a posterior and the whole KL: not divergence mmd, beta 0 or free_bits", d->importance);
     if (d->free_bits > 0 && genai__pointwise(m))
-        result = genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "free_bits are about the KL of a posterior, which there isn't with divergence mmd or beta 0");
+        return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "free_bits are about the KL of a posterior, which there isn't with divergence mmd or beta 0");
     if (d->binarise && !m->likelihood->logits)
-        result = genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "binarise makes pixels 0 or 1, of which likelihood '%s' knows nothing: take 'bernoulli'", m->likelihood->name);
-    if (result) return result;
+        return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "binarise makes pixels 0 or 1, of which likelihood '%s' knows nothing: take 'bernoulli'", m->likelihood->name);
     return genai__model_optimizer(m, m->desc.lr, GENAI__ENCODER, GENAI__DECODER) ? GENAI_OK : genai__result_of(m->ctx);
 }
 
@@ -10919,10 +10841,9 @@ static void genai__vaegan_text(const genai_model *m, int role, genai__text *t) {
 
 /* --- create --- */
 static genai_result genai__vaegan_create(genai_model *m) {
-    genai_result result = genai__autoencoder_check(m);
-    if (!result && m->desc.beta < 0) result = genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "a vaegan samples from the prior, so beta can't be 0");
-    if (!result) result = genai__find_loss(m);
-    if (result) return result;
+    GENAI__TRY(genai__autoencoder_check(m));
+    if (m->desc.beta < 0) return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "a vaegan samples from the prior, so beta can't be 0");
+    GENAI__TRY(genai__find_loss(m));
     m->feature_layer = genai__feature_layer(m->net[GENAI__DISCRIMINATOR]);
     if (m->likelihood->features && m->feature_layer < 0)
         return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "likelihood 'features' needs a discriminator of two layers or more");
@@ -10965,8 +10886,7 @@ static genai_result genai__vaegan_step(genai_model *m, genai_tensor *x, float *v
         value[2] = genai_value(loss[0]) + genai_value(loss[1]) + genai_value(loss[2]);
         genai__balance(genai_value(loss[0]), genai_value(loss[2]), m->desc.margin, &judge, &paint);
     }
-    genai_result result = judge ? genai__learn_discriminator(m, x, made, other, &value[2]) : GENAI_OK;
-    if (result) return result;
+    GENAI__TRY(judge ? genai__learn_discriminator(m, x, made, other, &value[2]) : GENAI_OK);
 
     genai_net_trainable(d, 0); /* from here on the updated discriminator, as a constant */
     if (features_too) {
@@ -10986,11 +10906,10 @@ static genai_result genai__vaegan_step(genai_model *m, genai_tensor *x, float *v
     genai_tensor *decoder_loss = genai_add(genai_scale(reconstruction, m->desc.gamma < 0 ? 0 : m->desc.gamma, 0), adversarial);
     genai_tensor *encoder_loss = genai_scale(kl, genai__beta(m), 0);
     if (features_too) {
-        result = genai_grad(reconstruction, 1, &code, &dz, 0);
-        if (result) return result;
+        GENAI__TRY(genai_grad(reconstruction, 1, &code, &dz, 0));
         encoder_loss = genai_add(encoder_loss, genai_sum(genai_mul(z, dz), 0)); /* d/dz of the sum is dz */
     }
-    result = genai__learn_autoencoder(m, genai_add(decoder_loss, encoder_loss), paint);
+    genai_result result = genai__learn_autoencoder(m, genai_add(decoder_loss, encoder_loss), paint);
     genai_net_trainable(d, 1);
     return result;
 }
@@ -11020,9 +10939,8 @@ static int genai__aae_takes(const genai_model *m, int role) { return role == GEN
 
 /* --- create --- */
 static genai_result genai__aae_create(genai_model *m) {
-    genai_result result = genai__autoencoder_check(m);
-    if (!result) result = genai__find_loss(m);
-    if (result) return result;
+    GENAI__TRY(genai__autoencoder_check(m));
+    GENAI__TRY(genai__find_loss(m));
     if (!genai__model_optimizer(m, m->desc.lr, GENAI__ENCODER, GENAI__DECODER) ||
         !genai__model_optimizer(m, m->desc.lr_discriminator, GENAI__DISCRIMINATOR, -1) ||
         !genai__optimizer_at(m, GENAI__GENERATOR, m->desc.lr, GENAI__ENCODER, -1)) return genai__result_of(m->ctx);
@@ -11044,8 +10962,7 @@ static genai_result genai__aae_step(genai_model *m, genai_tensor *x, float *valu
     prior = genai__latents(m, x->dim[0]);
     z = genai__rows(genai__forward(m, encoder, x, GENAI_TRAIN_FROZEN)); /* of the updated encoder */
     if (!z || !prior) return genai__result_of(m->ctx);
-    result = genai__learn_discriminator(m, prior, z, NULL, &value[1]);
-    if (result) return result;
+    GENAI__TRY(genai__learn_discriminator(m, prior, z, NULL, &value[1]));
     genai_net_trainable(d, 0);
     loss = m->loss->generator(genai__forward(m, d, z, GENAI_TRAIN_FROZEN));
     value[2] = genai_value(loss);
@@ -11282,8 +11199,7 @@ static genai_result genai__vqvae_step(genai_model *m, genai_tensor *x, float *va
     e = code ? genai__codes_of(m, v, code) : NULL;
     if (!e) return genai__result_of(m->ctx);
     value[3] = genai__codes_learn(m, v, code);
-    genai_result result = genai__vqvae_learn_prior(m, e, code, x->dim[0], &value[2]);
-    if (result) return result;
+    GENAI__TRY(genai__vqvae_learn_prior(m, e, code, x->dim[0], &value[2]));
     int dim[2] = {x->dim[0], m->desc.latent};
     commitment = genai_mse_loss(genai_reshape(v, 2, dim), genai_reshape(e, 2, dim));
     e = genai_add(e, genai_sub(v, genai_detach(v))); /* e, with v's gradient */
@@ -11374,14 +11290,13 @@ static genai_result genai__translate_step(genai_model *m, genai_tensor *x, float
     genai_tensor *from = genai_slice(x, 0, 0, n), *to = genai_slice(x, 0, n, n), *made, *beside, *loss, *error;
     made = genai__translated(m, GENAI__GENERATOR, from, GENAI_TRAIN);
     beside = genai_concat(from, made, 3);
-    genai_result result = genai__learn_discriminator(m, genai_concat(from, to, 3), beside, NULL, &value[0]);
-    if (result) return result;
+    GENAI__TRY(genai__learn_discriminator(m, genai_concat(from, to, 3), beside, NULL, &value[0]));
     genai_net_trainable(m->net[GENAI__DISCRIMINATOR], 0);
     loss = m->loss->generator(genai__forward(m, m->net[GENAI__DISCRIMINATOR], beside, GENAI_TRAIN_FROZEN));
     error = genai__mean_error(m, made, to);
     value[1] = genai_value(loss);
     value[2] = genai_value(error);
-    result = genai__learn(m, GENAI__GENERATOR, genai_add(loss, genai_scale(error, gamma, 0)));
+    genai_result result = genai__learn(m, GENAI__GENERATOR, genai_add(loss, genai_scale(error, gamma, 0)));
     genai_net_trainable(m->net[GENAI__DISCRIMINATOR], 1);
     return result;
 }
@@ -11576,8 +11491,7 @@ static genai_result genai__data_check(const genai_model *m, const char *what, co
 static genai_result genai__resolve_size(genai_model *m, const genai__preset *row, const genai_model_desc *given) {
     genai_ctx         *ctx = m->ctx;
     genai_model_desc  *d = &m->desc;
-    genai_dataset_info info;
-    memset(&info, 0, sizeof info);
+    genai_dataset_info info = GENAI__ZEROED;
     if (given->data) {
         info = genai_dataset_describe(given->data);
         if ((d->width && d->width != info.width) || (d->height && d->height != info.height) || (d->channels && d->channels != info.channels))
@@ -11587,8 +11501,7 @@ static genai_result genai__resolve_size(genai_model *m, const genai__preset *row
     }
     if (strcmp(d->condition, "none") != 0) {
         size_t       how;
-        genai_result result = genai__words_find(ctx, "condition", d->condition, genai__conditions, GENAI__COUNT(genai__conditions), sizeof *genai__conditions, &how);
-        if (result) return result;
+        GENAI__TRY(genai__words_find(ctx, "condition", d->condition, genai__conditions, GENAI__COUNT(genai__conditions), sizeof *genai__conditions, &how));
         if (how && strcmp(m->family->name, "gan") != 0)
             return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "condition: there is no '%.40s' for a %s, did you mean 'concat'?", d->condition, m->family->name);
         if (!d->classes) d->classes = info.classes;
@@ -11598,8 +11511,7 @@ static genai_result genai__resolve_size(genai_model *m, const genai__preset *row
     } else if (d->classes)
         return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "there are %d classes, but condition is none: take concat", d->classes);
     if (given->data) {
-        genai_result result = genai__pairs_check(m, "genai_model_create", &info);
-        if (result) return result;
+        GENAI__TRY(genai__pairs_check(m, "genai_model_create", &info));
     }
     if (!d->width) d->width = given->data ? info.width : row->usual[0];
     if (!d->height) d->height = given->data ? info.height : row->usual[1];
@@ -11622,10 +11534,8 @@ static genai_result genai__resolve_size(genai_model *m, const genai__preset *row
 static genai_result genai__resolve_text(genai_model *m, const genai__preset *row, const genai_model_desc *given, int role) {
     const genai__field *f = genai__role_field(role);
     const char         *source = genai__field_words(f, given);
-    genai__text         t;
+    genai__text         t = {m->ctx, NULL, 0, 0, 0};
     genai_result        result = GENAI_OK;
-    memset(&t, 0, sizeof t);
-    t.ctx = m->ctx;
     if (!source) source = row->text[role];
     if (source) result = genai__expand(m, role, source, &t);
     else m->family->text(m, role, &t);
@@ -11649,7 +11559,6 @@ static const char *genai__standard_text(const genai__preset *row, const genai_mo
 
 static genai_result genai__resolve(genai_model *m, const genai__preset *row, const genai_model_desc *given) {
     genai_model_desc *d = &m->desc;
-    genai_result      result;
     const char       *none = NULL, *text;
     int               role, zero = 0;
     *d = *given;
@@ -11662,8 +11571,7 @@ static genai_result genai__resolve(genai_model *m, const genai__preset *row, con
     for (size_t i = 0; i < GENAI__COUNT(genai__fields); i++) {
         const genai__field *f = &genai__fields[i];
         int                 set = genai__field_is_set(f, given);
-        result = genai__field_check(m->ctx, f, d);
-        if (result) return result;
+        GENAI__TRY(genai__field_check(m->ctx, f, d));
         if (set && !genai__field_fits(f, m->family->name))
             return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "preset %s is a %s, which has no setting '%s' (it belongs to %s)", row->info.name,
                                m->family->name, f->key, f->families);
@@ -11675,8 +11583,7 @@ static genai_result genai__resolve(genai_model *m, const genai__preset *row, con
         if (!text) return GENAI_ERROR_MEMORY;
         genai__field_put(f, d, &text, sizeof text);
     }
-    result = genai__resolve_size(m, row, given);
-    if (result) return result;
+    GENAI__TRY(genai__resolve_size(m, row, given));
     if (!d->latent) d->latent = row->latent;
     if (d->classes && (m->family->backs || m->family->roles & GENAI__ROLE(PRIOR)))
         return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "a %s can't be conditional", m->family->name);
@@ -11708,8 +11615,7 @@ static genai_result genai__resolve(genai_model *m, const genai__preset *row, con
         return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "schedule %s needs schedule_steps, the number of steps it goes over", genai__schedule_words[d->schedule]);
     for (role = 0; role < GENAI__GENERATOR_BACK; role++) /* one text serves both ways */
         if (m->family->roles >> role & 1) {
-            result = genai__resolve_text(m, row, given, role);
-            if (result) return result;
+            GENAI__TRY(genai__resolve_text(m, row, given, role));
         }
     return GENAI_OK;
 }
@@ -11753,10 +11659,9 @@ static void genai__net_input(const genai_model *m, int role, genai_net_desc *d) 
 
 /* Nets take images, or latents if they make images; what they must give is checked here. */
 static genai_result genai__model_net(genai_model *m, int role, const char *prefix, genai_net **net) {
-    genai_net_desc d;
+    genai_net_desc d = GENAI__ZEROED;
     char           name[32], want[40], have[40];
     int            dim[3], painted[3], ndim, values = 1, i, paints = role == m->family->painter || role == GENAI__GENERATOR_BACK;
-    memset(&d, 0, sizeof d);
     sprintf(name, "%s%s", prefix, genai__role_names[role]);
     d.text = genai__field_words(genai__role_field(role), &m->desc);
     d.name = name;
@@ -11814,17 +11719,14 @@ static genai_model *genai__model_begin(genai_ctx *ctx, const genai__preset *row,
 }
 
 GENAI_API genai_model *genai_model_create(genai_ctx *ctx, const genai_model_desc *desc) {
-    genai_model_desc d;
+    genai_model_desc d = GENAI__ZEROED;
     if (!ctx || ctx->result) return NULL; /* say, data that could not be opened: no model of another size in its place */
-    memset(&d, 0, sizeof d);
     if (desc) d = *desc;
     if (!d.preset) d.preset = "gan";
     const genai__preset *row = genai__preset_of(d.preset);
-    if (!row) {
-        genai__fail(ctx, GENAI_ERROR_ARGUMENT, "there is no preset '%.40s', did you mean '%s'?", d.preset,
-                    genai__nearest(d.preset, strlen(d.preset), genai__presets, GENAI__COUNT(genai__presets), sizeof genai__presets[0]));
-        return NULL;
-    }
+    if (!row)
+        return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "there is no preset '%.40s', did you mean '%s'?", d.preset,
+                           genai__nearest(d.preset, strlen(d.preset), genai__presets, GENAI__COUNT(genai__presets), sizeof genai__presets[0])), GENAI__NULL;
     for (size_t i = 0; i < GENAI__COUNT(genai__settings); i++) { /* here, since files hold their own */
         const genai__field *f = genai__field_of(genai__settings[i].key);
         if (f->offset == offsetof(genai_model_desc, r1) && (d.discriminator || d.loss || d.penalty > 0 || d.clip > 0 || d.spectral_norm > 0)) continue; /* another recipe */
@@ -11837,8 +11739,7 @@ GENAI_API genai_model *genai_model_create(genai_ctx *ctx, const genai_model_desc
 }
 
 GENAI_API genai_model_desc genai_model_resolved(const genai_model *m) {
-    genai_model_desc none;
-    memset(&none, 0, sizeof none);
+    genai_model_desc none = GENAI__ZEROED;
     return m ? m->desc : none;
 }
 GENAI_API const char *genai_model_get(const genai_model *m, const char *key, char *to) {
@@ -11960,8 +11861,7 @@ GENAI_API genai_result genai_model_step(genai_model *m, int n, const float *imag
     if (!losses) losses = &mine;
     memset(losses, 0, sizeof *losses);
     if (n < 1 || !images) return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "genai_model_step: %s", images ? "n must be at least 1" : "images is NULL");
-    genai_result result = genai__model_labels(m, "genai_model_step", n, labels);
-    if (result) return result;
+    GENAI__TRY(genai__model_labels(m, "genai_model_step", n, labels));
     uint64_t mode = genai__fp_enter();
     uint32_t stream = ctx->stream;
     uint64_t step = ctx->step;
@@ -11973,7 +11873,7 @@ GENAI_API genai_result genai_model_step(genai_model *m, int n, const float *imag
     genai__keep_statistics(m, 0);
     for (; m->family->losses[losses->count]; losses->count++) losses->name[losses->count] = genai__loss_name(m, losses->count);
     genai_tensor *x = genai__binarised(m, genai__model_input(m, (int)genai__at_once(m, n), images), 1);
-    result = x ? m->family->step(m, x, losses->value) : genai__result_of(ctx);
+    genai_result result = x ? m->family->step(m, x, losses->value) : genai__result_of(ctx);
     genai_tape_release(ctx, m->mark);
     if (result) {
         genai__keep_statistics(m, 1);
@@ -12305,7 +12205,7 @@ static genai_result genai__sampler_encode(genai_model *m, genai_dataset *data, g
 }
 
 GENAI_API genai_result genai_model_fit_sampler(genai_model *m, genai_dataset *data, const char *kind, int components) {
-    genai__mixture     q;
+    genai__mixture     q = GENAI__ZEROED;
     genai_dataset_info info;
     genai_result       result = GENAI_OK;
     if (!m) return GENAI_ERROR_ARGUMENT;
@@ -12314,13 +12214,11 @@ GENAI_API genai_result genai_model_fit_sampler(genai_model *m, genai_dataset *da
         return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "genai_model_fit_sampler: kind '%.40s' must be prior, gaussian or mixture, components %d from 0 to %d",
                            kind ? kind : "NULL", components, GENAI__SAMPLER_MOST);
     if (!m->desc.sampler) return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "a %s has its own prior, and no other sampler", m->family->name);
-    memset(&q, 0, sizeof q);
     q.z = m->desc.latent;
     if (!prior) {
         if (!data) return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "genai_model_fit_sampler: data is NULL");
         info = genai_dataset_describe(data);
-        result = genai__data_check(m, "genai_model_fit_sampler", data);
-        if (result) return result;
+        GENAI__TRY(genai__data_check(m, "genai_model_fit_sampler", data));
         if (q.z > GENAI__SAMPLER_MOST)
             return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "genai_model_fit_sampler: covariances of %d latents are too large, %d is the most", q.z, GENAI__SAMPLER_MOST);
         q.n = info.count < GENAI__MIXTURE_IMAGES ? info.count : GENAI__MIXTURE_IMAGES;
@@ -12592,10 +12490,8 @@ static genai_result genai__model_write(genai_model *m, const char *path, int che
     size_t           n = genai__model_entries(m, checkpoint, NULL, NULL);
     genai__entry    *entry = (genai__entry *)genai__alloc(ctx, n + 1, sizeof *entry);
     genai__metadata *md = (genai__metadata *)genai__alloc(ctx, 1, sizeof *md);
-    genai__text      names;
+    genai__text      names = {ctx, NULL, 0, 0, 0};
     genai_result     result = GENAI_ERROR_MEMORY;
-    memset(&names, 0, sizeof names);
-    names.ctx = ctx;
     names.capacity = GENAI__STATE_NAMES;
     names.p = (char *)genai__alloc(ctx, names.capacity, 1);
     if (entry && md && names.p) {
@@ -12664,10 +12560,9 @@ static genai_result genai__model_measure(const genai_model *m, const char *path,
     for (i = 0; i < file->n; i++) have += file->entries[i].count;
     for (int role = 0; role < GENAI__ROLES && !result; role++) {
         genai__net_layout at;
-        genai_net_desc    d;
+        genai_net_desc    d = GENAI__ZEROED;
         genai_net        *net = NULL;
         if (!(m->family->roles >> role & 1)) continue;
-        memset(&d, 0, sizeof d);
         d.name = genai__role_names[role];
         d.text = genai__field_words(genai__role_field(role), &m->desc);
         genai__net_input(m, role, &d);
@@ -12694,11 +12589,9 @@ static genai_result genai__model_fill(genai_model *m, const char *path, const ge
     genai_ctx    *ctx = m->ctx;
     size_t        n = genai__model_entries(m, checkpoint, NULL, NULL), i, k;
     genai__entry *entry = (genai__entry *)genai__alloc(ctx, n + 1, sizeof *entry);
-    genai__text   names;
+    genai__text   names = {ctx, NULL, 0, 0, 0};
     genai_result  result = GENAI_OK;
     char          want[64], have[64];
-    memset(&names, 0, sizeof names);
-    names.ctx = ctx;
     names.capacity = GENAI__STATE_NAMES;
     names.p = (char *)genai__alloc(ctx, names.capacity, 1);
     if (!entry || !names.p) result = GENAI_ERROR_MEMORY;
@@ -12724,17 +12617,15 @@ static genai_result genai__model_fill(genai_model *m, const char *path, const ge
 static genai_result genai__model_read_state(genai_model *m, const char *path, const genai__safetensors *file, int checkpoint) {
     const uint64_t most = 2147483647;
     uint64_t       steps, skipped, in_row, epoch, position, t;
-    genai_result   result = genai__metadata_read(m->ctx, path, file, "steps", most, &steps);
-    if (result) return result;
+    GENAI__TRY(genai__metadata_read(m->ctx, path, file, "steps", most, &steps));
     m->steps = (long)steps;
     if (!checkpoint) return GENAI_OK;
     m->resumed = 1;
-    result = genai__metadata_read(m->ctx, path, file, "seed", ~(uint64_t)0, &m->seed);
-    if (!result) result = genai__metadata_read(m->ctx, path, file, "skipped", most, &skipped);
-    if (!result) result = genai__metadata_read(m->ctx, path, file, "skipped_in_row", most, &in_row);
-    if (!result) result = genai__metadata_read(m->ctx, path, file, "epoch", most, &epoch);
-    if (!result) result = genai__metadata_read(m->ctx, path, file, "position", ((size_t)-1) >> 1, &position);
-    if (result) return result;
+    GENAI__TRY(genai__metadata_read(m->ctx, path, file, "seed", ~(uint64_t)0, &m->seed));
+    GENAI__TRY(genai__metadata_read(m->ctx, path, file, "skipped", most, &skipped));
+    GENAI__TRY(genai__metadata_read(m->ctx, path, file, "skipped_in_row", most, &in_row));
+    GENAI__TRY(genai__metadata_read(m->ctx, path, file, "epoch", most, &epoch));
+    GENAI__TRY(genai__metadata_read(m->ctx, path, file, "position", ((size_t)-1) >> 1, &position));
     m->skipped = (long)skipped;
     m->skipped_in_row = (long)in_row;
     m->epoch = (long)epoch;
@@ -12743,8 +12634,7 @@ static genai_result genai__model_read_state(genai_model *m, const char *path, co
         if (m->optimizer[role]) {
             char key[40];
             sprintf(key, "optimizer.%s.t", genai__role_names[role]);
-            result = genai__metadata_read(m->ctx, path, file, key, most, &t);
-            if (result) return result;
+            GENAI__TRY(genai__metadata_read(m->ctx, path, file, key, most, &t));
             m->optimizer[role]->t = t;
         }
     return GENAI_OK;
@@ -12908,9 +12798,8 @@ static genai_result genai__refine_portion(genai__refine *r, int n, const int *la
     genai_ctx           *ctx = m->ctx;
     genai_net           *painter = genai__best(m, m->family->painter);
     genai_result         result = m->family->encode ? genai__refine_encode(r, n, labels, z) : genai__refine_start(r, n, labels, z);
-    genai_optimizer_desc d;
+    genai_optimizer_desc d = GENAI__ZEROED;
     if (result || r->desc.steps < 0) return result;
-    memset(&d, 0, sizeof d);
     d.lr = r->desc.lr;
     d.schedule = GENAI_SCHEDULE_COSINE;
     d.steps = r->desc.steps;
@@ -13026,8 +12915,7 @@ GENAI_API genai_result genai_model_inpaint(genai_model *m, int n, const float *i
 
 GENAI_API genai_result genai_model_denoise(genai_model *m, int n, const float *images, const int *labels, const genai_refine_desc *desc, float *out) {
     genai_result      result = genai__model_check(m, "genai_model_denoise", n, images, out);
-    genai_refine_desc d;
-    memset(&d, 0, sizeof d);
+    genai_refine_desc d = GENAI__ZEROED;
     if (desc) d = *desc;
     d.mask = NULL;
     return result ? result : genai__refine_all(m, "genai_model_denoise", n, images, labels, &d, NULL, out, NULL);
@@ -13035,8 +12923,7 @@ GENAI_API genai_result genai_model_denoise(genai_model *m, int n, const float *i
 
 GENAI_API genai_result genai_model_anomaly(genai_model *m, int n, const float *images, const int *labels, const genai_refine_desc *desc, float *score) {
     genai_result      result = genai__model_check(m, "genai_model_anomaly", n, images, score);
-    genai_refine_desc d;
-    memset(&d, 0, sizeof d);
+    genai_refine_desc d = GENAI__ZEROED;
     if (desc) d = *desc;
     d.mask = NULL;
     if (!result && !d.steps && m->family->encode) d.steps = -1;
@@ -13235,9 +13122,8 @@ static genai_result genai__health_measure(genai__fit *f) {
     const char   *made = m->family->backs ? "translations" : "samples";
     double        spread, ends;
     char          what[200], a[32], b[32];
-    genai_result  result = m->family->backs ? genai_model_translate(m, n, f->real, 0, f->samples) : genai_model_sample(m, 0, n, NULL, f->samples);
-    if (!result && f->kl) result = genai__health_posterior(f);
-    if (result) return result;
+    GENAI__TRY(m->family->backs ? genai_model_translate(m, n, f->real, 0, f->samples) : genai_model_sample(m, 0, n, NULL, f->samples));
+    if (f->kl) GENAI__TRY(genai__health_posterior(f));
     h->measured = m->steps;
     spread = genai__health_spread(n, genai__pixels(m), f->samples, &ends);
     h->diversity = drawn && f->spread > 0 ? (float)(spread / f->spread) : -1;
@@ -13306,14 +13192,11 @@ static genai_result genai__fit_flush(genai__fit *f) {
 /* Keeps the rows of a metrics.csv that is there up to the model's step: those after it will come again. */
 static genai_result genai__fit_begin_rows(genai__fit *f) {
     const genai_io *io = &f->ctx->desc.io;
-    genai__bytes    old;
-    genai__text     kept;
+    genai__bytes    old = GENAI__ZEROED;
+    genai__text     kept = {f->ctx, NULL, 0, 0, 0};
     genai_result    result = GENAI_OK;
     const char     *path = genai__fit_path(f, "metrics.csv");
     size_t          i = 0;
-    memset(&old, 0, sizeof old);
-    memset(&kept, 0, sizeof kept);
-    kept.ctx = f->ctx;
     if (!path) return GENAI_ERROR_MEMORY;
     void *file = io->open(io->user, path, 0);
     if (file) {
@@ -13394,8 +13277,7 @@ static genai_result genai__fit_save(genai__fit *f) {
     f->saved = genai__now();
     if (result || !f->desc.out) return result;
     const char *path = genai__fit_path(f, "checkpoint.safetensors");
-    result = path ? genai_model_save_checkpoint(f->model, path) : GENAI_ERROR_MEMORY;
-    if (result) return result;
+    GENAI__TRY(path ? genai_model_save_checkpoint(f->model, path) : GENAI_ERROR_MEMORY);
     path = genai__fit_path(f, "model.safetensors");
     return path ? genai_model_save(f->model, path) : GENAI_ERROR_MEMORY;
 }
@@ -13415,20 +13297,19 @@ static genai_result genai__fit_check(genai__fit *f, const genai_fit_desc *desc) 
         return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "genai_model_fit: epochs, steps, minutes, batch and the intervals must not be negative");
     if (!f->desc.epochs && !f->desc.steps && !(f->desc.minutes > 0)) f->desc.epochs = 10;
     if (!f->desc.batch) f->desc.batch = (genai__preset_of(m->desc.preset) ? genai__preset_of(m->desc.preset) : genai__preset_of(m->family->name))->info.batch;
-    genai_result result = genai__data_check(m, "genai_model_fit", f->data);
-    if (result) return result;
+    GENAI__TRY(genai__data_check(m, "genai_model_fit", f->data));
     if (m->resumed && m->seed != ctx->desc.seed)
         return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "this training began with seed %llu, but the context has seed %llu: to go on, make the context with seed %llu",
                            (unsigned long long)m->seed, (unsigned long long)ctx->desc.seed, (unsigned long long)m->seed);
     f->test = f->desc.test ? f->desc.test : genai_dataset_test(f->data);
     if (f->test && !m->family->evaluate) f->test = NULL;
-    if (f->test) result = genai__data_check(m, "genai_model_fit's test set", f->test);
+    if (f->test) GENAI__TRY(genai__data_check(m, "genai_model_fit's test set", f->test));
     f->count = info.count;
     f->batch = (size_t)f->desc.batch > f->count ? (int)f->count : f->desc.batch;
     for (int role = 0; role < GENAI__ROLES; role++)
         for (int i = 0; m->net[role] && i < m->net[role]->layers; i++)
             if (m->net[role]->layer[i].kind->owns == GENAI__OWNS_SCALE_AND_STATISTICS) f->lone = 1;
-    return result;
+    return GENAI_OK;
 }
 
 static genai_result genai__fit_begin(genai__fit *f) {
@@ -13503,9 +13384,8 @@ static genai_result genai__fit_report(genai__fit *f) { /* calls on_step; STOPPED
 static genai_result genai__fit_step(genai__fit *f, int n) {
     genai_model *m = f->model;
     double       start = genai__now(), seconds, weight;
-    genai_result result = genai_dataset_batch(f->data, m->epoch, m->position, n, f->images, f->labels);
-    if (!result) result = genai_model_step(m, n, f->images, f->labels, &f->losses);
-    if (result) return result;
+    GENAI__TRY(genai_dataset_batch(f->data, m->epoch, m->position, n, f->images, f->labels));
+    GENAI__TRY(genai_model_step(m, n, f->images, f->labels, &f->losses));
     genai__sampler_make(m, 0); /* one that was fitted belongs to the encoder of before */
     m->position += (size_t)n;
     genai__health_step(f);
@@ -13527,8 +13407,7 @@ static genai_result genai__fit_loop(genai__fit *f) {
         int n = genai__fit_next(f), every, draws;
         if (n) {
             f->progress.epoch = m->epoch;
-            result = genai__fit_step(f, n);
-            if (result) return result;
+            GENAI__TRY(genai__fit_step(f, n));
         }
         f->progress.measure = NULL;
         if (!genai__fit_next(f)) { /* the end of an epoch */
@@ -13558,11 +13437,10 @@ static genai_result genai__fit_loop(genai__fit *f) {
 }
 
 GENAI_API genai_result genai_model_fit(genai_model *m, genai_dataset *data, const genai_fit_desc *desc) {
-    genai__fit   f;
+    genai__fit   f = GENAI__ZEROED;
     genai_result result, last;
     if (!m) return GENAI_ERROR_ARGUMENT;
     if (!data) return m->ctx->result ? m->ctx->result : genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "genai_model_fit: data is NULL");
-    memset(&f, 0, sizeof f);
     f.model = f.progress.model = m;
     f.ctx = f.rows.ctx = f.path.ctx = m->ctx;
     f.data = data;
@@ -13664,8 +13542,7 @@ static genai_result genai__evaluate(genai_model *m, const char *what, genai_data
     int          labels[GENAI__PORTION];
     if (!data || !value) return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "%s: %s is NULL", what, data ? "value" : "data");
     genai_dataset_info info = genai_dataset_describe(data);
-    result = genai__data_check(m, what, data);
-    if (result) return result;
+    GENAI__TRY(genai__data_check(m, what, data));
     float *images = (float *)genai__alloc(m->ctx, genai__at_once(m, GENAI__PORTION) * genai__pixels(m), sizeof *images);
     if (!images) return GENAI_ERROR_MEMORY;
     uint64_t mode = genai__fp_enter();
@@ -13723,28 +13600,24 @@ GENAI_API void genai_judge_destroy(genai_judge *j) {
 }
 
 GENAI_API genai_judge_info genai_judge_describe(const genai_judge *j) {
-    genai_judge_info none;
-    memset(&none, 0, sizeof none);
+    genai_judge_info none = GENAI__ZEROED;
     return j ? j->info : none;
 }
 
 /* With fresh weights. Images are halved until both sides are 7 or less: so the weights stay few for any size. */
 static genai_judge *genai__judge_make(genai_ctx *ctx, const genai_judge_info *info, uint32_t stream) {
     genai_judge   *j = (genai_judge *)genai__alloc(ctx, 1, sizeof *j);
-    genai_net_desc d;
-    genai__text    t;
+    genai_net_desc d = GENAI__ZEROED;
+    genai__text    t = {ctx, NULL, 0, 0, 0};
     char           head[40];
     int            channels = 32, side;
     if (!j) return NULL;
     j->ctx = ctx;
     j->info = *info;
-    memset(&t, 0, sizeof t);
-    t.ctx = ctx;
     genai__text_format(&t, "conv %d k3 | batchnorm | relu | ", channels / 2);
     for (side = info->width > info->height ? info->width : info->height; side > 7; side = (side + 1) / 2, channels = channels < 128 ? 2 * channels : 128)
         genai__text_format(&t, "conv %d k4 s2 | batchnorm | relu | ", channels);
     genai__text_format(&t, "flatten | dropout 0.3 | dense %d nobias | batchnorm | relu", info->features);
-    memset(&d, 0, sizeof d);
     d.name = "judge.body";
     d.text = t.p;
     d.ndim = 3;
@@ -13805,11 +13678,10 @@ GENAI_API genai_result genai_judge_features(genai_judge *j, int n, const float *
 
 /* Steps through epochs of full batches, the learning rate falling to 0 along a cosine. images and labels: room for a batch. */
 static genai_result genai__judge_train(genai_judge *j, genai_dataset *data, long steps, float *images, int *labels) {
-    genai_optimizer_desc d;
+    genai_optimizer_desc d = GENAI__ZEROED;
     size_t               count = data->info.count, at = 0;
     int                  n = count < GENAI__JUDGE_BATCH ? (int)count : GENAI__JUDGE_BATCH, dim[4];
     long                 step, epoch = 0;
-    memset(&d, 0, sizeof d);
     d.lr = 0.002f;
     d.schedule = GENAI_SCHEDULE_COSINE;
     d.steps = (int)steps;
@@ -13873,9 +13745,8 @@ static genai_result genai__judge_check(genai_ctx *ctx, const genai_dataset *data
 }
 
 GENAI_API genai_judge *genai_judge_create(genai_ctx *ctx, genai_dataset *data, const genai_judge_desc *desc) {
-    genai_judge_desc d;
+    genai_judge_desc d = GENAI__ZEROED;
     genai_judge_info info;
-    memset(&d, 0, sizeof d);
     if (desc) d = *desc;
     if (!ctx || ctx->result || genai__judge_check(ctx, data, &d, &info)) return NULL;
     float *images = (float *)genai__alloc(ctx, GENAI__JUDGE_BATCH * genai__dataset_bytes(data), sizeof *images);
@@ -13957,14 +13828,13 @@ static genai_result genai__judge_fill(genai_judge *j, const char *path, const ge
 
 GENAI_API genai_judge *genai_judge_load(genai_ctx *ctx, const char *path) {
     genai__safetensors file;
-    genai_judge_info   info;
+    genai_judge_info   info = GENAI__ZEROED;
     genai_judge       *j = NULL;
     genai_result       result = GENAI_OK;
     uint64_t           value, tested = 0;
     if (!ctx || ctx->result || genai__safetensors_read(ctx, path, &file)) return NULL;
     if (!genai__safetensors_get(&file, "genai.judge.width"))
         result = genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: is a safetensors file, but not of a judge (its metadata has no genai.judge.width)", path);
-    memset(&info, 0, sizeof info);
     for (size_t i = 0; i < GENAI__COUNT(genai__judge_keys) && !result; i++) {
         result = genai__metadata_read(ctx, path, &file, genai__judge_keys[i].key, genai__judge_keys[i].most, &value);
         if (!result && !value) result = genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: genai.%s in its metadata is 0", path, genai__judge_keys[i].key);
@@ -14153,12 +14023,10 @@ static genai_result genai__vectors_check(genai_ctx *ctx, const char *what, const
 }
 
 GENAI_API genai_result genai_nearest(genai_ctx *ctx, int n, const float *a, int m, const float *b, int dim, int *index, float *distance) {
-    genai__scan s;
+    genai__scan s = GENAI__ZEROED;
     if (!ctx) return GENAI_ERROR_ARGUMENT;
-    genai_result result = genai__vectors_check(ctx, "genai_nearest", "first", n, 1, dim, a);
-    if (!result) result = genai__vectors_check(ctx, "genai_nearest", "second", m, 1, dim, b);
-    if (result) return result;
-    memset(&s, 0, sizeof s);
+    GENAI__TRY(genai__vectors_check(ctx, "genai_nearest", "first", n, 1, dim, a));
+    GENAI__TRY(genai__vectors_check(ctx, "genai_nearest", "second", m, 1, dim, b));
     s.ctx = ctx;
     s.n = (size_t)n;
     s.m = (size_t)m;
@@ -14273,21 +14141,19 @@ static genai_result genai__kernel_distance(genai_ctx *ctx, const genai_measure_d
 }
 
 GENAI_API genai_result genai_measure(genai_ctx *ctx, const genai_measure_desc *desc, genai_measures *out) {
-    genai_measures measures;
+    genai_measures measures = GENAI__ZEROED;
     if (!ctx) return GENAI_ERROR_ARGUMENT;
     if (!desc || !out) return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "genai_measure: %s is NULL", desc ? "out" : "desc");
     genai_measure_desc d = *desc;
-    memset(&measures, 0, sizeof measures);
     if (!d.k) d.k = 3;
     if (!d.k_density) d.k_density = 5;
     if (d.k < 1 || d.k > GENAI__MOST_NEIGHBOURS || d.k_density < 1 || d.k_density > GENAI__MOST_NEIGHBOURS)
         return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "genai_measure: k is %d and k_density %d, but both must be from 1 to %d", d.k, d.k_density, GENAI__MOST_NEIGHBOURS);
     int least = (d.k > d.k_density ? d.k : d.k_density) + 1;
-    genai_result result = genai__vectors_check(ctx, "genai_measure", "real", d.real_count, least, d.dim, d.real);
-    if (!result) result = genai__vectors_check(ctx, "genai_measure", "made", d.made_count, least, d.dim, d.made);
-    if (result) return result;
+    GENAI__TRY(genai__vectors_check(ctx, "genai_measure", "real", d.real_count, least, d.dim, d.real));
+    GENAI__TRY(genai__vectors_check(ctx, "genai_measure", "made", d.made_count, least, d.dim, d.made));
     uint64_t mode = genai__fp_enter();
-    result = genai__frechet(ctx, &d, &measures.frechet);
+    genai_result result = genai__frechet(ctx, &d, &measures.frechet);
     if (!result) result = genai__neighbours(ctx, &d, &measures);
     if (!result) result = genai__kernel_distance(ctx, &d, &measures.kernel);
     genai__fp_leave(mode);
