@@ -7766,9 +7766,8 @@ static int genai__header_tensor(genai__header *h, const char *name, genai__span 
 static int genai__header_metadata(genai__header *h) {
     genai__json *j = &h->json;
     char         key_word[32], value_word[32], *key, *value;
-    size_t       i, length;
     if (!genai__json_want(j, '{')) return 0;
-    for (i = 0; genai__json_more(j, i, '}'); i++) {
+    for (size_t i = 0; genai__json_more(j, i, '}'); i++) {
         key = genai__json_string(j, h->pair ? NULL : key_word, sizeof key_word);
         if (!key || !genai__json_want(j, ':')) return 0;
         genai__json_space(j);
@@ -7782,7 +7781,7 @@ static int genai__header_metadata(genai__header *h) {
             h->ours = 1;
             if (!strcmp(key, "genai.digest")) {
                 h->stamped = 1;
-                length = (size_t)(j->p - 1 - raw);
+                size_t length = (size_t)(j->p - 1 - raw);
                 if (length == 16 && strspn(value, "0123456789abcdef") == 16) h->digest = raw;
                 else if (strcmp(value, "none")) return genai__json_fail(j, "16 hexadecimal digits or none for genai.digest");
             }
@@ -8576,6 +8575,13 @@ static genai_result genai__dataset_check(genai_ctx *ctx, const char *what, const
     return GENAI_OK;
 }
 
+/* data; nothing is left of it if r is an error. */
+static genai_dataset *genai__dataset_unless(genai_result r, genai_dataset *data) {
+    if (!r) return data;
+    genai_dataset_destroy(data);
+    return NULL;
+}
+
 /* An empty data set for up to capacity images, of desc's size, else width x height; channels 0: as the images need. */
 static genai_dataset *genai__dataset_begin(genai_ctx *ctx, const genai_dataset_desc *desc, size_t capacity, int width, int height, int channels, int labels) {
     genai_dataset *data = (genai_dataset *)genai__alloc(ctx, 1, sizeof *data);
@@ -8591,11 +8597,16 @@ static genai_dataset *genai__dataset_begin(genai_ctx *ctx, const genai_dataset_d
     if (!genai__mul(capacity, genai__dataset_bytes(data), &n)) n = (size_t)-1;
     data->pixels = (unsigned char *)genai__alloc(ctx, n, 1);
     if (data->pixels && labels) data->labels = (int *)genai__alloc(ctx, capacity, sizeof(int));
-    if (!data->pixels || (labels && !data->labels)) {
-        genai_dataset_destroy(data);
-        return NULL;
-    }
-    return data;
+    return genai__dataset_unless(!data->pixels || (labels && !data->labels) ? GENAI_ERROR_MEMORY : GENAI_OK, data);
+}
+
+/* Makes the scratch memory large enough; what was in it is lost. */
+static genai_result genai__dataset_scratch(genai_dataset *data, size_t bytes) {
+    if (bytes <= data->scratch_size) return GENAI_OK;
+    genai__free(data->ctx, data->scratch);
+    data->scratch = (unsigned char *)genai__alloc(data->ctx, bytes, 1);
+    data->scratch_size = data->scratch ? bytes : 0;
+    return data->scratch ? GENAI_OK : GENAI_ERROR_MEMORY;
 }
 
 static genai_result genai__dataset_widen(genai_dataset *data, int channels) {
@@ -8620,13 +8631,7 @@ static genai_result genai__dataset_put(genai_dataset *data, const genai__image *
         if ((need | has) != has && genai__dataset_widen(data, (need | has) + 1)) return GENAI_ERROR_MEMORY; /* bit 0 alpha, bit 1 colour */
     }
     if (image->width != width || image->height != height) {
-        if (bytes > data->scratch_size) {
-            genai__free(data->ctx, data->scratch);
-            data->scratch_size = 0;
-            data->scratch = (unsigned char *)genai__alloc(data->ctx, bytes, 1);
-            if (!data->scratch) return GENAI_ERROR_MEMORY;
-            data->scratch_size = bytes;
-        }
+        GENAI__TRY(genai__dataset_scratch(data, bytes));
         genai__image_resize(image, width, height, data->desc.filter, data->scratch);
         p = data->scratch;
     }
@@ -8674,15 +8679,28 @@ static genai_result genai__dataset_holdout(genai_dataset *data, const char *what
     return GENAI_OK;
 }
 
-/* The last step of every source: NULL (and nothing left) if r is an error. */
-static genai_dataset *genai__dataset_finish(genai_dataset *data, genai_result r, const char *what) {
+/* The last step of every source. */
+static genai_dataset *genai__dataset_finish(genai_dataset *data, const char *what) {
     if (!data) return NULL;
-    if (!r) r = genai__dataset_holdout(data, what);
+    genai_result r = genai__dataset_holdout(data, what);
     genai__free(data->ctx, data->scratch);
     data->scratch = NULL;
-    if (!r && !data->classes.failed) return data;
-    genai_dataset_destroy(data);
-    return NULL;
+    return genai__dataset_unless(data->classes.failed ? GENAI_ERROR_MEMORY : r, data);
+}
+
+/* n images that lie one after the other, with labels as numbers, as bytes, or without. */
+static genai_dataset *genai__dataset_block(genai_ctx *ctx, const char *what, const genai_dataset_desc *desc, size_t n, int width, int height, int channels,
+                                           const unsigned char *pixels, const int *labels, const unsigned char *label_bytes) {
+    genai_dataset *data = genai__dataset_begin(ctx, desc, n, width, height, channels, labels || label_bytes);
+    genai__image   image = {width, height, channels, NULL};
+    genai_result   r = GENAI_OK;
+    for (size_t i = 0, bytes = (size_t)width * (size_t)height * (size_t)channels; data && !r && i < n; i++) {
+        int label = labels ? labels[i] : label_bytes ? label_bytes[i] : 0;
+        image.p = (unsigned char *)(uintptr_t)(pixels + i * bytes); /* only read */
+        if (label < 0 || label == 0x7fffffff) r = genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: label %zu is %d", what, i, label);
+        else r = genai__dataset_put(data, &image, label);
+    }
+    return genai__dataset_unless(r, data);
 }
 
 static genai_dataset_desc genai__dataset_desc(const genai_dataset_desc *desc) {
@@ -8694,28 +8712,16 @@ GENAI_API genai_dataset *genai_dataset_memory(genai_ctx *ctx, size_t n, int widt
                                               const int *labels, const genai_dataset_desc *desc) {
     static const char  what[] = "dataset_memory";
     genai_dataset_desc d = genai__dataset_desc(desc);
-    genai__image       image;
-    size_t             i, bytes, all;
-    genai_result       r = GENAI_OK;
+    size_t             all;
     if (!ctx || genai__dataset_check(ctx, what, &d)) return NULL;
     if (!n || !pixels || width < 1 || height < 1 || width > GENAI__IMAGE_SIDE || height > GENAI__IMAGE_SIDE || channels < 1 || channels > 4)
         return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: %zu images of %dx%dx%d%s (1 to %d a side, 1 to 4 channels)", what, n, width, height, channels,
                            pixels ? "" : " at NULL", GENAI__IMAGE_SIDE), GENAI__NULL;
     if (d.limit && d.limit < n) n = d.limit;
-    bytes = (size_t)width * (size_t)height * (size_t)channels;
-    if (!genai__mul(n, bytes, &all))
-        return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: %zu images of %dx%dx%d are more than the address space", what, n, width, height, channels), GENAI__NULL;
-    genai_dataset *data = genai__dataset_begin(ctx, &d, n, width, height, channels, labels != NULL);
-    image.width = width;
-    image.height = height;
-    image.channels = channels;
-    for (i = 0; data && !r && i < n; i++) {
-        image.p = (unsigned char *)(uintptr_t)(pixels + i * bytes); /* only read */
-        if (labels && (labels[i] < 0 || labels[i] == 0x7fffffff))
-            r = genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: label %zu is %d", what, i, labels[i]);
-        else r = genai__dataset_put(data, &image, labels ? labels[i] : 0);
-    }
-    return genai__dataset_finish(data, r, what);
+    if (!genai__mul(n, (size_t)width * (size_t)height * (size_t)channels, &all))
+        return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: %zu images of %dx%dx%d are more than the address space", what, n, width, height, channels),
+               GENAI__NULL;
+    return genai__dataset_finish(genai__dataset_block(ctx, what, &d, n, width, height, channels, pixels, labels, NULL), what);
 }
 
 /* --- IDX --- */
@@ -8728,9 +8734,10 @@ typedef struct genai__idx {
 
 /* Format: 0, 0, type (8: bytes), number of dims, each dim as 4 bytes, high first, then the elements (LeCun's MNIST page).
  * Everything is compared with the length of the file before it is believed. */
-static genai_result genai__idx_parse(genai_ctx *ctx, const char *path, genai__idx *x) {
+static genai_result genai__idx_read(genai_ctx *ctx, const char *path, genai__idx *x) {
     const genai__bytes *b = &x->bytes;
     size_t              count = 1, head;
+    GENAI__TRY(genai__read_file(ctx, path, &x->bytes));
     if (b->n >= 2 && b->p[0] == 0x1f && b->p[1] == 0x8b)
         return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: is compressed; unpack it with gunzip first", path);
     if (b->n < 4) return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: %zu bytes are too few for an IDX file", path, b->n);
@@ -8753,43 +8760,21 @@ static genai_result genai__idx_parse(genai_ctx *ctx, const char *path, genai__id
     return GENAI_OK;
 }
 
-static genai_result genai__idx_read(genai_ctx *ctx, const char *path, genai__idx *x) {
-    genai_result r = genai__read_file(ctx, path, &x->bytes);
-    return r ? r : genai__idx_parse(ctx, path, x);
-}
 
 static genai_dataset *genai__idx_images(genai_ctx *ctx, const char *path, const char *labels_path, const genai_dataset_desc *desc, genai__idx *x, genai__idx *y) {
-    genai_dataset *data = NULL;
-    genai__image   image;
     if (genai__idx_read(ctx, path, x) || (labels_path && genai__idx_read(ctx, labels_path, y))) return NULL;
     if (x->ndim < 3 || x->dim[1] > GENAI__IMAGE_SIDE || x->dim[2] > GENAI__IMAGE_SIDE || (x->ndim == 4 && x->dim[3] > 4))
-        return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: %d dimensions (%zu %zu %zu %zu) are no images: N, height, width up to %d, and perhaps up to 4 channels", path,
-                           x->ndim, x->dim[0], x->dim[1], x->dim[2], x->dim[3], GENAI__IMAGE_SIDE), GENAI__NULL;
+        return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: %d dimensions (%zu %zu %zu %zu) are no images: N, height, width up to %d, and perhaps up to 4 channels",
+                           path, x->ndim, x->dim[0], x->dim[1], x->dim[2], x->dim[3], GENAI__IMAGE_SIDE), GENAI__NULL;
     if (labels_path && (y->ndim != 1 || y->dim[0] != x->dim[0]))
-        return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: %d dimensions, the first %zu, are not the labels of the %zu images in %s", labels_path, y->ndim, y->dim[0],
-                           x->dim[0], path), GENAI__NULL;
-    size_t n = desc->limit && desc->limit < x->dim[0] ? desc->limit : x->dim[0];
-    image.height = (int)x->dim[1];
-    image.width = (int)x->dim[2];
-    image.channels = x->ndim == 4 ? (int)x->dim[3] : 1;
-    size_t bytes = (size_t)image.width * (size_t)image.height * (size_t)image.channels;
-    data = genai__dataset_begin(ctx, desc, n, image.width, image.height, image.channels, labels_path != NULL);
-    genai_result r = data ? GENAI_OK : GENAI_ERROR_MEMORY;
-    for (size_t i = 0; !r && i < n; i++) {
-        image.p = x->bytes.p + (size_t)(x->p - x->bytes.p) + i * bytes;
-        r = genai__dataset_put(data, &image, labels_path ? y->p[i] : 0);
-    }
-    if (r) {
-        genai_dataset_destroy(data);
-        return NULL;
-    }
-    return data;
+        return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: %d dimensions, the first %zu, are not the labels of the %zu images in %s", labels_path, y->ndim,
+                           y->dim[0], x->dim[0], path), GENAI__NULL;
+    return genai__dataset_block(ctx, path, desc, desc->limit && desc->limit < x->dim[0] ? desc->limit : x->dim[0], (int)x->dim[2], (int)x->dim[1],
+                                x->ndim == 4 ? (int)x->dim[3] : 1, x->p, NULL, labels_path ? y->p : NULL);
 }
 
 static genai_dataset *genai__idx_open(genai_ctx *ctx, const char *path, const char *labels_path, const genai_dataset_desc *desc) {
-    genai__idx x, y;
-    memset(&x, 0, sizeof x);
-    memset(&y, 0, sizeof y);
+    genai__idx     x = GENAI__ZEROED, y = GENAI__ZEROED;
     genai_dataset *data = genai__idx_images(ctx, path, labels_path, desc, &x, &y);
     genai__free(ctx, x.bytes.p);
     genai__free(ctx, y.bytes.p);
@@ -8861,9 +8846,7 @@ static genai_dataset *genai__cifar_open(genai_ctx *ctx, const char *const *paths
         data->info.classes = 10;
         if (data->classes.failed) r = GENAI_ERROR_MEMORY;
     }
-    if (!r) return data;
-    genai_dataset_destroy(data);
-    return NULL;
+    return genai__dataset_unless(r, data);
 }
 
 /* --- folders --- */
@@ -8905,11 +8888,8 @@ static void genai__list_entry(void *to, const char *name, int is_dir) {
         l->entry = larger;
         l->capacity = capacity;
     }
-    genai__listed *e = &l->entry[l->count];
-    memset(e, 0, sizeof *e);
-    e->at = l->text.length;
-    e->depth = l->depth;
-    e->is_dir = is_dir;
+    const genai__listed e = {NULL, l->text.length, l->depth, is_dir};
+    l->entry[l->count] = e;
     genai__text_bytes(&l->text, l->folder, length);
     if (length && l->folder[length - 1] != '/') genai__text_bytes(&l->text, "/", 1);
     genai__text_bytes(&l->text, name, strlen(name) + 1);
@@ -8978,11 +8958,9 @@ static genai_result genai__list_pictures(genai__listing *l, const char *root) {
 /* --- folders of pictures --- */
 /* Reads a file without making a failure the context's error: the caller skips what can't be read. */
 static genai_result genai__read_quietly(genai_ctx *ctx, const char *path, genai__bytes *b, genai__reason *why) {
-    genai_result was = ctx->result, r;
-    b->p = NULL;
-    b->n = 0;
+    genai_result was = ctx->result;
     ctx->result = GENAI_STOPPED; /* an error that stands already keeps genai__fail silent */
-    r = genai__read_file(ctx, path, b);
+    genai_result r = genai__read_file(ctx, path, b);
     ctx->result = was;
     if (!r) return GENAI_OK;
     if (r == GENAI_ERROR_MEMORY) return genai__fail(ctx, r, "%s: out of memory while it was read", path);
@@ -8995,7 +8973,7 @@ typedef struct genai__vote { size_t size, count; } genai__vote;
 static genai_result genai__folder_size(genai_ctx *ctx, genai__listing *l, size_t n, const char *path, genai_dataset_desc *desc) {
     genai__vote  vote[256], best = {0, 0};
     size_t       i, k, votes = 0;
-    genai__reason   why;
+    genai__reason why;
     genai__bytes b;
     for (i = 0; i < n; i++) {
         int          width = 0, height = 0;
@@ -9036,13 +9014,12 @@ static int genai__folder_label(genai_dataset *data, const genai__listing *l, siz
 }
 
 static genai_dataset *genai__folder_fill(genai_ctx *ctx, genai__listing *l, size_t n, const char *path, const genai_dataset_desc *desc) {
-    genai__reason     why;
-    genai__bytes   b;
-    genai__image   image;
-    size_t         i, rooted = 0, last = (size_t)-1, other_size = 0;
-    int            label, unsupported = 0;
-    genai_result   r = GENAI_OK;
-    why.text[0] = 0;
+    genai__reason why = GENAI__ZEROED;
+    genai__bytes  b;
+    genai__image  image;
+    size_t        i, rooted = 0, last = (size_t)-1, other_size = 0;
+    int           label, unsupported = 0;
+    genai_result  r = GENAI_OK;
     for (i = 0; i < n; i++) rooted += !strchr(l->entry[i].path + l->root, '/');
     genai_dataset *data = genai__dataset_begin(ctx, desc, n, desc->width, desc->height, 0, rooted < n);
     if (!data) return NULL;
@@ -9074,20 +9051,16 @@ static genai_dataset *genai__folder_fill(genai_ctx *ctx, genai__listing *l, size
         snprintf(text, sizeof text, "%zu of %zu pictures were resized to %dx%d", other_size, data->info.count, data->info.width, data->info.height);
         genai__log_to(&ctx->desc, GENAI_LOG_INFO, text);
     }
-    if (!r) return data;
-    genai_dataset_destroy(data);
-    return NULL;
+    return genai__dataset_unless(r, data);
 }
 
 static genai_dataset *genai__folder_open(genai_ctx *ctx, genai__listing *l, const char *path, const genai_dataset_desc *desc) {
     genai_dataset_desc d = *desc;
     if (genai__list_pictures(l, path)) return NULL;
     size_t n = l->count;
-    if (!n) {
-        genai__fail(ctx, GENAI_ERROR_DATA, "%s: no pictures: looked for .png .jpg .jpeg .bmp .pgm .ppm .pam in it and its folders, train-images-idx3-ubyte "
-                    "and data_batch_1.bin; %zu other files are there", path, l->others);
-        return NULL;
-    }
+    if (!n)
+        return genai__fail(ctx, GENAI_ERROR_DATA, "%s: no pictures: looked for .png .jpg .jpeg .bmp .pgm .ppm .pam in it and its folders, "
+                           "train-images-idx3-ubyte and data_batch_1.bin; %zu other files are there", path, l->others), GENAI__NULL;
     if (d.limit && d.limit < n) { /* spread over all classes */
         for (size_t i = 0; i < d.limit; i++) l->entry[i] = l->entry[(size_t)((double)i * (double)n / (double)d.limit)];
         n = d.limit;
@@ -9138,37 +9111,28 @@ static genai_dataset *genai__parts_open(genai_ctx *ctx, const genai__listing *l,
     d.height = data->info.height;
     d.channels = data->info.channels;
     data->test = genai__part_open(ctx, l, cifar, 1, &d);
-    if (!data->test) {
-        genai_dataset_destroy(data);
-        return NULL;
-    }
+    if (!data->test) return genai__dataset_unless(GENAI_ERROR_DATA, data);
     if (data->test->info.classes > data->info.classes) data->info.classes = data->test->info.classes;
     data->test->info.classes = data->info.classes;
     return data;
 }
 
 static genai_dataset *genai__picture_open(genai_ctx *ctx, const char *path, const genai__bytes *b, const genai_dataset_desc *desc) {
-    genai__image   image;
-    genai__reason     why;
-    genai_result   r = genai__image_decode(ctx, b, &image, &why);
-    if (r) {
-        if (r != GENAI_ERROR_MEMORY) genai__fail(ctx, r, "%s: %s", path, why.text);
-        return NULL;
-    }
+    genai__image  image;
+    genai__reason why;
+    genai_result  r = genai__image_decode(ctx, b, &image, &why);
+    if (r && r != GENAI_ERROR_MEMORY) genai__fail(ctx, r, "%s: %s", path, why.text);
+    if (r) return NULL;
     genai_dataset *data = genai__dataset_begin(ctx, desc, 1, image.width, image.height, 0, 0);
-    if (data && genai__dataset_put(data, &image, 0)) {
-        genai_dataset_destroy(data);
-        data = NULL;
-    }
+    if (data) data = genai__dataset_unless(genai__dataset_put(data, &image, 0), data);
     genai__free(ctx, image.p);
     return data;
 }
 
 static genai_dataset *genai__single_open(genai_ctx *ctx, const char *path, const genai_dataset_desc *desc) {
-    genai_dataset *data = NULL;
-    genai__bytes   b = GENAI__ZEROED;
-    const char    *name = path, *p;
-    for (p = path; *p; p++)
+    genai__bytes b = GENAI__ZEROED;
+    const char  *name = path;
+    for (const char *p = path; *p; p++)
         if (*p == '/' || *p == '\\') name = p + 1;
     if (strstr(name, "idx")) return genai__idx_open_file(ctx, path, desc);
     if (genai__has_ending(name, ".bin")) return genai__cifar_open(ctx, &path, 1, desc);
@@ -9177,7 +9141,7 @@ static genai_dataset *genai__single_open(genai_ctx *ctx, const char *path, const
         genai__free(ctx, b.p);
         return genai__idx_open_file(ctx, path, desc);
     }
-    data = genai__picture_open(ctx, path, &b, desc);
+    genai_dataset *data = genai__picture_open(ctx, path, &b, desc);
     genai__free(ctx, b.p);
     return data;
 }
@@ -9196,7 +9160,7 @@ GENAI_API genai_dataset *genai_dataset_open(genai_ctx *ctx, const char *path, co
         data = kind < 2 ? genai__parts_open(ctx, &l, kind, path, &d) : genai__folder_open(ctx, &l, path, &d);
     } else if (!l.failed) data = genai__single_open(ctx, path, &d);
     genai__list_close(&l);
-    return genai__dataset_finish(data, GENAI_OK, path);
+    return genai__dataset_finish(data, path);
 }
 
 /* --- sprites --- */
@@ -9472,7 +9436,6 @@ static int genai__sprite(const genai_ctx *ctx, uint64_t index, int width, int he
 GENAI_API genai_dataset *genai_dataset_sprites(genai_ctx *ctx, size_t count, const genai_dataset_desc *desc) {
     static const char  what[] = "dataset_sprites";
     genai_dataset_desc d = genai__dataset_desc(desc);
-    size_t             i, k;
     if (!ctx || genai__dataset_check(ctx, what, &d)) return NULL;
     if (d.limit && d.limit < count) count = d.limit;
     if (!d.width) d.width = d.height ? d.height : 32;
@@ -9490,17 +9453,15 @@ GENAI_API genai_dataset *genai_dataset_sprites(genai_ctx *ctx, size_t count, con
     data->info.channels = d.channels;
     data->info.endless = 1;
     data->info.classes = (int)GENAI__COUNT(genai__sprites);
-    for (i = 0; i < GENAI__COUNT(genai__sprites); i++) genai__text_bytes(&data->classes, genai__sprites[i].name, strlen(genai__sprites[i].name) + 1);
+    for (size_t i = 0; i < GENAI__COUNT(genai__sprites); i++) genai__text_bytes(&data->classes, genai__sprites[i].name, strlen(genai__sprites[i].name) + 1);
     if (d.holdout > 0.0f && !data->classes.failed) { /* sprites that no epoch comes to: nothing is taken away */
-        k = genai__holdout_count(d.holdout, count + 1);
+        size_t k = genai__holdout_count(d.holdout, count + 1);
         d.holdout = 0.0f;
         d.limit = 0;
         data->test = genai_dataset_sprites(ctx, k, &d);
         if (data->test) data->test->base = (uint64_t)1 << 52;
     }
-    if (!data->classes.failed && (data->test || !(data->desc.holdout > 0.0f))) return data;
-    genai_dataset_destroy(data);
-    return NULL;
+    return genai__dataset_unless(data->classes.failed || (data->desc.holdout > 0.0f && !data->test) ? GENAI_ERROR_MEMORY : GENAI_OK, data);
 }
 
 /* --- batches --- */
@@ -9570,7 +9531,6 @@ static genai_dataset *genai__pairs(genai_dataset *from, genai_dataset *to, int a
 }
 
 GENAI_API genai_dataset *genai_dataset_pairs(genai_dataset *from, genai_dataset *to, int aligned) {
-    genai_dataset *data;
     if (!from || !to) return NULL;
     genai_ctx *ctx = from->ctx;
     const genai_dataset_info *a = &from->info;
@@ -9590,7 +9550,7 @@ GENAI_API genai_dataset *genai_dataset_pairs(genai_dataset *from, genai_dataset 
         genai__fail(ctx, GENAI_ERROR_ARGUMENT, "aligned pairs are mirrored together: the first set has flip %d, the second %d", from->desc.flip, to->desc.flip);
     else if (!a->count || !b->count) genai__fail(ctx, GENAI_ERROR_DATA, "pairs need images in both sets: the first has %zu, the second %zu", a->count, b->count);
     else {
-        data = genai__pairs(from, to, aligned, 0);
+        genai_dataset *data = genai__pairs(from, to, aligned, 0);
         if (!data) return NULL;
         if (!from->test || !to->test) return data;
         data->test = genai__pairs(from->test, to->test, aligned, 1);
@@ -9614,43 +9574,23 @@ static genai_result genai__pairs_batch(genai_dataset *data, long epoch, size_t f
 }
 
 GENAI_API genai_result genai_dataset_batch(genai_dataset *data, long epoch, size_t first, int n, float *images, int *labels) {
-    genai__batch b;
-    size_t       end, bytes, need;
-    uint64_t     mode;
+    genai__batch b = {data, epoch, first, n, images, labels, NULL};
+    size_t       end;
     if (!data) return GENAI_ERROR_ARGUMENT;
     if (n < 1 || n > GENAI__MAX_TASKS || !images || epoch < -1)
         return genai__fail(data->ctx, GENAI_ERROR_ARGUMENT, "dataset_batch: %d images of epoch %ld into %s", n, epoch, images ? "memory" : "NULL");
     if (!genai__add(first, (size_t)n, &end) || (end > data->info.count && !(data->info.endless && epoch < 0)))
         return genai__fail(data->ctx, GENAI_ERROR_ARGUMENT, "dataset_batch: %d images from position %zu go beyond the %zu there are", n, first, data->info.count);
     if (data->from) return genai__pairs_batch(data, epoch, first, n, images, labels);
-    b.data = data;
-    b.epoch = epoch;
-    b.first = first;
-    b.n = n;
-    b.images = images;
-    b.labels = labels;
-    b.scratch = NULL;
-    bytes = genai__dataset_bytes(data);
-    if (data->info.endless) { /* the scratch is kept: no allocation after the first batch */
-        need = (size_t)n * (size_t)data->info.width * (size_t)data->info.height * 4;
-        if (need > data->scratch_size) {
-            unsigned char *larger = (unsigned char *)genai__alloc(data->ctx, need, 1);
-            if (!larger) return GENAI_ERROR_MEMORY;
-            genai__free(data->ctx, data->scratch);
-            data->scratch = larger;
-            data->scratch_size = need;
-        }
-        b.scratch = data->scratch;
-        mode = genai__fp_enter();
-        genai__parallel(data->ctx, n, genai__batch_sprite, &b);
-        genai__fp_leave(mode);
-        return GENAI_OK;
-    }
-    mode = genai__fp_enter();
-    for (int i = 0; i < n; i++) {
+    if (data->info.endless) /* the scratch is kept: no allocation after the first batch */
+        GENAI__TRY(genai__dataset_scratch(data, (size_t)n * (size_t)data->info.width * (size_t)data->info.height * 4));
+    b.scratch = data->scratch;
+    uint64_t mode = genai__fp_enter();
+    if (data->info.endless) genai__parallel(data->ctx, n, genai__batch_sprite, &b);
+    for (int i = 0; i < n && !data->info.endless; i++) {
         size_t from = first + (size_t)i;
         if (epoch >= 0) from = genai__permute(data->ctx->desc.seed, GENAI__STREAM_SHUFFLE, (uint64_t)epoch, data->info.count, from);
-        genai__batch_pixels(&b, i, data->pixels + from * bytes);
+        genai__batch_pixels(&b, i, data->pixels + from * genai__dataset_bytes(data));
         if (labels) labels[i] = data->labels ? data->labels[from] : 0;
     }
     genai__fp_leave(mode);
@@ -11754,7 +11694,6 @@ GENAI_API uint64_t    genai_model_seed(const genai_model *m) { return m ? m->see
 GENAI_API size_t genai_model_describe(const genai_model *m, char *to, size_t size) {
     genai__table t;
     char         line[400], number[32];
-    const char  *value;
     size_t       i, n;
     if (size) to[0] = 0;
     if (!m) return 0;
@@ -11768,7 +11707,7 @@ GENAI_API size_t genai_model_describe(const genai_model *m, char *to, size_t siz
         const genai__field *f = &genai__fields[i];
         if (!genai__field_fits(f, m->family->name) || f->offset <= offsetof(genai_model_desc, channels)) continue;
         if (genai__field_is_net(f)) continue;
-        value = genai__field_text(f, &m->desc, number);
+        const char *value = genai__field_text(f, &m->desc, number);
         n = (size_t)snprintf(line, sizeof line, "%-16s %s\n", f->key, value ? value : "");
         genai__table_add(&t, line, n < sizeof line ? n : sizeof line - 1, 0);
     }
@@ -12070,7 +12009,6 @@ static void genai__sampler_apply(const genai_model *m, uint64_t seed, uint32_t n
     const genai_tensor *weight = m->extra[GENAI__SAMPLER_WEIGHT];
     double              at = genai__draw(0, GENAI__STREAM_COMPONENT, seed, 0, number).w[0] / 4294967296.0;
     size_t              n = (size_t)m->desc.latent, k, i, j, last = 0;
-    const float        *row;
     for (k = 0; k < weight->count; k++) {
         if (!(weight->data[k] > 0)) continue;
         last = k;
@@ -12079,7 +12017,7 @@ static void genai__sampler_apply(const genai_model *m, uint64_t seed, uint32_t n
     }
     for (i = n; i-- > 0;) {
         double sum = (double)m->extra[GENAI__SAMPLER_MEAN]->data[last * n + i];
-        row = m->extra[GENAI__SAMPLER_FACTOR]->data + (last * n + i) * n;
+        const float *row = m->extra[GENAI__SAMPLER_FACTOR]->data + (last * n + i) * n;
         for (j = 0; j <= i; j++) sum += (double)row[j] * (double)z[j];
         z[i] = (float)sum;
     }
@@ -12205,9 +12143,8 @@ static genai_result genai__sampler_encode(genai_model *m, genai_dataset *data, g
 }
 
 GENAI_API genai_result genai_model_fit_sampler(genai_model *m, genai_dataset *data, const char *kind, int components) {
-    genai__mixture     q = GENAI__ZEROED;
-    genai_dataset_info info;
-    genai_result       result = GENAI_OK;
+    genai__mixture q = GENAI__ZEROED;
+    genai_result   result = GENAI_OK;
     if (!m) return GENAI_ERROR_ARGUMENT;
     int prior = kind && !strcmp(kind, "prior");
     if (!kind || (!prior && strcmp(kind, "gaussian") && strcmp(kind, "mixture")) || components < 0 || components > GENAI__SAMPLER_MOST)
@@ -12217,7 +12154,7 @@ GENAI_API genai_result genai_model_fit_sampler(genai_model *m, genai_dataset *da
     q.z = m->desc.latent;
     if (!prior) {
         if (!data) return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "genai_model_fit_sampler: data is NULL");
-        info = genai_dataset_describe(data);
+        genai_dataset_info info = genai_dataset_describe(data);
         GENAI__TRY(genai__data_check(m, "genai_model_fit_sampler", data));
         if (q.z > GENAI__SAMPLER_MOST)
             return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "genai_model_fit_sampler: covariances of %d latents are too large, %d is the most", q.z, GENAI__SAMPLER_MOST);
@@ -12559,16 +12496,15 @@ static genai_result genai__model_measure(const genai_model *m, const char *path,
     genai_result result = GENAI_OK;
     for (i = 0; i < file->n; i++) have += file->entries[i].count;
     for (int role = 0; role < GENAI__ROLES && !result; role++) {
-        genai__net_layout at;
-        genai_net_desc    d = GENAI__ZEROED;
-        genai_net        *net = NULL;
+        genai_net_desc d = GENAI__ZEROED;
+        genai_net     *net = NULL;
         if (!(m->family->roles >> role & 1)) continue;
         d.name = genai__role_names[role];
         d.text = genai__field_words(genai__role_field(role), &m->desc);
         genai__net_input(m, role, &d);
         result = genai__net_read(ctx, &d, &net);
         if (!result) {
-            at = genai__net_layout_of(net);
+            genai__net_layout at = genai__net_layout_of(net);
             if (!at.fits || at.count > have)
                 result = genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: the text of its %s wants %zu weights, but the file has %zu values in all", path, d.name, at.count, have);
         }
@@ -13437,8 +13373,7 @@ static genai_result genai__fit_loop(genai__fit *f) {
 }
 
 GENAI_API genai_result genai_model_fit(genai_model *m, genai_dataset *data, const genai_fit_desc *desc) {
-    genai__fit   f = GENAI__ZEROED;
-    genai_result result, last;
+    genai__fit f = GENAI__ZEROED;
     if (!m) return GENAI_ERROR_ARGUMENT;
     if (!data) return m->ctx->result ? m->ctx->result : genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "genai_model_fit: data is NULL");
     f.model = f.progress.model = m;
@@ -13446,11 +13381,11 @@ GENAI_API genai_result genai_model_fit(genai_model *m, genai_dataset *data, cons
     f.data = data;
     f.progress.losses = &f.losses;
     long first = m->steps;
-    result = genai__fit_check(&f, desc);
+    genai_result result = genai__fit_check(&f, desc);
     if (!result) result = genai__fit_begin(&f);
     if (!result) result = genai__fit_loop(&f);
     if ((!result || result == GENAI_STOPPED) && m->steps > first) {
-        last = genai__fit_save(&f);
+        genai_result last = genai__fit_save(&f);
         if (!last && m->desc.sampler && strcmp(m->desc.sampler, "prior")) {
             last = genai_model_fit_sampler(m, data, m->desc.sampler, m->desc.components);
             if (!last) last = genai__fit_save(&f);
