@@ -9469,7 +9469,6 @@ typedef struct genai__batch {
     genai_dataset *data;
     long           epoch;
     size_t         first;
-    int            n;
     float         *images;
     int           *labels;
     unsigned char *scratch; /* of sprites: RGBA, one for each */
@@ -9574,7 +9573,7 @@ static genai_result genai__pairs_batch(genai_dataset *data, long epoch, size_t f
 }
 
 GENAI_API genai_result genai_dataset_batch(genai_dataset *data, long epoch, size_t first, int n, float *images, int *labels) {
-    genai__batch b = {data, epoch, first, n, images, labels, NULL};
+    genai__batch b = {data, epoch, first, images, labels, NULL};
     size_t       end;
     if (!data) return GENAI_ERROR_ARGUMENT;
     if (n < 1 || n > GENAI__MAX_TASKS || !images || epoch < -1)
@@ -9969,22 +9968,18 @@ static void genai__text_critic(const genai_model *m, genai__text *t, int width) 
 
 /* source with $H $W $C $D $Z $K replaced. */
 static genai_result genai__expand(const genai_model *m, int role, const char *source, genai__text *t) {
+    static const char letters[] = "HWCDZK";
+    const int         values[] = {m->dim[1], m->dim[2], m->dim[3], m->dim[1] * m->dim[2] * m->dim[3], m->desc.latent, m->desc.classes};
     for (; *source; source++) {
         if (*source != '$') {
             genai__text_bytes(t, source, 1);
             continue;
         }
-        switch (*++source) {
-            case 'H': genai__text_format(t, "%d", m->dim[1]); break;
-            case 'W': genai__text_format(t, "%d", m->dim[2]); break;
-            case 'C': genai__text_format(t, "%d", m->dim[3]); break;
-            case 'D': genai__text_format(t, "%d", m->dim[1] * m->dim[2] * m->dim[3]); break;
-            case 'Z': genai__text_format(t, "%d", m->desc.latent); break;
-            case 'K': genai__text_format(t, "%d", m->desc.classes); break;
-            default:
-                return genai__fail(m->ctx, GENAI_ERROR_SYNTAX, "network text of %s: after $ must come H, W, C, D, Z or K, not '%.1s'",
-                                   genai__role_names[role], source);
-        }
+        const char *letter = strchr(letters, *++source);
+        if (!*source || !letter)
+            return genai__fail(m->ctx, GENAI_ERROR_SYNTAX, "network text of %s: after $ must come H, W, C, D, Z or K, not '%.1s'",
+                               genai__role_names[role], source);
+        genai__text_format(t, "%d", values[letter - letters]);
     }
     return GENAI_OK;
 }
@@ -9992,18 +9987,24 @@ static genai_result genai__expand(const genai_model *m, int role, const char *so
 /* --- pieces of a step --- */
 static genai_result genai__result_of(const genai_ctx *ctx) { return ctx->result ? ctx->result : GENAI_ERROR_MEMORY; } /* after a NULL */
 
+/* x as a matrix, -1: the size that is left; a matrix of these values on the tape, NULL: zeros. */
+static genai_tensor *genai__matrix(genai_tensor *x, int rows, int columns) {
+    int dim[2] = {rows, columns};
+    return genai_reshape(x, 2, dim);
+}
+static genai_tensor *genai__matrix_of(genai_ctx *ctx, int rows, int columns, const float *values) {
+    int dim[2] = {rows, columns};
+    return genai_tensor_of(ctx, 2, dim, values);
+}
+
 /* [n, values of one] whatever the dims of a net's output. */
 static genai_tensor *genai__rows(genai_tensor *x) {
-    if (!x || x->ndim == 2) return x;
-    int dim[2] = {x->dim[0], -1};
-    return genai_reshape(x, 2, dim);
+    return !x || x->ndim == 2 ? x : genai__matrix(x, x->dim[0], -1);
 }
 /* [n,H,W,C]. */
 static genai_tensor *genai__images(const genai_model *m, genai_tensor *y) {
-    int dim[4];
     if (!y || y->ndim == 4) return y;
-    memcpy(dim, m->dim, sizeof dim);
-    dim[0] = y->dim[0];
+    int dim[4] = {y->dim[0], m->dim[1], m->dim[2], m->dim[3]};
     return genai_reshape(y, 4, dim);
 }
 
@@ -10095,7 +10096,7 @@ static genai_tensor *genai__latents(genai_model *m, int n) {
 }
 
 /* Of the nets a and b (or -1), kept at `slot`. */
-static genai_optimizer *genai__optimizer_at(genai_model *m, int slot, float lr, int a, int b) {
+static genai_result genai__optimizer_at(genai_model *m, int slot, float lr, int a, int b) {
     genai_optimizer_desc d = GENAI__ZEROED;
     d.rule = m->desc.rule;
     d.lr = lr;
@@ -10110,10 +10111,11 @@ static genai_optimizer *genai__optimizer_at(genai_model *m, int slot, float lr, 
         d.warmup /= m->desc.critic_steps;
     }
     genai_optimizer *o = m->optimizer[slot] = genai_optimizer_create(m->ctx, &d);
-    if (!o || genai_optimizer_add(o, m->net[a], 1) || (b >= 0 && genai_optimizer_add(o, m->net[b], 1))) return NULL;
-    return o;
+    if (!o) return genai__result_of(m->ctx);
+    GENAI__TRY(genai_optimizer_add(o, m->net[a], 1));
+    return b >= 0 ? genai_optimizer_add(o, m->net[b], 1) : GENAI_OK;
 }
-static genai_optimizer *genai__model_optimizer(genai_model *m, float lr, int a, int b) { return genai__optimizer_at(m, a, lr, a, b); }
+static genai_result genai__model_optimizer(genai_model *m, float lr, int a, int b) { return genai__optimizer_at(m, a, lr, a, b); }
 
 /* What one portion of a whole is done with; recording is off and the tape released after each. */
 typedef struct genai__quiet { size_t mark; int recording; } genai__quiet;
@@ -10160,10 +10162,11 @@ static genai_result genai__learn_end(genai_model *m, int role) {
     return result == GENAI_ERROR_NONFINITE ? genai__not_finite(m, "gradient", bad ? bad : genai__role_names[role]) : result;
 }
 
-/* The usual end of a step: one update from one loss, after which nothing of the step is needed. */
-static genai_result genai__learn(genai_model *m, int role, genai_tensor *loss) {
+/* One update from one loss, after which nothing is needed of what was made behind `mark`. */
+static genai_result genai__learn(genai_model *m, int role, genai_tensor *loss, size_t mark) {
     genai__learn_begin(m, role);
-    genai_result result = genai__learn_from(m, role, loss, m->mark);
+    genai_result result = genai__learn_from(m, role, loss, mark);
+    genai_tape_release(m->ctx, mark);
     return result ? result : genai__learn_end(m, role);
 }
 
@@ -10424,9 +10427,8 @@ static genai_result genai__gan_create(genai_model *m) {
         GENAI__TRY(genai__words_find(m->ctx, "augment", word, genai__augment_words, GENAI__COUNT(genai__augment_words), sizeof *genai__augment_words, &i));
         m->augment |= 1u << i;
     }
-    if (!genai__model_optimizer(m, m->desc.lr, GENAI__GENERATOR, -1) ||
-        !genai__model_optimizer(m, m->desc.lr_discriminator, GENAI__DISCRIMINATOR, -1)) return genai__result_of(m->ctx);
-    return GENAI_OK;
+    GENAI__TRY(genai__model_optimizer(m, m->desc.lr, GENAI__GENERATOR, -1));
+    return genai__model_optimizer(m, m->desc.lr_discriminator, GENAI__DISCRIMINATOR, -1);
 }
 
 /* --- step --- */
@@ -10463,7 +10465,7 @@ static genai_result genai__gan_step(genai_model *m, genai_tensor *x, float *valu
     genai_recording(m->ctx, learns);
     loss = genai__gan_generator_loss(m, x, fake, &value[1]);
     genai_recording(m->ctx, 1);
-    if (learns) result = genai__learn(m, GENAI__GENERATOR, loss);
+    if (learns) result = genai__learn(m, GENAI__GENERATOR, loss, m->mark);
     else if (!loss) result = genai__result_of(m->ctx);
     genai_net_trainable(d, 1);
     return result;
@@ -10521,7 +10523,7 @@ static genai_result genai__vae_create(genai_model *m) {
         return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "free_bits are about the KL of a posterior, which there isn't with divergence mmd or beta 0");
     if (d->binarise && !m->likelihood->logits)
         return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "binarise makes pixels 0 or 1, of which likelihood '%s' knows nothing: take 'bernoulli'", m->likelihood->name);
-    return genai__model_optimizer(m, m->desc.lr, GENAI__ENCODER, GENAI__DECODER) ? GENAI_OK : genai__result_of(m->ctx);
+    return genai__model_optimizer(m, m->desc.lr, GENAI__ENCODER, GENAI__DECODER);
 }
 
 /* --- step --- */
@@ -10564,17 +10566,16 @@ static genai_tensor *genai__kl(const genai_model *m, genai_tensor *mean, genai_t
  * scales s of their code); pairs of a row with itself are left out where a is b. */
 static genai_tensor *genai__kernel_sum(genai_tensor *a, genai_tensor *b) {
     static const float scales[] = {0.1f, 0.2f, 0.5f, 1, 2, 5, 10};
-    genai_tensor *aa, *bb, *ab, *others, *k, *sum = NULL;
+    genai_tensor *sum = NULL;
     if (!a || !b) return NULL;
-    int dim[2] = {1, b->dim[0]};
-    aa = genai_sum(genai_square(a), 2);
-    bb = genai_reshape(genai_sum(genai_square(b), 2), 2, dim);
-    ab = genai_relu(genai_sub(genai_add(aa, bb), genai_scale(genai_matmul(a, b, 0, 1), 2, 0)));
-    others = ab ? genai_tensor_of(ab->ctx, 2, ab->dim, NULL) : NULL;
-    for (int i = 0; others && i < (int)others->count; i++) others->data[i] = a != b || i % (dim[1] + 1) ? 1.0f : 0.0f;
+    genai_tensor *aa = genai_sum(genai_square(a), 2);
+    genai_tensor *bb = genai__matrix(genai_sum(genai_square(b), 2), 1, b->dim[0]);
+    genai_tensor *ab = genai_relu(genai_sub(genai_add(aa, bb), genai_scale(genai_matmul(a, b, 0, 1), 2, 0)));
+    genai_tensor *others = ab ? genai_tensor_of(ab->ctx, 2, ab->dim, NULL) : NULL;
+    for (int i = 0; others && i < (int)others->count; i++) others->data[i] = a != b || i % (b->dim[0] + 1) ? 1.0f : 0.0f;
     for (int i = 0; i < (int)GENAI__COUNT(scales); i++) {
-        float c = 2 * (float)a->dim[1] * scales[i];
-        k = genai_div(genai_scale(others, c, 0), genai_scale(ab, 1, c));
+        float         c = 2 * (float)a->dim[1] * scales[i];
+        genai_tensor *k = genai_div(genai_scale(others, c, 0), genai_scale(ab, 1, c));
         sum = i ? genai_add(sum, k) : k;
     }
     return genai_sum(sum, 0);
@@ -10603,29 +10604,23 @@ static genai_tensor *genai__tiled(genai_tensor *t, int k) {
 /* log of the sum of exp over the last dim, [N,D] to [N,1]; its gradient is the softmax. */
 static genai_tensor *genai__log_sum_exp(genai_tensor *x) {
     if (!x) return NULL;
-    int dim[2] = {x->dim[0], 1};
-    genai_tensor *most = genai_tensor_of(x->ctx, 2, dim, NULL);
-    for (int i = 0; most && i < dim[0]; i++) most->data[i] = x->ctx->kernels->maximum((size_t)x->dim[1], x->data + (size_t)i * (size_t)x->dim[1]);
+    genai_tensor *most = genai__matrix_of(x->ctx, x->dim[0], 1, NULL);
+    for (int i = 0; most && i < x->dim[0]; i++) most->data[i] = x->ctx->kernels->maximum((size_t)x->dim[1], x->data + (size_t)i * (size_t)x->dim[1]);
     return genai_add(genai_log(genai_sum(genai_exp(genai_sub(x, most)), 2)), most);
 }
 
 /* log p(x|z) + beta (log p(z) - log q(z|x)) of k samples for each image, as [k*n,1]: sample after sample. noise [k,n,Z]. */
 static genai_tensor *genai__log_weights(genai_model *m, genai_tensor *x, genai_tensor *mean, genai_tensor *log_var, genai_tensor *noise, float beta, genai_mode mode) {
     const int *labels = m->labels;
-    int        k, n, dim[3], i, *tiled = NULL;
     if (!noise || !mean || !log_var) return NULL;
-    k = noise->dim[0];
-    n = noise->dim[1];
-    dim[0] = -1;
-    dim[1] = m->desc.latent;
-    genai_tensor *z = genai_reshape(genai__reparameterise(mean, log_var, noise), 2, dim);
+    int           k = noise->dim[0], n = noise->dim[1];
+    genai_tensor *z = genai__matrix(genai__reparameterise(mean, log_var, noise), -1, m->desc.latent);
     genai_tensor *ratio = genai_sub(genai_add(log_var, genai_square(noise)), genai_square(genai_reshape(z, 3, noise->dim))); /* the 2 pi cancel */
-    dim[1] = 1;
-    ratio = genai_reshape(genai_sum(ratio, 4), 2, dim);
+    ratio = genai__matrix(genai_sum(ratio, 4), -1, 1);
     if (labels && k > 1) {
-        tiled = (int *)genai__arena(m->ctx, (size_t)k * (size_t)n * sizeof *tiled);
+        int *tiled = (int *)genai__arena(m->ctx, (size_t)k * (size_t)n * sizeof *tiled);
         if (!tiled) return NULL;
-        for (i = 0; i < k; i++) memcpy(tiled + (size_t)i * (size_t)n, labels, (size_t)n * sizeof *tiled);
+        for (int i = 0; i < k; i++) memcpy(tiled + (size_t)i * (size_t)n, labels, (size_t)n * sizeof *tiled);
         m->labels = tiled;
     }
     genai_tensor *y = genai__forward(m, mode == GENAI_TRAIN ? m->net[GENAI__DECODER] : genai__best(m, GENAI__DECODER), z, mode);
@@ -10635,10 +10630,7 @@ static genai_tensor *genai__log_weights(genai_model *m, genai_tensor *x, genai_t
 
 /* -log (1/k) sum of p(x,z)/q(z|x) over k samples z, in the mean of the batch (Burda et al. 2016, eq. 8). */
 static genai_tensor *genai__importance_loss(genai_model *m, genai_tensor *x, genai_tensor *mean, genai_tensor *log_var) {
-    int dim[3], order[2] = {1, 0};
-    dim[0] = m->desc.importance;
-    dim[1] = x->dim[0];
-    dim[2] = m->desc.latent;
+    int dim[3] = {m->desc.importance, x->dim[0], m->desc.latent}, order[2] = {1, 0};
     genai_tensor *w = genai__log_weights(m, x, mean, log_var, genai_random_normal(m->ctx, 3, dim), genai__beta(m), GENAI_TRAIN);
     w = genai__log_sum_exp(genai_transpose(genai_reshape(w, 2, dim), order));
     return genai_scale(genai_mean(w, 0), -1, (float)genai__log(m->desc.importance));
@@ -10787,10 +10779,9 @@ static genai_result genai__vaegan_create(genai_model *m) {
     m->feature_layer = genai__feature_layer(m->net[GENAI__DISCRIMINATOR]);
     if (m->likelihood->features && m->feature_layer < 0)
         return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "likelihood 'features' needs a discriminator of two layers or more");
-    if (!genai__model_optimizer(m, m->desc.lr, GENAI__ENCODER, m->desc.margin > 0 ? -1 : GENAI__DECODER) ||
-        (m->desc.margin > 0 && !genai__model_optimizer(m, m->desc.lr, GENAI__DECODER, -1)) ||
-        !genai__model_optimizer(m, m->desc.lr_discriminator, GENAI__DISCRIMINATOR, -1)) return genai__result_of(m->ctx);
-    return GENAI_OK;
+    GENAI__TRY(genai__model_optimizer(m, m->desc.lr, GENAI__ENCODER, m->desc.margin > 0 ? -1 : GENAI__DECODER));
+    if (m->desc.margin > 0) GENAI__TRY(genai__model_optimizer(m, m->desc.lr, GENAI__DECODER, -1));
+    return genai__model_optimizer(m, m->desc.lr_discriminator, GENAI__DISCRIMINATOR, -1);
 }
 
 /* --- step --- */
@@ -10881,10 +10872,9 @@ static int genai__aae_takes(const genai_model *m, int role) { return role == GEN
 static genai_result genai__aae_create(genai_model *m) {
     GENAI__TRY(genai__autoencoder_check(m));
     GENAI__TRY(genai__find_loss(m));
-    if (!genai__model_optimizer(m, m->desc.lr, GENAI__ENCODER, GENAI__DECODER) ||
-        !genai__model_optimizer(m, m->desc.lr_discriminator, GENAI__DISCRIMINATOR, -1) ||
-        !genai__optimizer_at(m, GENAI__GENERATOR, m->desc.lr, GENAI__ENCODER, -1)) return genai__result_of(m->ctx);
-    return GENAI_OK;
+    GENAI__TRY(genai__model_optimizer(m, m->desc.lr, GENAI__ENCODER, GENAI__DECODER));
+    GENAI__TRY(genai__model_optimizer(m, m->desc.lr_discriminator, GENAI__DISCRIMINATOR, -1));
+    return genai__optimizer_at(m, GENAI__GENERATOR, m->desc.lr, GENAI__ENCODER, -1);
 }
 
 /* --- step --- */
@@ -10894,11 +10884,7 @@ static genai_result genai__aae_step(genai_model *m, genai_tensor *x, float *valu
     genai_tensor *z = genai__rows(genai__forward(m, encoder, x, GENAI_TRAIN)), *prior;
     genai_tensor *loss = genai__reconstruction(m, genai__forward(m, m->net[GENAI__DECODER], z, GENAI_TRAIN), x);
     value[0] = genai_value(loss);
-    genai__learn_begin(m, GENAI__ENCODER);
-    genai_result result = genai__learn_from(m, GENAI__ENCODER, loss, mark); /* keeps x */
-    genai_tape_release(m->ctx, mark);
-    if (!result) result = genai__learn_end(m, GENAI__ENCODER);
-    if (result) return result;
+    GENAI__TRY(genai__learn(m, GENAI__ENCODER, loss, mark)); /* keeps x */
     prior = genai__latents(m, x->dim[0]);
     z = genai__rows(genai__forward(m, encoder, x, GENAI_TRAIN_FROZEN)); /* of the updated encoder */
     if (!z || !prior) return genai__result_of(m->ctx);
@@ -10906,7 +10892,7 @@ static genai_result genai__aae_step(genai_model *m, genai_tensor *x, float *valu
     genai_net_trainable(d, 0);
     loss = m->loss->generator(genai__forward(m, d, z, GENAI_TRAIN_FROZEN));
     value[2] = genai_value(loss);
-    result = genai__learn(m, GENAI__GENERATOR, loss);
+    genai_result result = genai__learn(m, GENAI__GENERATOR, loss, m->mark);
     genai_net_trainable(d, 1);
     return result;
 }
@@ -10980,9 +10966,8 @@ static genai_result genai__vqvae_create(genai_model *m) {
         if (!m->extra[i]) return genai__result_of(m->ctx);
         m->extra[i]->name = genai__extra_names[i];
     }
-    if (!genai__model_optimizer(m, m->desc.lr, GENAI__ENCODER, GENAI__DECODER) || !genai__model_optimizer(m, m->desc.lr, GENAI__PRIOR, -1))
-        return genai__result_of(m->ctx);
-    return GENAI_OK;
+    GENAI__TRY(genai__model_optimizer(m, m->desc.lr, GENAI__ENCODER, GENAI__DECODER));
+    return genai__model_optimizer(m, m->desc.lr, GENAI__PRIOR, -1);
 }
 
 /* --- the codebook --- */
@@ -11070,13 +11055,9 @@ static void genai__code_context(const genai_model *m, const float *grid, const f
 /* The prior's update on the codes e [rows, code_size] of n images; value: nats an image. */
 static genai_result genai__vqvae_learn_prior(genai_model *m, genai_tensor *e, const int *code, int n, float *value) {
     size_t mark = genai_tape_mark(m->ctx), size = (size_t)m->desc.code_size, i, j;
-    int    dim[2], cells = e->dim[0] / n, cell;
-    dim[0] = e->dim[0];
-    dim[1] = genai__vqvae_takes(m, GENAI__PRIOR);
-    genai_tensor *context = genai_tensor_of(m->ctx, 2, dim, NULL);
-    dim[0] = n;
-    dim[1] = (int)size;
-    genai_tensor *before = genai_tensor_of(m->ctx, 2, dim, NULL);
+    int    cells = e->dim[0] / n, cell;
+    genai_tensor *context = genai__matrix_of(m->ctx, e->dim[0], genai__vqvae_takes(m, GENAI__PRIOR), NULL);
+    genai_tensor *before = genai__matrix_of(m->ctx, n, (int)size, NULL);
     if (!context || !before) return genai__result_of(m->ctx);
     for (i = 0; i < (size_t)n; i++)
         for (cell = 0; cell < cells; cell++) {
@@ -11086,10 +11067,7 @@ static genai_result genai__vqvae_learn_prior(genai_model *m, genai_tensor *e, co
         }
     genai_tensor *loss = genai_scale(genai_cross_entropy_loss(genai__forward(m, m->net[GENAI__PRIOR], context, GENAI_TRAIN), code), (float)cells, 0);
     *value = genai_value(loss);
-    genai__learn_begin(m, GENAI__PRIOR);
-    genai_result result = genai__learn_from(m, GENAI__PRIOR, loss, mark);
-    genai_tape_release(m->ctx, mark);
-    return result ? result : genai__learn_end(m, GENAI__PRIOR);
+    return genai__learn(m, GENAI__PRIOR, loss, mark);
 }
 
 /* Grids of codes, drawn cell after cell; grid i depends on (seed, first + i) alone. */
@@ -11098,16 +11076,13 @@ static genai_result genai__vqvae_latents(genai_model *m, uint64_t seed, size_t f
     genai__quiet  q = genai__quiet_begin(m->ctx);
     uint64_t      mode = genai__fp_enter();
     float        *u = (float *)genai__arena(m->ctx, (size_t)n * cells * sizeof *u), *before = (float *)genai__arena(m->ctx, (size_t)n * size * sizeof *u);
-    genai_tensor *context, *p = NULL;
-    int           dim[2], cell, k;
-    dim[0] = n;
-    dim[1] = genai__vqvae_takes(m, GENAI__PRIOR);
-    context = u && before ? genai_tensor_of(m->ctx, 2, dim, NULL) : NULL;
+    int           takes = genai__vqvae_takes(m, GENAI__PRIOR), cell, k;
+    genai_tensor *context = u && before ? genai__matrix_of(m->ctx, n, takes, NULL) : NULL, *p = NULL;
     for (i = 0; i < (size_t)n && context; i++) genai__uniform(m->ctx, 0, GENAI__STREAM_SAMPLE, seed, (uint32_t)(first + i), cells, u + i * cells);
     if (context) memset(before, 0, (size_t)n * size * sizeof *before);
     for (cell = 0; cell < (int)cells && context; cell++) {
         size_t mark = genai_tape_mark(m->ctx);
-        for (i = 0; i < (size_t)n; i++) genai__code_context(m, z + i * latent, before + i * size, cell, context->data + i * (size_t)dim[1]);
+        for (i = 0; i < (size_t)n; i++) genai__code_context(m, z + i * latent, before + i * size, cell, context->data + i * (size_t)takes);
         p = genai_softmax(genai__forward(m, genai__best(m, GENAI__PRIOR), context, GENAI_EVAL));
         if (!p) break;
         for (i = 0; i < (size_t)n; i++) {
@@ -11127,8 +11102,7 @@ static genai_result genai__vqvae_latents(genai_model *m, uint64_t seed, size_t f
 
 /* --- step --- */
 static genai_tensor *genai__vqvae_vectors(genai_model *m, genai_net *encoder, genai_tensor *x, genai_mode mode) { /* [rows, code_size] */
-    int dim[2] = {-1, m->desc.code_size};
-    return genai_reshape(genai__forward(m, encoder, x, mode), 2, dim);
+    return genai__matrix(genai__forward(m, encoder, x, mode), -1, m->desc.code_size);
 }
 
 static genai_result genai__vqvae_step(genai_model *m, genai_tensor *x, float *value) {
@@ -11140,22 +11114,19 @@ static genai_result genai__vqvae_step(genai_model *m, genai_tensor *x, float *va
     if (!e) return genai__result_of(m->ctx);
     value[3] = genai__codes_learn(m, v, code);
     GENAI__TRY(genai__vqvae_learn_prior(m, e, code, x->dim[0], &value[2]));
-    int dim[2] = {x->dim[0], m->desc.latent};
-    commitment = genai_mse_loss(genai_reshape(v, 2, dim), genai_reshape(e, 2, dim));
+    commitment = genai_mse_loss(genai__matrix(v, x->dim[0], -1), genai__matrix(e, x->dim[0], -1));
     e = genai_add(e, genai_sub(v, genai_detach(v))); /* e, with v's gradient */
-    loss = genai__reconstruction(m, genai__forward(m, m->net[GENAI__DECODER], genai_reshape(e, 2, dim), GENAI_TRAIN), x);
+    loss = genai__reconstruction(m, genai__forward(m, m->net[GENAI__DECODER], genai__matrix(e, x->dim[0], -1), GENAI_TRAIN), x);
     value[0] = genai_value(loss);
     value[1] = genai_value(commitment);
-    return genai__learn(m, GENAI__ENCODER, genai_add(loss, genai_scale(commitment, genai__beta(m), 0)));
+    return genai__learn(m, GENAI__ENCODER, genai_add(loss, genai_scale(commitment, genai__beta(m), 0)), m->mark);
 }
 
 /* --- encode: the codes --- */
 static genai_tensor *genai__codes_snap(genai_model *m, genai_tensor *v) { /* [n,Z], of vectors in any shape */
-    int dim[2] = {-1, m->desc.code_size};
-    v = genai_reshape(v, 2, dim);
+    v = genai__matrix(v, -1, m->desc.code_size);
     int *code = genai__codes_nearest(m, v);
-    dim[1] = m->desc.latent;
-    return code ? genai_reshape(genai__codes_of(m, v, code), 2, dim) : NULL;
+    return code ? genai__matrix(genai__codes_of(m, v, code), -1, m->desc.latent) : NULL;
 }
 static genai_tensor *genai__vqvae_encode(genai_model *m, genai_tensor *x) { return genai__codes_snap(m, genai__vqvae_vectors(m, genai__best(m, GENAI__ENCODER), x, GENAI_EVAL)); }
 
@@ -11209,8 +11180,8 @@ static genai_result genai__translate_create(genai_model *m) {
     for (int back = 0; back < m->family->backs && !result; back++) {
         m->critic = back ? GENAI__DISCRIMINATOR_BACK : GENAI__DISCRIMINATOR;
         result = genai__find_loss(m);
-        if (!result && (!genai__model_optimizer(m, m->desc.lr, back ? GENAI__GENERATOR_BACK : GENAI__GENERATOR, -1) ||
-                        !genai__model_optimizer(m, m->desc.lr_discriminator, m->critic, -1))) result = genai__result_of(m->ctx);
+        if (!result) result = genai__model_optimizer(m, m->desc.lr, back ? GENAI__GENERATOR_BACK : GENAI__GENERATOR, -1);
+        if (!result) result = genai__model_optimizer(m, m->desc.lr_discriminator, m->critic, -1);
     }
     m->critic = GENAI__DISCRIMINATOR;
     return result;
@@ -11236,7 +11207,7 @@ static genai_result genai__translate_step(genai_model *m, genai_tensor *x, float
     error = genai__mean_error(m, made, to);
     value[1] = genai_value(loss);
     value[2] = genai_value(error);
-    genai_result result = genai__learn(m, GENAI__GENERATOR, genai_add(loss, genai_scale(error, gamma, 0)));
+    genai_result result = genai__learn(m, GENAI__GENERATOR, genai_add(loss, genai_scale(error, gamma, 0)), m->mark);
     genai_net_trainable(m->net[GENAI__DISCRIMINATOR], 1);
     return result;
 }
@@ -11725,24 +11696,33 @@ static const char *genai__loss_name(const genai_model *m, int i) {
     return m->desc.divergence && !strcmp(m->desc.divergence, "mmd") && !strcmp(m->family->losses[i], "kl") ? "mmd" : m->family->losses[i];
 }
 
+static float *genai__keep(float *kept, float *values, size_t n, int back) { /* returns where the next are kept */
+    if (n) memcpy(back ? values : kept, back ? kept : values, n * sizeof(float));
+    return kept + n;
+}
+
 /* Copies the running statistics of all nets, and the codebook, out (or back, when a step has gone wrong): a forward pass changes them. */
 static void genai__keep_statistics(genai_model *m, int back) {
     float *kept = m->kept;
     m->ctx->changes++;
-    for (int role = 0; role < GENAI__ROLES; role++) {
-        genai_net *net = m->net[role];
-        if (!net || !net->running_size) continue;
-        if (back) memcpy(net->running, kept, net->running_size * sizeof(float));
-        else memcpy(kept, net->running, net->running_size * sizeof(float));
-        kept += net->running_size;
-    }
-    for (int role = GENAI__CODES; role < GENAI__EXTRAS; role++) {
-        genai_tensor *t = m->extra[role];
-        if (!t) continue;
-        if (back) memcpy(t->data, kept, t->count * sizeof(float));
-        else memcpy(kept, t->data, t->count * sizeof(float));
-        kept += t->count;
-    }
+    for (int role = 0; role < GENAI__ROLES; role++)
+        if (m->net[role]) kept = genai__keep(kept, m->net[role]->running, m->net[role]->running_size, back);
+    for (int i = GENAI__CODES; i < GENAI__EXTRAS; i++)
+        if (m->extra[i]) kept = genai__keep(kept, m->extra[i]->data, m->extra[i]->count, back);
+}
+
+/* What a call puts back as it found it: the floating-point mode, recording, and where the caller's random numbers stand. */
+typedef struct genai__visit { uint64_t mode, step; uint32_t stream, draw; int recording; } genai__visit;
+static genai__visit genai__visit_begin(genai_ctx *ctx) {
+    genai__visit v = {genai__fp_enter(), ctx->step, ctx->stream, ctx->draw, genai_recording(ctx, 1)};
+    return v;
+}
+static void genai__visit_end(genai_ctx *ctx, const genai__visit *v) {
+    genai_recording(ctx, v->recording);
+    ctx->stream = v->stream;
+    ctx->step = v->step;
+    ctx->draw = v->draw;
+    genai__fp_leave(v->mode);
 }
 
 /* How many images come with a batch of n. */
@@ -11750,9 +11730,7 @@ static size_t genai__at_once(const genai_model *m, int n) { return (size_t)n * (
 
 /* Images as a tensor on the tape, in the range that the nets want. */
 static genai_tensor *genai__model_input(genai_model *m, int n, const float *images) {
-    int dim[4];
-    memcpy(dim, m->dim, sizeof dim);
-    dim[0] = n;
+    int           dim[4] = {n, m->dim[1], m->dim[2], m->dim[3]};
     genai_tensor *x = genai_tensor_of(m->ctx, 4, dim, images);
     return m->signed_range ? genai__unary_apply(&genai__op_scale, offsetof(genai__kernels, scale), x, 2, -1, x) : x;
 }
@@ -11801,11 +11779,7 @@ GENAI_API genai_result genai_model_step(genai_model *m, int n, const float *imag
     memset(losses, 0, sizeof *losses);
     if (n < 1 || !images) return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "genai_model_step: %s", images ? "n must be at least 1" : "images is NULL");
     GENAI__TRY(genai__model_labels(m, "genai_model_step", n, labels));
-    uint64_t mode = genai__fp_enter();
-    uint32_t stream = ctx->stream;
-    uint64_t step = ctx->step;
-    uint32_t draw = ctx->draw;
-    int recording = genai_recording(ctx, 1);
+    genai__visit visit = genai__visit_begin(ctx);
     m->mark = genai_tape_mark(ctx);
     m->judged = m->right = 0;
     genai_random_at(ctx, GENAI__STREAM_STEP, (uint64_t)m->steps); /* the step's draws depend on its number alone: resume is exact */
@@ -11829,11 +11803,7 @@ GENAI_API genai_result genai_model_step(genai_model *m, int n, const float *imag
         m->skipped_in_row = 0;
         result = genai__model_average(m, n);
     }
-    genai_recording(ctx, recording);
-    ctx->stream = stream;
-    ctx->step = step;
-    ctx->draw = draw;
-    genai__fp_leave(mode);
+    genai__visit_end(ctx, &visit);
     return result;
 }
 
@@ -12031,15 +12001,18 @@ static genai_tensor *genai__decoded(genai_model *m, genai_tensor *z) {
     return m->signed_range ? genai_scale(y, 0.5f, 0.5f) : y;
 }
 
+static genai_result genai__values_of(const genai_ctx *ctx, const genai_tensor *t, float *to) { /* t may be NULL */
+    if (!t) return genai__result_of(ctx);
+    memcpy(to, t->data, t->count * sizeof *to);
+    return GENAI_OK;
+}
+
 static genai_result genai__model_paint(genai_model *m, int n, const float *z, const int *labels, float *images) {
     genai__quiet q = genai__quiet_begin(m->ctx);
-    genai_result result = GENAI_OK;
     const int   *was = m->labels;
     m->labels = labels;
-    int dim[2] = {n, m->desc.latent};
-    genai_tensor *y = genai_clamp(genai__decoded(m, genai_tensor_of(m->ctx, 2, dim, z)), 0, 1);
-    if (y) memcpy(images, y->data, y->count * sizeof(float));
-    else result = genai__result_of(m->ctx);
+    genai_tensor *y = genai__decoded(m, genai__matrix_of(m->ctx, n, m->desc.latent, z));
+    genai_result  result = genai__values_of(m->ctx, genai_clamp(y, 0, 1), images);
     m->labels = was;
     genai__quiet_end(m->ctx, q);
     return result;
@@ -12099,15 +12072,12 @@ GENAI_API genai_result genai_model_decode(genai_model *m, int n, const float *z,
 }
 
 static genai_result genai__encode(genai_model *m, int n, const float *images, const int *labels, float *z) { /* one portion */
-    const int   *was = m->labels;
-    genai_result result = GENAI_OK;
+    const int *was = m->labels;
     if (!m->family->encode)
         return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "a %s can't encode images, it has no encoder: use family vae, vaegan, aae or vqvae", m->family->name);
     genai__quiet q = genai__quiet_begin(m->ctx);
     m->labels = labels;
-    genai_tensor *mean = m->family->encode(m, genai__model_input(m, n, images));
-    if (mean) memcpy(z, mean->data, mean->count * sizeof(float));
-    else result = genai__result_of(m->ctx);
+    genai_result result = genai__values_of(m->ctx, m->family->encode(m, genai__model_input(m, n, images)), z);
     m->labels = was;
     genai__quiet_end(m->ctx, q);
     return result;
@@ -12219,8 +12189,7 @@ GENAI_API genai_result genai_model_translate(genai_model *m, int n, const float 
         genai_tensor *x = genai__model_input(m, genai__portion(i, n), images + (size_t)i * genai__pixels(m));
         genai_tensor *y = genai__forward(m, genai__best(m, back ? GENAI__GENERATOR_BACK : GENAI__GENERATOR), x, GENAI_EVAL);
         y = genai_clamp(m->signed_range ? genai_scale(y, 0.5f, 0.5f) : y, 0, 1);
-        if (y) memcpy(out + (size_t)i * genai__pixels(m), y->data, y->count * sizeof(float));
-        else result = genai__result_of(m->ctx);
+        result = genai__values_of(m->ctx, y, out + (size_t)i * genai__pixels(m));
         genai__quiet_end(m->ctx, q);
     }
     return result;
@@ -12719,10 +12688,8 @@ static genai_result genai__refine_encode(genai__refine *r, int n, const int *lab
 static genai_tensor *genai__refine_loss(genai__refine *r, genai_tensor *z, int n) {
     genai_model *m = r->model;
     genai_ctx   *ctx = m->ctx;
-    int          dim[4];
-    memcpy(dim, m->dim, sizeof dim);
-    genai_tensor *weight = genai_tensor_of(ctx, 4, dim, r->weight);
-    dim[0] = n;
+    int          dim[4] = {n, m->dim[1], m->dim[2], m->dim[3]};
+    genai_tensor *weight = genai_tensor_of(ctx, 4, m->dim, r->weight);
     genai_tensor *x = genai_tensor_of(ctx, 4, dim, r->known);
     genai_tensor *error = genai_mul(genai_square(genai_sub(genai__images(m, genai__decoded(m, z)), x)), weight);
     error = genai_scale(genai_sum(error, 0), 0.5f / (r->desc.noise * r->desc.noise), 0);
@@ -12759,9 +12726,7 @@ static genai_result genai__refine_portion(genai__refine *r, int n, const int *la
     }
     genai_net_trainable(painter, trainable);
     if (!result) {
-        const genai_tensor *found = m->extra[GENAI__CODES] ? genai__codes_snap(m, r->z) : r->z;
-        if (found) memcpy(z, found->data, r->z->count * sizeof *z);
-        else result = genai__result_of(ctx);
+        result = genai__values_of(ctx, m->extra[GENAI__CODES] ? genai__codes_snap(m, r->z) : r->z, z);
         genai_tape_release(ctx, mark);
     }
     genai_optimizer_destroy(r->adam);
@@ -12807,8 +12772,7 @@ static genai_result genai__refine_all(genai_model *m, const char *what, int n, c
     if (!result) result = genai__model_labels(m, what, n, labels);
     if (result) return result;
     size_t pixels = genai__pixels(m);
-    uint64_t mode = genai__fp_enter();
-    int recording = genai_recording(m->ctx, 1);
+    genai__visit visit = genai__visit_begin(m->ctx);
     result = genai__refine_begin(&r, m, what, desc);
     if (!result && !z) own = (float *)genai__alloc(m->ctx, GENAI__PORTION * (size_t)m->desc.latent, sizeof *own);
     if (!result && !z && !own) result = GENAI_ERROR_MEMORY;
@@ -12833,8 +12797,7 @@ static genai_result genai__refine_all(genai_model *m, const char *what, int n, c
     }
     genai__free(m->ctx, own);
     genai__refine_end(&r);
-    genai_recording(m->ctx, recording);
-    genai__fp_leave(mode);
+    genai__visit_end(m->ctx, &visit);
     return result;
 }
 
@@ -13688,18 +13651,10 @@ GENAI_API genai_judge *genai_judge_create(genai_ctx *ctx, genai_dataset *data, c
     int *labels = (int *)genai__alloc(ctx, GENAI__JUDGE_BATCH, sizeof *labels);
     genai_judge *j = images && labels ? genai__judge_make(ctx, &info, d.stream) : NULL;
     genai_result result = j ? GENAI_OK : genai__result_of(ctx);
-    uint64_t mode = genai__fp_enter();
-    uint32_t stream = ctx->stream;
-    uint64_t step = ctx->step;
-    uint32_t draw = ctx->draw;
-    int recording = genai_recording(ctx, 1);
+    genai__visit visit = genai__visit_begin(ctx);
     if (!result) result = genai__judge_train(j, data, d.steps, images, labels);
-    genai_recording(ctx, recording);
-    ctx->stream = stream;
-    ctx->step = step;
-    ctx->draw = draw;
     if (!result && data->test) result = genai__judge_test(j, data->test, images, labels);
-    genai__fp_leave(mode);
+    genai__visit_end(ctx, &visit);
     genai__free(ctx, images);
     genai__free(ctx, labels);
     if (!result) return j;
