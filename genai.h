@@ -12048,7 +12048,6 @@ GENAI_API genai_result genai_model_latents(genai_model *m, uint64_t seed, int n,
     return result;
 }
 
-static const int *genai__labels_at(const int *labels, int i) { return labels ? labels + i : NULL; }
 
 GENAI_API genai_result genai_model_sample(genai_model *m, uint64_t seed, int n, const int *labels, float *out) {
     genai_result result = genai__model_check(m, "genai_model_sample", n, out, out);
@@ -12063,13 +12062,6 @@ GENAI_API genai_result genai_model_sample(genai_model *m, uint64_t seed, int n, 
     return result;
 }
 
-GENAI_API genai_result genai_model_decode(genai_model *m, int n, const float *z, const int *labels, float *images) {
-    genai_result result = genai__model_check(m, "genai_model_decode", n, z, images);
-    if (!result) result = genai__model_labels(m, "genai_model_decode", n, labels);
-    for (int i = 0; i < n && !result; i += GENAI__PORTION)
-        result = genai__model_paint(m, genai__portion(i, n), z + (size_t)i * (size_t)m->desc.latent, genai__labels_at(labels, i), images + (size_t)i * genai__pixels(m));
-    return result;
-}
 
 static genai_result genai__encode(genai_model *m, int n, const float *images, const int *labels, float *z) { /* one portion */
     const int *was = m->labels;
@@ -12083,12 +12075,30 @@ static genai_result genai__encode(genai_model *m, int n, const float *images, co
     return result;
 }
 
-GENAI_API genai_result genai_model_encode(genai_model *m, int n, const float *images, const int *labels, float *z) {
-    genai_result result = genai__model_check(m, "genai_model_encode", n, images, z);
-    if (!result) result = genai__model_labels(m, "genai_model_encode", n, labels);
-    for (int i = 0; i < n && !result; i += GENAI__PORTION)
-        result = genai__encode(m, genai__portion(i, n), images + (size_t)i * genai__pixels(m), genai__labels_at(labels, i), z + (size_t)i * (size_t)m->desc.latent);
+/* From images or latents, to images or else latents. */
+static genai_result genai__model_turn(genai_model *m, const char *what, int n, const float *images, const float *z, const int *labels, float *out, float *codes) {
+    GENAI__TRY(genai__model_check(m, what, n, images ? images : z, out ? out : codes));
+    genai_result result = genai__model_labels(m, what, n, labels);
+    for (int i = 0; i < n && !result; i += GENAI__PORTION) {
+        int          part = genai__portion(i, n);
+        size_t       pixel = (size_t)i * genai__pixels(m), latent = (size_t)i * (size_t)m->desc.latent;
+        const int   *as = labels ? labels + i : NULL;
+        float       *to = codes ? codes + latent : images ? genai__model_scratch(m, (size_t)GENAI__PORTION * (size_t)m->desc.latent) : NULL;
+        const float *from = images ? to : z + latent;
+        if (images) result = to ? genai__encode(m, part, images + pixel, as, to) : GENAI_ERROR_MEMORY;
+        if (!result && out) result = genai__model_paint(m, part, from, as, out + pixel);
+    }
     return result;
+}
+
+GENAI_API genai_result genai_model_decode(genai_model *m, int n, const float *z, const int *labels, float *images) {
+    return genai__model_turn(m, "genai_model_decode", n, NULL, z, labels, images, NULL);
+}
+GENAI_API genai_result genai_model_encode(genai_model *m, int n, const float *images, const int *labels, float *z) {
+    return genai__model_turn(m, "genai_model_encode", n, images, NULL, labels, NULL, z);
+}
+GENAI_API genai_result genai_model_reconstruct(genai_model *m, int n, const float *images, const int *labels, float *out) {
+    return genai__model_turn(m, "genai_model_reconstruct", n, images, NULL, labels, out, NULL);
 }
 
 /* Fills q->x with latents of the data, in the order of its first epoch. */
@@ -12165,17 +12175,6 @@ GENAI_API genai_result genai_model_fit_sampler(genai_model *m, genai_dataset *da
     return result;
 }
 
-GENAI_API genai_result genai_model_reconstruct(genai_model *m, int n, const float *images, const int *labels, float *out) {
-    genai_result result = genai__model_check(m, "genai_model_reconstruct", n, images, out);
-    if (!result) result = genai__model_labels(m, "genai_model_reconstruct", n, labels);
-    for (int i = 0; i < n && !result; i += GENAI__PORTION) {
-        int    part = genai__portion(i, n);
-        float *z = genai__model_scratch(m, (size_t)GENAI__PORTION * (size_t)m->desc.latent);
-        result = z ? genai__encode(m, part, images + (size_t)i * genai__pixels(m), genai__labels_at(labels, i), z) : GENAI_ERROR_MEMORY;
-        if (!result) result = genai__model_paint(m, part, z, genai__labels_at(labels, i), out + (size_t)i * genai__pixels(m));
-    }
-    return result;
-}
 
 GENAI_API genai_result genai_model_translate(genai_model *m, int n, const float *images, int back, float *out) {
     genai_result result = GENAI_OK;
@@ -12290,51 +12289,53 @@ GENAI_API genai_result genai_model_sample_grid(genai_model *m, const char *path,
 
 /* --- save and load --- */
 
-static void genai__model_entry(genai__entry *entry, const genai_tensor *t) {
-    entry->name = t->name;
-    entry->ndim = t->ndim;
-    memcpy(entry->dim, t->dim, sizeof entry->dim);
-    entry->data = t->data;
-    entry->count = t->count;
+typedef struct genai__entries { /* of a file that is to be written or read */
+    genai__entry *entry;
+    size_t        n;
+    char         *name; /* where that of the next optimiser state goes */
+} genai__entries;
+
+#define GENAI__STATE_NAMES 512 /* bytes that the names of all optimiser states take at most */
+
+static void genai__entries_add(genai__entries *e, const char *name, int ndim, const int *dim, float *data, size_t count) {
+    const genai__entry entry = {name, ndim, {dim[0], dim[1], dim[2], dim[3]}, data, count};
+    if (e->entry) e->entry[e->n] = entry;
+    e->n++;
+}
+static void genai__entries_tensor(genai__entries *e, const genai_tensor *t) {
+    if (t) genai__entries_add(e, t->name, t->ndim, t->dim, t->data, t->count);
 }
 
-/* What a file holds: every tensor under its name. With `entry` NULL only counts. names takes the names of optimiser states. */
-static size_t genai__model_entries(const genai_model *m, int checkpoint, genai__entry *entry, genai__text *names) {
-    size_t n = 0;
+/* Every tensor under its name. Only counts where there is no memory yet. */
+static void genai__entries_fill(genai__entries *e, const genai_model *m, int checkpoint) {
+    e->n = 0;
     for (int role = 0; role < GENAI__ROLES; role++)
         for (int average = 0; average < 2; average++) {
             genai_net *net = average ? m->average[role] : m->net[role];
-            for (int i = 0; net && i < genai__net_tensor_count(net); i++, n++)
-                if (entry) genai__model_entry(&entry[n], genai__net_tensor(net, i));
+            for (int i = 0; net && i < genai__net_tensor_count(net); i++) genai__entries_tensor(e, genai__net_tensor(net, i));
         }
-    for (int i = 0; i < GENAI__EXTRAS; i++) {
-        if (!m->extra[i]) continue;
-        if (entry) genai__model_entry(&entry[n], m->extra[i]);
-        n++;
-    }
-    for (int role = 0; role < GENAI__ROLES && checkpoint; role++) {
-        genai_optimizer *o = m->optimizer[role];
-        for (int group = 0; o && group < o->groups; group++)
+    for (int i = 0; i < GENAI__EXTRAS; i++) genai__entries_tensor(e, m->extra[i]);
+    for (int role = 0; role < GENAI__ROLES && checkpoint; role++)
+        for (int group = 0; m->optimizer[role] && group < m->optimizer[role]->groups; group++) {
+            float *moment[2];
+            size_t count = genai__optimizer_state(m->optimizer[role], group, &moment[0], &moment[1]);
+            int    dim[4] = {(int)count, 1, 1, 1}, of = group ? GENAI__DECODER : role; /* groups are nets: of the role, then the decoder */
             for (int second = 0; second < 2; second++) {
-                float *moment[2];
-                size_t count = genai__optimizer_state(o, group, &moment[0], &moment[1]);
                 if (!count || !moment[second]) continue;
-                if (entry) {
-                    int of = role; /* groups are nets: the first is that of the role, the second the decoder */
-                    if (group) of = GENAI__DECODER;
-                    entry[n].ndim = 1;
-                    entry[n].dim[0] = (int)count;
-                    entry[n].dim[1] = entry[n].dim[2] = entry[n].dim[3] = 1;
-                    entry[n].data = moment[second];
-                    entry[n].count = count;
-                    entry[n].name = (const char *)(names->p ? names->p + names->length : NULL);
-                    genai__text_format(names, "optimizer.%s.%s", genai__role_names[of], second ? "v" : "m");
-                    genai__text_bytes(names, "", 1);
-                }
-                n++;
+                genai__entries_add(e, e->name, 1, dim, moment[second], count);
+                if (e->name) e->name += sprintf(e->name, "optimizer.%s.%s", genai__role_names[of], second ? "v" : "m") + 1;
             }
-    }
-    return n;
+        }
+}
+
+/* Those of a model, the entries to be given back with genai__free; without memory entry is NULL. */
+static genai__entries genai__model_entries(const genai_model *m, int checkpoint) {
+    genai__entries e = GENAI__ZEROED;
+    genai__entries_fill(&e, m, checkpoint);
+    e.entry = (genai__entry *)genai__alloc(m->ctx, (e.n + 1) * sizeof *e.entry + GENAI__STATE_NAMES, 1);
+    e.name = e.entry ? (char *)(e.entry + e.n + 1) : NULL;
+    if (e.entry) genai__entries_fill(&e, m, checkpoint);
+    return e;
 }
 
 typedef struct genai__metadata { /* pairs whose texts lie in one block that doesn't move */
@@ -12358,7 +12359,14 @@ static void genai__metadata_number(genai__metadata *md, const char *key, uint64_
     md->used += (size_t)snprintf(to, sizeof md->text - md->used, "%llu", (unsigned long long)value) + 1;
 }
 
-static void genai__model_metadata(const genai_model *m, int checkpoint, genai__metadata *md) {
+/* What is counted while a model learns, all longs: files have the first, checkpoints all. */
+static const struct { const char *key; size_t at; } genai__counts[] = {
+    {"steps", offsetof(genai_model, steps)}, {"skipped", offsetof(genai_model, skipped)},
+    {"skipped_in_row", offsetof(genai_model, skipped_in_row)}, {"epoch", offsetof(genai_model, epoch)}};
+static long  *genai__count_at(genai_model *m, size_t i) { return (long *)(void *)((char *)m + genai__counts[i].at); }
+static size_t genai__count_of(int checkpoint) { return checkpoint ? GENAI__COUNT(genai__counts) : 1; }
+
+static void genai__model_metadata(genai_model *m, int checkpoint, genai__metadata *md) {
     md->n = md->used = 0;
     genai__metadata_add(md, "version", GENAI_VERSION);
     genai__metadata_add(md, "family", m->family->name);
@@ -12373,13 +12381,10 @@ static void genai__model_metadata(const genai_model *m, int checkpoint, genai__m
             md->used += strlen(number) + 1;
         }
     }
-    genai__metadata_number(md, "steps", (uint64_t)m->steps);
+    for (size_t i = 0; i < genai__count_of(checkpoint); i++) genai__metadata_number(md, genai__counts[i].key, (uint64_t)*genai__count_at(m, i));
     genai__metadata_number(md, "seed", m->seed);
     if (!checkpoint) return;
     genai__metadata_number(md, "checkpoint", 1);
-    genai__metadata_number(md, "skipped", (uint64_t)m->skipped);
-    genai__metadata_number(md, "skipped_in_row", (uint64_t)m->skipped_in_row);
-    genai__metadata_number(md, "epoch", (uint64_t)m->epoch);
     genai__metadata_number(md, "position", m->position);
     for (int role = 0; role < GENAI__ROLES; role++)
         if (m->optimizer[role]) {
@@ -12389,25 +12394,16 @@ static void genai__model_metadata(const genai_model *m, int checkpoint, genai__m
         }
 }
 
-#define GENAI__STATE_NAMES 512 /* bytes that the names of all optimiser states take at most */
-
 static genai_result genai__model_write(genai_model *m, const char *path, int checkpoint) {
-    genai_ctx       *ctx = m->ctx;
-    size_t           n = genai__model_entries(m, checkpoint, NULL, NULL);
-    genai__entry    *entry = (genai__entry *)genai__alloc(ctx, n + 1, sizeof *entry);
-    genai__metadata *md = (genai__metadata *)genai__alloc(ctx, 1, sizeof *md);
-    genai__text      names = {ctx, NULL, 0, 0, 0};
+    genai__entries   e = genai__model_entries(m, checkpoint);
+    genai__metadata *md = (genai__metadata *)genai__alloc(m->ctx, 1, sizeof *md);
     genai_result     result = GENAI_ERROR_MEMORY;
-    names.capacity = GENAI__STATE_NAMES;
-    names.p = (char *)genai__alloc(ctx, names.capacity, 1);
-    if (entry && md && names.p) {
-        genai__model_entries(m, checkpoint, entry, &names);
+    if (e.entry && md) {
         genai__model_metadata(m, checkpoint, md);
-        result = genai__safetensors_write(ctx, path, n, entry, md->n, md->pair);
+        result = genai__safetensors_write(m->ctx, path, e.n, e.entry, md->n, md->pair);
     }
-    genai__text_free(&names);
-    genai__free(ctx, md);
-    genai__free(ctx, entry);
+    genai__free(m->ctx, md);
+    genai__free(m->ctx, e.entry);
     return result;
 }
 
@@ -12491,56 +12487,45 @@ static const char *genai__entry_shape(char *to, const genai__entry *e) { /* to h
 
 /* Copies the tensors of the file into the model's; both must have the same names and shapes. */
 static genai_result genai__model_fill(genai_model *m, const char *path, const genai__safetensors *file, int checkpoint) {
-    genai_ctx    *ctx = m->ctx;
-    size_t        n = genai__model_entries(m, checkpoint, NULL, NULL), i, k;
-    genai__entry *entry = (genai__entry *)genai__alloc(ctx, n + 1, sizeof *entry);
-    genai__text   names = {ctx, NULL, 0, 0, 0};
-    genai_result  result = GENAI_OK;
-    char          want[64], have[64];
-    names.capacity = GENAI__STATE_NAMES;
-    names.p = (char *)genai__alloc(ctx, names.capacity, 1);
-    if (!entry || !names.p) result = GENAI_ERROR_MEMORY;
-    else genai__model_entries(m, checkpoint, entry, &names);
-    for (i = 0; i < n && !result; i++) {
-        const genai__entry *e = genai__safetensors_find(file, entry[i].name);
-        if (!e) result = genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: tensor %s is missing", path, entry[i].name);
-        else if (e->ndim != entry[i].ndim || memcmp(e->dim, entry[i].dim, (size_t)e->ndim * sizeof(int)))
-            result = genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: tensor %s is [%s], but by the file's own text it should be [%s]", path, entry[i].name,
-                                 genai__entry_shape(have, e), genai__entry_shape(want, &entry[i]));
+    genai_ctx     *ctx = m->ctx;
+    genai__entries all = genai__model_entries(m, checkpoint);
+    genai_result   result = all.entry ? GENAI_OK : GENAI_ERROR_MEMORY;
+    char           want[64], have[64];
+    size_t         i, k;
+    for (i = 0; i < all.n && !result; i++) {
+        const genai__entry *to = &all.entry[i], *e = genai__safetensors_find(file, to->name);
+        if (!e) result = genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: tensor %s is missing", path, to->name);
+        else if (e->ndim != to->ndim || memcmp(e->dim, to->dim, (size_t)e->ndim * sizeof(int)))
+            result = genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: tensor %s is [%s], but by the file's own text it should be [%s]", path, to->name,
+                                 genai__entry_shape(have, e), genai__entry_shape(want, to));
         else result = genai__entry_finite(ctx, path, e);
-        if (!result && e->count) memcpy(entry[i].data, e->data, e->count * sizeof(float));
+        if (!result && e->count) memcpy(to->data, e->data, e->count * sizeof(float));
     }
-    for (i = 0; i < file->n && !result && file->n != n; i++) {
-        for (k = 0; k < n && strcmp(entry[k].name, file->entries[i].name); k++) {}
-        if (k == n) result = genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: there is a tensor %.80s, which this model doesn't have", path, file->entries[i].name);
+    for (i = 0; i < file->n && !result && file->n != all.n; i++) {
+        for (k = 0; k < all.n && strcmp(all.entry[k].name, file->entries[i].name); k++) {}
+        if (k == all.n) result = genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: there is a tensor %.80s, which this model doesn't have", path, file->entries[i].name);
     }
-    genai__text_free(&names);
-    genai__free(ctx, entry);
+    genai__free(ctx, all.entry);
     return result;
 }
 
 static genai_result genai__model_read_state(genai_model *m, const char *path, const genai__safetensors *file, int checkpoint) {
     const uint64_t most = 2147483647;
-    uint64_t       steps, skipped, in_row, epoch, position, t;
-    GENAI__TRY(genai__metadata_read(m->ctx, path, file, "steps", most, &steps));
-    m->steps = (long)steps;
+    uint64_t       value;
+    for (size_t i = 0; i < genai__count_of(checkpoint); i++) {
+        GENAI__TRY(genai__metadata_read(m->ctx, path, file, genai__counts[i].key, most, &value));
+        *genai__count_at(m, i) = (long)value;
+    }
     if (!checkpoint) return GENAI_OK;
     m->resumed = 1;
     GENAI__TRY(genai__metadata_read(m->ctx, path, file, "seed", ~(uint64_t)0, &m->seed));
-    GENAI__TRY(genai__metadata_read(m->ctx, path, file, "skipped", most, &skipped));
-    GENAI__TRY(genai__metadata_read(m->ctx, path, file, "skipped_in_row", most, &in_row));
-    GENAI__TRY(genai__metadata_read(m->ctx, path, file, "epoch", most, &epoch));
-    GENAI__TRY(genai__metadata_read(m->ctx, path, file, "position", ((size_t)-1) >> 1, &position));
-    m->skipped = (long)skipped;
-    m->skipped_in_row = (long)in_row;
-    m->epoch = (long)epoch;
-    m->position = (size_t)position;
+    GENAI__TRY(genai__metadata_read(m->ctx, path, file, "position", ((size_t)-1) >> 1, &value));
+    m->position = (size_t)value;
     for (int role = 0; role < GENAI__ROLES; role++)
         if (m->optimizer[role]) {
             char key[40];
             sprintf(key, "optimizer.%s.t", genai__role_names[role]);
-            GENAI__TRY(genai__metadata_read(m->ctx, path, file, key, most, &t));
-            m->optimizer[role]->t = t;
+            GENAI__TRY(genai__metadata_read(m->ctx, path, file, key, most, &m->optimizer[role]->t));
         }
     return GENAI_OK;
 }
@@ -12766,18 +12751,17 @@ static void genai__refine_end(genai__refine *r) {
  * wants them. */
 static genai_result genai__refine_all(genai_model *m, const char *what, int n, const float *images, const int *labels, const genai_refine_desc *desc, float *z, float *out,
                                       float *score) {
-    genai_result  result = genai__model_check(m, what, n, images, images);
     genai__refine r;
     float        *own = NULL;
-    if (!result) result = genai__model_labels(m, what, n, labels);
-    if (result) return result;
-    size_t pixels = genai__pixels(m);
+    GENAI__TRY(genai__model_check(m, what, n, images, z ? z : out ? out : score));
+    GENAI__TRY(genai__model_labels(m, what, n, labels));
+    size_t       pixels = genai__pixels(m);
     genai__visit visit = genai__visit_begin(m->ctx);
-    result = genai__refine_begin(&r, m, what, desc);
+    genai_result result = genai__refine_begin(&r, m, what, desc);
     if (!result && !z) own = (float *)genai__alloc(m->ctx, GENAI__PORTION * (size_t)m->desc.latent, sizeof *own);
     if (!result && !z && !own) result = GENAI_ERROR_MEMORY;
     for (int i = 0; i < n && !result; i += GENAI__PORTION) {
-        const int *as = m->labels = genai__labels_at(m->desc.classes ? labels : NULL, i);
+        const int *as = m->labels = m->desc.classes ? labels + i : NULL;
         int        part = genai__portion(i, n);
         float     *latents = z ? z + (size_t)i * (size_t)m->desc.latent : own;
         for (size_t k = 0; k < (size_t)part * pixels; k++) r.known[k] = r.weight[k % pixels] > 0 ? images[(size_t)i * pixels + k] : 0.5f;
@@ -12802,31 +12786,28 @@ static genai_result genai__refine_all(genai_model *m, const char *what, int n, c
 }
 
 GENAI_API genai_result genai_model_refine(genai_model *m, int n, const float *images, const int *labels, const genai_refine_desc *desc, float *z) {
-    genai_result result = genai__model_check(m, "genai_model_refine", n, images, z);
-    return result ? result : genai__refine_all(m, "genai_model_refine", n, images, labels, desc, z, NULL, NULL);
+    return genai__refine_all(m, "genai_model_refine", n, images, labels, desc, z, NULL, NULL);
 }
 
 GENAI_API genai_result genai_model_inpaint(genai_model *m, int n, const float *images, const int *labels, const genai_refine_desc *desc, float *out) {
-    genai_result result = genai__model_check(m, "genai_model_inpaint", n, images, out);
-    if (!result && (!desc || !desc->mask)) result = genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "genai_model_inpaint: there is no mask");
-    return result ? result : genai__refine_all(m, "genai_model_inpaint", n, images, labels, desc, NULL, out, NULL);
+    GENAI__TRY(genai__model_check(m, "genai_model_inpaint", n, images, out));
+    if (!desc || !desc->mask) return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "genai_model_inpaint: there is no mask");
+    return genai__refine_all(m, "genai_model_inpaint", n, images, labels, desc, NULL, out, NULL);
 }
 
 GENAI_API genai_result genai_model_denoise(genai_model *m, int n, const float *images, const int *labels, const genai_refine_desc *desc, float *out) {
-    genai_result      result = genai__model_check(m, "genai_model_denoise", n, images, out);
     genai_refine_desc d = GENAI__ZEROED;
     if (desc) d = *desc;
     d.mask = NULL;
-    return result ? result : genai__refine_all(m, "genai_model_denoise", n, images, labels, &d, NULL, out, NULL);
+    return genai__refine_all(m, "genai_model_denoise", n, images, labels, &d, NULL, out, NULL);
 }
 
 GENAI_API genai_result genai_model_anomaly(genai_model *m, int n, const float *images, const int *labels, const genai_refine_desc *desc, float *score) {
-    genai_result      result = genai__model_check(m, "genai_model_anomaly", n, images, score);
     genai_refine_desc d = GENAI__ZEROED;
     if (desc) d = *desc;
     d.mask = NULL;
-    if (!result && !d.steps && m->family->encode) d.steps = -1;
-    return result ? result : genai__refine_all(m, "genai_model_anomaly", n, images, labels, &d, NULL, NULL, score);
+    if (m && !d.steps && m->family->encode) d.steps = -1;
+    return genai__refine_all(m, "genai_model_anomaly", n, images, labels, &d, NULL, NULL, score);
 }
 
 /* ====================================================================================================================
@@ -13539,14 +13520,10 @@ static genai_judge *genai__judge_make(genai_ctx *ctx, const genai_judge_info *in
 
 /* What the outside wants of n images; NULL: not wanted. */
 static genai_result genai__judge_run(genai_judge *j, const char *what, int n, const float *images, float *features, int *labels, float *probabilities) {
-    size_t       pixels, k = (size_t)j->info.classes, d = (size_t)j->info.features;
-    int          dim[4], i, r, c;
+    int          dim[4] = {n, j->info.height, j->info.width, j->info.channels}, i, r, c;
+    size_t       pixels = (size_t)dim[1] * (size_t)dim[2] * (size_t)dim[3], k = (size_t)j->info.classes, d = (size_t)j->info.features;
     genai_result result = GENAI_OK;
     if (n < 1 || !images) return genai__fail(j->ctx, GENAI_ERROR_ARGUMENT, "%s: %s", what, images ? "n must be at least 1" : "images are NULL");
-    dim[1] = j->info.height;
-    dim[2] = j->info.width;
-    dim[3] = j->info.channels;
-    pixels = (size_t)dim[1] * (size_t)dim[2] * (size_t)dim[3];
     uint64_t mode = genai__fp_enter();
     for (i = 0; i < n && !result; i += GENAI__PORTION) {
         genai__quiet q = genai__quiet_begin(j->ctx);
@@ -13578,15 +13555,12 @@ GENAI_API genai_result genai_judge_features(genai_judge *j, int n, const float *
 static genai_result genai__judge_train(genai_judge *j, genai_dataset *data, long steps, float *images, int *labels) {
     genai_optimizer_desc d = GENAI__ZEROED;
     size_t               count = data->info.count, at = 0;
-    int                  n = count < GENAI__JUDGE_BATCH ? (int)count : GENAI__JUDGE_BATCH, dim[4];
+    int                  n = count < GENAI__JUDGE_BATCH ? (int)count : GENAI__JUDGE_BATCH;
+    int                  dim[4] = {n, j->info.height, j->info.width, j->info.channels};
     long                 step, epoch = 0;
     d.lr = 0.002f;
     d.schedule = GENAI_SCHEDULE_COSINE;
     d.steps = (int)steps;
-    dim[0] = n;
-    dim[1] = j->info.height;
-    dim[2] = j->info.width;
-    dim[3] = j->info.channels;
     genai_optimizer *o = genai_optimizer_create(j->ctx, &d);
     genai_result result = o ? genai_optimizer_add(o, j->body, 1) : genai__result_of(j->ctx);
     if (!result) result = genai_optimizer_add(o, j->head, 1);
@@ -13632,13 +13606,8 @@ static genai_result genai__judge_check(genai_ctx *ctx, const genai_dataset *data
     if (data->info.classes < 2 || data->info.classes > GENAI__JUDGE_CLASSES || data->info.count < 2)
         return genai__fail(ctx, GENAI_ERROR_UNSUPPORTED, "a judge learns to tell classes apart, but the data has %zu images of %d classes (2 to %d): give labels, or a "
                            "folder with one folder for each class", data->info.count, data->info.classes, GENAI__JUDGE_CLASSES);
-    memset(info, 0, sizeof *info);
-    info->width = data->info.width;
-    info->height = data->info.height;
-    info->channels = data->info.channels;
-    info->classes = data->info.classes;
-    info->features = d->features;
-    info->accuracy = -1;
+    const genai_judge_info fresh = {data->info.width, data->info.height, data->info.channels, data->info.classes, d->features, -1};
+    *info = fresh;
     return GENAI_OK;
 }
 
@@ -13675,29 +13644,23 @@ static genai_tensor *genai__judge_tensor(const genai_judge *j, int i) {
 }
 
 GENAI_API genai_result genai_judge_save(genai_judge *j, const char *path) {
-    genai_result  result = GENAI_ERROR_MEMORY;
-    genai_tensor *t;
-    int           n;
+    genai_result   result = GENAI_ERROR_MEMORY;
+    genai__entries e = GENAI__ZEROED;
+    int            n = 0;
     if (!j) return GENAI_ERROR_ARGUMENT;
-    for (n = 0; genai__judge_tensor(j, n); n++) {}
-    genai__entry *entry = (genai__entry *)genai__alloc(j->ctx, (size_t)n, sizeof *entry);
+    while (genai__judge_tensor(j, n)) n++;
+    e.entry = (genai__entry *)genai__alloc(j->ctx, (size_t)n, sizeof *e.entry);
     genai__metadata *md = (genai__metadata *)genai__alloc(j->ctx, 1, sizeof *md);
-    if (entry && md) {
+    if (e.entry && md) {
         genai__metadata_add(md, "version", GENAI_VERSION);
         for (size_t i = 0; i < GENAI__COUNT(genai__judge_keys); i++)
             genai__metadata_number(md, genai__judge_keys[i].key, (uint64_t)*(const int *)(const void *)((const char *)&j->info + genai__judge_keys[i].at));
         genai__metadata_number(md, "judge.tested", j->info.accuracy >= 0); /* millionths: a judge's word isn't finer */
         genai__metadata_number(md, "judge.accuracy", j->info.accuracy >= 0 ? (uint64_t)(1e6 * j->info.accuracy + 0.5) : 0);
-        for (size_t i = 0; (t = genai__judge_tensor(j, (int)i)) != NULL; i++) {
-            entry[i].name = t->name;
-            entry[i].ndim = t->ndim;
-            memcpy(entry[i].dim, t->dim, sizeof entry[i].dim);
-            entry[i].data = t->data;
-            entry[i].count = t->count;
-        }
-        result = genai__safetensors_write(j->ctx, path, (size_t)n, entry, md->n, md->pair);
+        for (n = 0; genai__judge_tensor(j, n); n++) genai__entries_tensor(&e, genai__judge_tensor(j, n));
+        result = genai__safetensors_write(j->ctx, path, e.n, e.entry, md->n, md->pair);
     }
-    genai__free(j->ctx, entry);
+    genai__free(j->ctx, e.entry);
     genai__free(j->ctx, md);
     return result;
 }
