@@ -7964,20 +7964,18 @@ static genai_result genai__safetensors_read(genai_ctx *ctx, const char *path, ge
 static genai_result genai__safetensors_check(genai_ctx *ctx, const char *path, size_t n, const genai__entry *entry, size_t pairs,
                                              const genai__pair *pair) {
     const char  *twice = genai__repeated_name(entry, n, sizeof *entry);
-    size_t       i, count;
-    int          d, fits;
     if (!twice) twice = genai__repeated_name(pair, pairs, sizeof *pair);
-    if (twice)
-        return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: not written: the name %s is given twice", path, genai__show(twice).text);
-    for (i = 0; i < pairs; i++)
+    if (twice) return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: not written: the name %s is given twice", path, genai__show(twice).text);
+    for (size_t i = 0; i < pairs; i++)
         if (!strcmp(pair[i].key, "genai.digest") || !strcmp(pair[i].key, "genai.format") ||
             !genai__utf8((const unsigned char *)pair[i].key, strlen(pair[i].key)) ||
             !genai__utf8((const unsigned char *)pair[i].value, strlen(pair[i].value)))
             return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: not written: metadata %s is not UTF-8, or its key is the file's own", path,
                                genai__show(pair[i].key).text);
-    for (i = 0; i < n; i++) {
-        fits = entry[i].ndim >= 0 && entry[i].ndim <= 4;
-        for (d = 0, count = 1; fits && d < entry[i].ndim; d++)
+    for (size_t i = 0; i < n; i++) {
+        size_t count = 1;
+        int    fits = entry[i].ndim >= 0 && entry[i].ndim <= 4;
+        for (int d = 0; fits && d < entry[i].ndim; d++)
             fits = entry[i].dim[d] >= 0 && genai__mul(count, (size_t)entry[i].dim[d], &count);
         if (!fits || count != entry[i].count || !strcmp(entry[i].name, "__metadata__") ||
             !genai__utf8((const unsigned char *)entry[i].name, strlen(entry[i].name)))
@@ -7991,10 +7989,9 @@ static genai_result genai__safetensors_check(genai_ctx *ctx, const char *path, s
 /* The data of an entry as bytes in the file's order, into the checksum, the file, or both. */
 static void genai__entry_bytes(const genai__entry *entry, genai__crc64 *crc, genai__save *save) {
     unsigned char bytes[4096];
-    size_t        i, k, n;
-    for (i = 0; i < entry->count; i += n) {
+    for (size_t i = 0, n; i < entry->count; i += n) {
         n = entry->count - i < 1024 ? entry->count - i : 1024;
-        for (k = 0; k < n; k++) {
+        for (size_t k = 0; k < n; k++) {
             uint32_t u;
             memcpy(&u, entry->data + i + k, 4);
             for (size_t b = 0; b < 4; b++) bytes[4 * k + b] = (unsigned char)(u >> 8 * b);
@@ -9901,7 +9898,6 @@ static const genai__gan_loss genai__gan_losses[] = {
 };
 
 /* --- network texts --- */
-
 /* Images are halved `levels` times, until the smaller side is 7 or less (8 would become 4). */
 static int genai__levels(const genai_model *m) {
     int side = m->dim[1] < m->dim[2] ? m->dim[1] : m->dim[2], levels = 0;
@@ -10171,7 +10167,6 @@ static genai_result genai__learn(genai_model *m, int role, genai_tensor *loss, s
 }
 
 /* --- what adversarial families have in common --- */
-
 /* What changes images before the discriminator sees them (Zhao et al. 2020), in this order. */
 enum { GENAI__COLOR = 1, GENAI__TRANSLATION = 2, GENAI__CUTOUT = 4 };
 static const char *const genai__augment_words[] = {"color", "translation", "cutout"};
@@ -10432,7 +10427,6 @@ static genai_result genai__gan_create(genai_model *m) {
 }
 
 /* --- step --- */
-
 /* The generator's loss: to be taken for real; with auxiliary to be of its class, with feature_matching (Salimans et al. 2016,
  * section 3.1) to have the same mean features. *value: the first alone. */
 static genai_tensor *genai__gan_generator_loss(genai_model *m, genai_tensor *x, genai_tensor *fake, float *value) {
@@ -10527,7 +10521,6 @@ static genai_result genai__vae_create(genai_model *m) {
 }
 
 /* --- step --- */
-
 /* Mean and log-variance of q(z|x); the latter within +-10, beyond which exp(log_var) would only overflow. Where the encoder
  * gives latents there is the mean only. Returns 0 on failure. */
 static int genai__posterior(genai_model *m, genai_net *encoder, genai_tensor *x, genai_mode mode, genai_tensor **mean, genai_tensor **log_var) {
@@ -10679,13 +10672,10 @@ static genai_tensor *genai__vae_encode(genai_model *m, genai_tensor *x) {
 static const char *genai__vae_measure(const genai_model *m) { return genai__pointwise(m) ? m->likelihood->error : m->likelihood->measure; }
 
 static float *genai__model_scratch(genai_model *m, size_t count) {
-    if (count > m->scratch_count) {
-        float *larger = (float *)genai__alloc(m->ctx, count, sizeof *larger);
-        if (!larger) return NULL;
-        genai__free(m->ctx, m->scratch);
-        m->scratch = larger;
-        m->scratch_count = count;
-    }
+    if (count <= m->scratch_count) return m->scratch;
+    genai__free(m->ctx, m->scratch);
+    m->scratch = (float *)genai__alloc(m->ctx, count, sizeof *m->scratch);
+    m->scratch_count = m->scratch ? count : 0;
     return m->scratch;
 }
 
@@ -10785,7 +10775,6 @@ static genai_result genai__vaegan_create(genai_model *m) {
 }
 
 /* --- step --- */
-
 /* Who learns in this step, by the discriminator's losses on real and on made images (Larsen et al.'s code). */
 static void genai__balance(float real, float fake, float margin, int *discriminator, int *decoder) {
     *discriminator = real >= 0.68f - margin && fake >= 0.68f - margin;
@@ -10971,7 +10960,6 @@ static genai_result genai__vqvae_create(genai_model *m) {
 }
 
 /* --- the codebook --- */
-
 /* Codes that are used too little, at first all, become vectors of the batch v [rows, code_size]. */
 static void genai__codes_revive(genai_model *m, const genai_tensor *v) {
     size_t size = (size_t)m->desc.code_size, k, i;
@@ -11033,7 +11021,6 @@ static float genai__codes_learn(genai_model *m, const genai_tensor *v, const int
 }
 
 /* --- the prior --- */
-
 /* What its net sees of a cell of a grid [h,w,code_size] that is known up to there; before: the sum of these. */
 static void genai__code_context(const genai_model *m, const float *grid, const float *before, int cell, float *to) {
     int    dim[3], row, column, i, y, x;
@@ -11154,7 +11141,6 @@ static const genai__family genai__vqvae = {
  * ================================================================================================================= */
 
 /* --- text --- */
-
 /* Down to 7 or less and up again, each level beside what it was on the way down. */
 static void genai__text_skips(const genai_model *m, genai__text *t, int width) {
     int levels = genai__levels(m), level;
@@ -11421,9 +11407,7 @@ static genai_result genai__resolve_size(genai_model *m, const genai__preset *row
                                info.classes, given->classes);
     } else if (d->classes)
         return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "there are %d classes, but condition is none: take concat", d->classes);
-    if (given->data) {
-        GENAI__TRY(genai__pairs_check(m, "genai_model_create", &info));
-    }
+    if (given->data) GENAI__TRY(genai__pairs_check(m, "genai_model_create", &info));
     if (!d->width) d->width = given->data ? info.width : row->usual[0];
     if (!d->height) d->height = given->data ? info.height : row->usual[1];
     if (!d->channels) d->channels = given->data ? info.channels : row->usual[2];
@@ -11663,21 +11647,16 @@ GENAI_API long        genai_model_steps(const genai_model *m) { return m ? m->st
 GENAI_API uint64_t    genai_model_seed(const genai_model *m) { return m ? m->seed : 0; }
 
 GENAI_API size_t genai_model_describe(const genai_model *m, char *to, size_t size) {
-    genai__table t;
+    genai__table t = {to, size, 0};
     char         line[400], number[32];
-    size_t       i, n;
     if (size) to[0] = 0;
     if (!m) return 0;
-    t.to = to;
-    t.size = size;
-    t.length = 0;
-    n = (size_t)snprintf(line, sizeof line, "preset %s, family %s, images %dx%dx%d (HxWxC) in [%d,1], %ld steps, seed %llu\n", m->desc.preset, m->family->name,
+    size_t n = (size_t)snprintf(line, sizeof line, "preset %s, family %s, images %dx%dx%d (HxWxC) in [%d,1], %ld steps, seed %llu\n", m->desc.preset, m->family->name,
                          m->dim[1], m->dim[2], m->dim[3], m->signed_range ? -1 : 0, m->steps, (unsigned long long)m->seed);
     genai__table_add(&t, line, n < sizeof line ? n : sizeof line - 1, 0);
-    for (i = 0; i < GENAI__COUNT(genai__fields); i++) {
+    for (size_t i = 0; i < GENAI__COUNT(genai__fields); i++) {
         const genai__field *f = &genai__fields[i];
-        if (!genai__field_fits(f, m->family->name) || f->offset <= offsetof(genai_model_desc, channels)) continue;
-        if (genai__field_is_net(f)) continue;
+        if (!genai__field_fits(f, m->family->name) || f->offset <= offsetof(genai_model_desc, channels) || genai__field_is_net(f)) continue;
         const char *value = genai__field_text(f, &m->desc, number);
         n = (size_t)snprintf(line, sizeof line, "%-16s %s\n", f->key, value ? value : "");
         genai__table_add(&t, line, n < sizeof line ? n : sizeof line - 1, 0);
@@ -11956,14 +11935,12 @@ static void genai__mixture_run(genai_ctx *ctx, genai__mixture *q) {
 
 /* Room for `components` of a sampler in the model; none for 0. */
 static genai_result genai__sampler_make(genai_model *m, int components) {
-    int dim[3], i;
-    dim[0] = components;
-    dim[1] = dim[2] = m->desc.latent;
-    for (i = 0; i < 3; i++) {
+    int dim[3] = {components, m->desc.latent, m->desc.latent};
+    for (int i = 0; i < 3; i++) {
         genai_tensor_destroy(m->extra[i]);
         m->extra[i] = NULL;
     }
-    for (i = 0; i < 3 && components; i++) {
+    for (int i = 0; i < 3 && components; i++) {
         m->extra[i] = genai_tensor_create(m->ctx, i + 1, dim);
         if (!m->extra[i]) {
             genai__sampler_make(m, 0);
@@ -11994,7 +11971,6 @@ static void genai__sampler_apply(const genai_model *m, uint64_t seed, uint32_t n
 }
 
 /* --- sampling and encoding --- */
-
 /* Images from latents, in [0,1] or near it, with running statistics, so that an image doesn't depend on those beside it. */
 static genai_tensor *genai__decoded(genai_model *m, genai_tensor *z) {
     genai_tensor *y = genai__painted(m, genai__forward(m, genai__best(m, m->family->painter), z, GENAI_EVAL));
@@ -12195,7 +12171,6 @@ GENAI_API genai_result genai_model_translate(genai_model *m, int n, const float 
 }
 
 /* --- interpolation --- */
-
 /* sin x for x in [0, pi], in double by + - * / only, so that the bits are the same with every C library. */
 static double genai__sine(double x) {
     const double half = 1.57079632679489661923;
@@ -12288,7 +12263,6 @@ GENAI_API genai_result genai_model_sample_grid(genai_model *m, const char *path,
 }
 
 /* --- save and load --- */
-
 typedef struct genai__entries { /* of a file that is to be written or read */
     genai__entry *entry;
     size_t        n;
@@ -12863,7 +12837,6 @@ static const char *genai__fit_path(genai__fit *f, const char *name) {
 }
 
 /* --- health: how the training fares, and what it is told when it doesn't --- */
-
 /* What to try against a trouble, if the family has such a setting; one whose value is given, only if it isn't set. */
 typedef struct genai__cure { const char *key, *text; int of, value; } genai__cure;
 static const genai__cure genai__cures[] = {
@@ -13059,12 +13032,11 @@ static void genai__fit_row(genai__fit *f) {
 }
 
 static genai_result genai__fit_flush(genai__fit *f) {
-    genai_result result = GENAI_OK;
     f->flushed = genai__now();
     if (f->rows.failed) return GENAI_ERROR_MEMORY;
     if (!f->desc.out || !f->rows.length) return GENAI_OK;
-    const char *path = genai__fit_path(f, "metrics.csv");
-    result = !path ? GENAI_ERROR_MEMORY : genai__append_file(f->ctx, path, f->rows.p, f->rows.length);
+    const char  *path = genai__fit_path(f, "metrics.csv");
+    genai_result result = !path ? GENAI_ERROR_MEMORY : genai__append_file(f->ctx, path, f->rows.p, f->rows.length);
     f->rows.length = 0;
     return result;
 }
@@ -13107,8 +13079,16 @@ static genai_result genai__fit_begin_rows(genai__fit *f) {
 }
 
 /* --- pictures and checkpoints --- */
+static genai_result genai__fit_grid(genai__fit *f, const char *kind, int n, const float *images) {
+    const int *dim = f->model->dim;
+    char       name[64];
+    sprintf(name, "samples/%s-%06ld" GENAI__PICTURE, kind, f->model->steps);
+    const char *path = genai__fit_path(f, name);
+    return path ? genai_image_save_grid(f->ctx, path, n, GENAI__GRID, dim[2], dim[1], dim[3], images) : GENAI_ERROR_MEMORY;
+}
+
 /* Families that turn images into images: bands of sources, what becomes of them, and targets. */
-static genai_result genai__fit_translations(genai__fit *f, const char *path) {
+static genai_result genai__fit_translations(genai__fit *f) {
     genai_model *m = f->model;
     size_t       pixels = genai__pixels(m), bytes = pixels * sizeof(float);
     float       *made = f->pairs + (size_t)(2 * f->shown) * pixels, *grid = made + (size_t)f->shown * pixels;
@@ -13121,41 +13101,32 @@ static genai_result genai__fit_translations(genai__fit *f, const char *path) {
         memcpy(to + GENAI__GRID * pixels, made + (size_t)i * pixels, bytes);
         memcpy(to + 2 * GENAI__GRID * pixels, f->pairs + (size_t)(f->shown + i) * pixels, bytes);
     }
-    return result ? result : genai_image_save_grid(f->ctx, path, 3 * bands * GENAI__GRID, GENAI__GRID, m->dim[2], m->dim[1], m->dim[3], grid);
+    return result ? result : genai__fit_grid(f, "step", 3 * bands * GENAI__GRID, grid);
 }
 
 static genai_result genai__fit_pictures(genai__fit *f) {
     genai_model *m = f->model;
-    char         name[64];
     size_t       pixels = genai__pixels(m);
     if (!f->desc.out) return GENAI_OK;
-    sprintf(name, "samples/step-%06ld" GENAI__PICTURE, m->steps);
-    const char *path = genai__fit_path(f, name);
-    if (!path) return GENAI_ERROR_MEMORY;
-    if (m->family->backs) return genai__fit_translations(f, path);
-    genai_result result = genai_image_save_grid(f->ctx, path, GENAI__SEEN, GENAI__GRID, m->dim[2], m->dim[1], m->dim[3], f->samples);
-    if (result || !f->shown) return result;
-    for (int i = 0; i < f->shown && !result; i += GENAI__GRID / 2) { /* pairs: the second half of `pairs` holds them side by side */
-        int n = f->shown - i < GENAI__GRID / 2 ? f->shown - i : GENAI__GRID / 2, j;
+    if (m->family->backs) return genai__fit_translations(f);
+    GENAI__TRY(genai__fit_grid(f, "step", GENAI__SEEN, f->samples));
+    for (int i = 0; i < f->shown; i += GENAI__GRID / 2) { /* pairs: the second half of `pairs` holds them side by side */
+        int    n = f->shown - i < GENAI__GRID / 2 ? f->shown - i : GENAI__GRID / 2;
         float *side = f->pairs + (size_t)GENAI__PAIRS * pixels + (size_t)(2 * i) * pixels;
         float *made = f->pairs + (size_t)(3 * GENAI__PAIRS) * pixels;
-        result = genai_model_reconstruct(m, n, f->pairs + (size_t)i * pixels, f->classes + i, made);
-        for (j = 0; j < n; j++) {
+        GENAI__TRY(genai_model_reconstruct(m, n, f->pairs + (size_t)i * pixels, f->classes + i, made));
+        for (int j = 0; j < n; j++) {
             memcpy(side + (size_t)(2 * j) * pixels, f->pairs + (size_t)(i + j) * pixels, pixels * sizeof(float));
             memcpy(side + (size_t)(2 * j + 1) * pixels, made + (size_t)j * pixels, pixels * sizeof(float));
         }
     }
-    sprintf(name, "samples/reconstruction-%06ld" GENAI__PICTURE, m->steps);
-    path = genai__fit_path(f, name);
-    if (!path) return GENAI_ERROR_MEMORY;
-    if (result) return result;
-    return genai_image_save_grid(f->ctx, path, 2 * f->shown, GENAI__GRID, m->dim[2], m->dim[1], m->dim[3], f->pairs + (size_t)GENAI__PAIRS * pixels);
+    return f->shown ? genai__fit_grid(f, "reconstruction", 2 * f->shown, f->pairs + (size_t)GENAI__PAIRS * pixels) : GENAI_OK;
 }
 
 static genai_result genai__fit_save(genai__fit *f) {
-    genai_result result = genai__fit_flush(f);
     f->saved = genai__now();
-    if (result || !f->desc.out) return result;
+    GENAI__TRY(genai__fit_flush(f));
+    if (!f->desc.out) return GENAI_OK;
     const char *path = genai__fit_path(f, "checkpoint.safetensors");
     GENAI__TRY(path ? genai_model_save_checkpoint(f->model, path) : GENAI_ERROR_MEMORY);
     path = genai__fit_path(f, "model.safetensors");
@@ -13192,10 +13163,14 @@ static genai_result genai__fit_check(genai__fit *f, const genai_fit_desc *desc) 
     return GENAI_OK;
 }
 
+static genai_result genai__make_dir(genai_ctx *ctx, const char *path) { /* NULL: there was no memory for it */
+    if (!path) return GENAI_ERROR_MEMORY;
+    return ctx->desc.io.make_dir(ctx->desc.io.user, path) ? genai__io_fail(ctx, path, "the folder could not be made") : GENAI_OK;
+}
+
 static genai_result genai__fit_begin(genai__fit *f) {
     genai_model *m = f->model;
     size_t       pixels = genai__pixels(m);
-    genai_result result = GENAI_OK;
     f->images = (float *)genai__alloc(f->ctx, genai__at_once(m, f->batch) * pixels, sizeof(float));
     f->labels = (int *)genai__alloc(f->ctx, (size_t)f->batch, sizeof(int));
     if (!f->images || !f->labels) return GENAI_ERROR_MEMORY;
@@ -13204,23 +13179,17 @@ static genai_result genai__fit_begin(genai__fit *f) {
         m->epoch++;
     }
     f->began = f->saved = f->flushed = genai__now();
-    result = genai__health_begin(f);
-    if (result || !f->desc.out) return result;
-    result = f->ctx->desc.io.make_dir(f->ctx->desc.io.user, f->desc.out) ? genai__io_fail(f->ctx, f->desc.out, "the folder could not be made") : GENAI_OK;
-    if (!result) {
-        const char *path = genai__fit_path(f, "samples");
-        if (!path) return GENAI_ERROR_MEMORY;
-        if (f->ctx->desc.io.make_dir(f->ctx->desc.io.user, path)) result = genai__io_fail(f->ctx, path, "the folder could not be made");
-    }
-    if (!result) result = genai__fit_begin_rows(f);
-    if (!result && (m->family->encode || m->family->backs)) { /* unseen images where there are any */
-        genai_dataset *of = f->test ? f->test : f->data;
-        size_t         n = genai_dataset_describe(of).count;
-        f->shown = n < GENAI__PAIRS ? (int)n : GENAI__PAIRS;
-        f->pairs = (float *)genai__alloc(f->ctx, (size_t)(m->family->backs ? 6 * GENAI__PAIRS : 3 * GENAI__PAIRS + GENAI__GRID / 2) * pixels, sizeof(float));
-        result = f->pairs ? genai_dataset_batch(of, -1, 0, f->shown, f->pairs, f->classes) : GENAI_ERROR_MEMORY;
-    }
-    return result;
+    GENAI__TRY(genai__health_begin(f));
+    if (!f->desc.out) return GENAI_OK;
+    GENAI__TRY(genai__make_dir(f->ctx, f->desc.out));
+    GENAI__TRY(genai__make_dir(f->ctx, genai__fit_path(f, "samples")));
+    GENAI__TRY(genai__fit_begin_rows(f));
+    if (!m->family->encode && !m->family->backs) return GENAI_OK;
+    genai_dataset *of = f->test ? f->test : f->data; /* unseen images where there are any */
+    size_t         n = genai_dataset_describe(of).count;
+    f->shown = n < GENAI__PAIRS ? (int)n : GENAI__PAIRS;
+    f->pairs = (float *)genai__alloc(f->ctx, (size_t)(m->family->backs ? 6 * GENAI__PAIRS : 3 * GENAI__PAIRS + GENAI__GRID / 2) * pixels, sizeof(float));
+    return f->pairs ? genai_dataset_batch(of, -1, 0, f->shown, f->pairs, f->classes) : GENAI_ERROR_MEMORY;
 }
 
 /* Images of the next step; 0 at the end of the epoch. */
@@ -13293,24 +13262,18 @@ static genai_result genai__fit_loop(genai__fit *f) {
         if (!genai__fit_next(f)) { /* the end of an epoch */
             m->position = 0;
             m->epoch++;
-            if (f->test) result = genai_model_evaluate(m, f->test, &f->progress.measure, &f->progress.value);
-            if (result) return result;
+            if (f->test) GENAI__TRY(genai_model_evaluate(m, f->test, &f->progress.measure, &f->progress.value));
         }
         if (!n) continue; /* resumed with another batch size, before a lone image */
         draws = f->desc.out && (f->desc.sample_every ? m->steps % f->desc.sample_every == 0 : genai__fit_round(m->steps));
-        if (draws || ((m->steps % GENAI__HEALTH_EVERY == 0 || genai__fit_done(f)) && genai__health_is_cheap(m))) result = genai__health_measure(f);
-        if (result) return result;
+        if (draws || ((m->steps % GENAI__HEALTH_EVERY == 0 || genai__fit_done(f)) && genai__health_is_cheap(m))) GENAI__TRY(genai__health_measure(f));
         result = genai__fit_report(f);
         every = m->steps <= 100 ? 1 : m->steps <= 10000 ? 10 : 100;
         if (f->desc.out && (m->steps % every == 0 || f->progress.measure || f->progress.health.measured == m->steps || result == GENAI_STOPPED)) genai__fit_row(f);
-        if (draws) {
-            genai_result drawn = genai__fit_pictures(f);
-            if (drawn) return drawn;
-        }
+        if (draws) GENAI__TRY(genai__fit_pictures(f));
         if (f->desc.out && result != GENAI_STOPPED) {
             int due = f->desc.checkpoint_every ? m->steps % f->desc.checkpoint_every == 0 : genai__now() - f->saved >= 60;
-            genai_result saved = due ? genai__fit_save(f) : genai__now() - f->flushed >= 1 ? genai__fit_flush(f) : GENAI_OK;
-            if (saved) return saved;
+            GENAI__TRY(due ? genai__fit_save(f) : genai__now() - f->flushed >= 1 ? genai__fit_flush(f) : GENAI_OK);
         }
     }
     return result;
@@ -13857,6 +13820,11 @@ static void genai__scan_rows(void *arg, size_t group) {
         }
 }
 
+static genai__scan genai__scan_of(genai_ctx *ctx, size_t n, const float *a, size_t m, const float *b, int dim, int keep, float *nearest) {
+    genai__scan s = {ctx, n, m, (size_t)dim, a, b, 0, keep, nearest, NULL, NULL, {0, 0}, NULL};
+    return s;
+}
+
 static void genai__scan_all(genai__scan *s) {
     genai__for_rows(s->ctx, (s->n + GENAI__SCAN_ROWS - 1) / GENAI__SCAN_ROWS, GENAI__SCAN_ROWS * s->m * s->dim, genai__scan_rows, s);
 }
@@ -13876,25 +13844,18 @@ static genai_result genai__vectors_check(genai_ctx *ctx, const char *what, const
 }
 
 GENAI_API genai_result genai_nearest(genai_ctx *ctx, int n, const float *a, int m, const float *b, int dim, int *index, float *distance) {
-    genai__scan s = GENAI__ZEROED;
     if (!ctx) return GENAI_ERROR_ARGUMENT;
     GENAI__TRY(genai__vectors_check(ctx, "genai_nearest", "first", n, 1, dim, a));
     GENAI__TRY(genai__vectors_check(ctx, "genai_nearest", "second", m, 1, dim, b));
-    s.ctx = ctx;
-    s.n = (size_t)n;
-    s.m = (size_t)m;
-    s.dim = (size_t)dim;
-    s.a = a;
-    s.b = b;
-    s.keep = 1;
+    float *nearest = distance ? distance : (float *)genai__alloc(ctx, (size_t)n, sizeof(float));
+    if (!nearest) return GENAI_ERROR_MEMORY;
+    genai__scan s = genai__scan_of(ctx, (size_t)n, a, (size_t)m, b, dim, 1, nearest);
     s.index = index;
-    s.nearest = distance ? distance : (float *)genai__alloc(ctx, s.n, sizeof(float));
-    if (!s.nearest) return GENAI_ERROR_MEMORY;
     uint64_t mode = genai__fp_enter();
     genai__scan_all(&s);
-    for (int i = 0; i < n; i++) s.nearest[i] = sqrtf(s.nearest[i]);
+    for (int i = 0; i < n; i++) nearest[i] = sqrtf(nearest[i]);
     genai__fp_leave(mode);
-    if (!distance) genai__free(ctx, s.nearest);
+    if (!distance) genai__free(ctx, nearest);
     return GENAI_OK;
 }
 
@@ -13906,20 +13867,13 @@ static genai_result genai__neighbours(genai_ctx *ctx, const genai_measure_desc *
     float      *nearest = (float *)genai__alloc(ctx, 2 * (n + m), (size_t)keep * sizeof(float));
     int        *within = (int *)genai__alloc(ctx, n + m, 2 * sizeof(int));
     if (nearest && within) {
-        memset(s, 0, sizeof s);
         for (k = 0; k < 4; k++) {
-            int a = k == 1 || k == 2, b = k % 2; /* 1: made */
-            s[k].ctx = ctx;
-            s[k].dim = (size_t)d->dim;
+            int    a = k == 1 || k == 2, b = k % 2; /* 1: made */
+            size_t at = k == 0 ? 0 : k == 1 ? n : k == 2 ? n + m : n + 2 * m;
+            s[k] = genai__scan_of(ctx, a ? m : n, a ? d->made : d->real, b ? m : n, b ? d->made : d->real, d->dim, keep, nearest + (size_t)keep * at);
             s[k].self = k < 2;
-            s[k].n = a ? m : n;
-            s[k].m = b ? m : n;
-            s[k].a = a ? d->made : d->real;
-            s[k].b = b ? d->made : d->real;
-            s[k].keep = keep;
             s[k].k[0] = d->k;
             s[k].k[1] = d->k_density;
-            s[k].nearest = nearest + (size_t)keep * (k == 0 ? 0 : k == 1 ? n : k == 2 ? n + m : n + 2 * m);
             s[k].within = k == 2 ? within : within + 2 * m;
             if (k >= 2) s[k].radius = s[k - 2].nearest;
             genai__scan_all(&s[k]);
