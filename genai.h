@@ -10116,9 +10116,7 @@ static genai_result genai__model_optimizer(genai_model *m, float lr, int a, int 
 /* What one portion of a whole is done with; recording is off and the tape released after each. */
 typedef struct genai__quiet { size_t mark; int recording; } genai__quiet;
 static genai__quiet genai__quiet_begin(genai_ctx *ctx) {
-    genai__quiet q;
-    q.mark = genai_tape_mark(ctx);
-    q.recording = genai_recording(ctx, 0);
+    genai__quiet q = {genai_tape_mark(ctx), genai_recording(ctx, 0)};
     return q;
 }
 static void genai__quiet_end(genai_ctx *ctx, genai__quiet q) {
@@ -10177,16 +10175,11 @@ static genai_tensor *genai__around(genai_tensor *x, genai_tensor *centre, genai_
 
 /* One draw: seven uniform numbers for each image, whatever is switched on. */
 static genai_tensor *genai__augment(genai_model *m, genai_tensor *x) {
-    int           n = x->dim[0], h = x->dim[1], w = x->dim[2], c = x->dim[3], colors = c - (c % 2 == 0), dim[4] = {1, 1, 1, 1}, i, k, *places;
+    int           n = x->dim[0], h = x->dim[1], w = x->dim[2], c = x->dim[3], colors = c - (c % 2 == 0), drawn[2] = {7, n}, dim[4] = {n, 1, 1, 1};
     float         span = m->signed_range ? 2.0f : 1.0f;
-    genai_tensor *u, *factor[3], *y = x;
-    dim[0] = 7;
-    dim[1] = n;
-    u = genai_random_uniform(m->ctx, 2, dim);
-    dim[0] = n;
-    dim[1] = 1;
+    genai_tensor *u = genai_random_uniform(m->ctx, 2, drawn), *factor[3], *y = x;
     if (m->augment & GENAI__COLOR) { /* brightness by a quarter of the range, saturation by 0 to 2, contrast by 0.5 to 1.5 */
-        for (k = 0; k < 3; k++) factor[k] = genai_reshape(genai_slice(u, 0, k, 1), 4, dim);
+        for (int k = 0; k < 3; k++) factor[k] = genai_reshape(genai_slice(u, 0, k, 1), 4, dim);
         y = genai_slice(x, 3, 0, colors);
         y = genai_add(y, genai_scale(factor[0], 0.5f * span, -0.25f * span));
         if (colors > 1) y = genai__around(y, genai_mean(y, 8), genai_scale(factor[1], 2, 0));
@@ -10194,10 +10187,10 @@ static genai_tensor *genai__augment(genai_model *m, genai_tensor *x) {
         if (colors < c) y = genai_concat(y, genai_slice(x, 3, colors, 1), 3);
     }
     if (!(m->augment & (GENAI__TRANSLATION | GENAI__CUTOUT))) return y;
-    places = (int *)genai__arena(m->ctx, (size_t)n * 6 * sizeof *places);
+    int *places = (int *)genai__arena(m->ctx, (size_t)n * 6 * sizeof *places);
     if (!u || !places) return NULL;
-    for (i = 0; i < n; i++)
-        for (k = 0; k < 2; k++) {
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < 2; k++) {
             int    side = k ? w : h, far = (side + 4) / 8, cut = (side + 1) / 2, *p = places + 6 * i + k, at;
             double move = (double)u->data[(3 + k) * n + i], middle = (double)u->data[(5 + k) * n + i]; /* of 24 bits: the products are exact */
             p[0] = m->augment & GENAI__TRANSLATION ? (int)(move * (2 * far + 1)) - far : 0;
@@ -10245,9 +10238,8 @@ static genai_tensor *genai__judge_real(genai_model *m, genai_tensor *x, genai_te
 /* Gulrajani et al. 2017, eq. 3. The root is finite at 0, where its gradient is taken for 0. */
 static genai_tensor *genai__gradient_penalty(genai_model *m, genai_tensor *x, genai_tensor *fake) {
     genai_tensor *between, *classes, *dx, *norm;
-    int           dim[4] = {1, 1, 1, 1};
     if (!x) return NULL;
-    dim[0] = x->dim[0];
+    int dim[4] = {x->dim[0], 1, 1, 1};
     between = genai_random_uniform(m->ctx, x->ndim, dim); /* one for each image */
     between = genai_detach(genai_add(x, genai_mul(between, genai_sub(fake, x))));
     if (!between) return NULL;
@@ -10709,13 +10701,10 @@ static genai_result genai__vae_evaluate(genai_model *m, genai_tensor *x, size_t 
  * s of image i has the noise of step s. */
 static genai_result genai__vae_nll(genai_model *m, genai_tensor *x, size_t first, int k, double *sum) {
     genai_tensor *mean, *log_var, *noise, *w;
-    int           dim[3], n = x->dim[0], i, s;
+    int           n = x->dim[0], dim[3] = {1, n, m->desc.latent}, i, s;
     double        most[GENAI__PORTION], total[GENAI__PORTION];
     x = genai__binarised(m, x, 0);
     if (!genai__posterior(m, genai__best(m, GENAI__ENCODER), x, GENAI_EVAL, &mean, &log_var)) return genai__result_of(m->ctx);
-    dim[0] = 1;
-    dim[1] = n;
-    dim[2] = m->desc.latent;
     for (s = 0; s < k; s++) {
         size_t mark = genai_tape_mark(m->ctx);
         float *values = genai__fixed_latents(m, GENAI__STREAM_EVALUATE, (uint64_t)s, first, n);
@@ -10937,20 +10926,17 @@ static int genai__vqvae_takes(const genai_model *m, int role) { return role == G
 
 /* --- create --- */
 static genai_result genai__vqvae_create(genai_model *m) {
-    genai_result result = genai__autoencoder_check(m);
-    int          dim[3], outputs, ndim = genai_net_output(m->net[GENAI__ENCODER], dim), size[2], i;
-    if (result) return result;
+    int dim[3], ndim = genai_net_output(m->net[GENAI__ENCODER], dim), size[2] = {m->desc.codes, m->desc.code_size};
+    GENAI__TRY(genai__autoencoder_check(m));
     if (m->desc.beta < 0) return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "a vqvae's beta, the weight of the commitment, can't be 0");
     if (ndim != 3 || dim[2] != m->desc.code_size || dim[0] * dim[1] * dim[2] != m->desc.latent)
         return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "encoder: its output is %dx%dx%d, but must be a grid of vectors of %d values, %d in all: set latent, or end it with 'conv %d'",
                            dim[0], dim[1], dim[2], m->desc.code_size, m->desc.latent, m->desc.code_size);
     ndim = genai_net_output(m->net[GENAI__PRIOR], dim);
-    outputs = dim[0] * dim[1] * dim[2];
+    int outputs = dim[0] * dim[1] * dim[2];
     if (ndim != 1 || outputs != m->desc.codes)
         return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "prior: its output has %d values, but there are %d codes (end it with 'dense %d')", outputs, m->desc.codes, m->desc.codes);
-    size[0] = m->desc.codes;
-    size[1] = m->desc.code_size;
-    for (i = GENAI__CODES; i <= GENAI__CODE_SUMS; i++) {
+    for (int i = GENAI__CODES; i <= GENAI__CODE_SUMS; i++) {
         m->extra[i] = genai_tensor_create(m->ctx, i == GENAI__CODE_COUNTS ? 1 : 2, size);
         if (!m->extra[i]) return genai__result_of(m->ctx);
         m->extra[i]->name = genai__extra_names[i];
@@ -11540,28 +11526,27 @@ static int genai__signed_range(const genai_model *m) {
 }
 
 static int genai__judges(int role) { return role == GENAI__DISCRIMINATOR || role == GENAI__DISCRIMINATOR_BACK; }
-static void genai__net_input(const genai_model *m, int role, genai_net_desc *d) {
-    int values = m->family->backs ? 0 : role == m->family->painter ? m->desc.latent : m->family->takes ? m->family->takes(m, role) : 0;
-    d->ndim = values ? 1 : 3;
-    memcpy(d->dim, m->dim + 1, sizeof d->dim);
-    if (values) d->dim[0] = values;
-    d->classes = m->desc.classes;
-    if (genai__judges(role)) {
-        d->spectral_norm = m->desc.spectral_norm;
-        if (m->family->backs == 1) d->dim[2] *= 2; /* what was made beside what it was made of */
-    }
+static genai_net_desc genai__model_net_desc(const genai_model *m, int role, const char *name) {
+    genai_net_desc d = GENAI__ZEROED;
+    int            values = m->family->backs ? 0 : role == m->family->painter ? m->desc.latent : m->family->takes ? m->family->takes(m, role) : 0;
+    d.name = name;
+    d.text = genai__field_words(genai__role_field(role), &m->desc);
+    d.init = m->desc.init;
+    d.classes = m->desc.classes;
+    d.ndim = values ? 1 : 3;
+    memcpy(d.dim, m->dim + 1, sizeof d.dim);
+    if (values) d.dim[0] = values;
+    if (genai__judges(role)) d.spectral_norm = m->desc.spectral_norm;
+    if (genai__judges(role) && m->family->backs == 1) d.dim[2] *= 2; /* what was made beside what it was made of */
+    return d;
 }
 
 /* Nets take images, or latents if they make images; what they must give is checked here. */
 static genai_result genai__model_net(genai_model *m, int role, const char *prefix, genai_net **net) {
-    genai_net_desc d = GENAI__ZEROED;
-    char           name[32], want[40], have[40];
-    int            dim[3], painted[3], ndim, values = 1, i, paints = role == m->family->painter || role == GENAI__GENERATOR_BACK;
+    char name[32], want[40], have[40];
+    int  dim[3], painted[3], ndim, values = 1, i, paints = role == m->family->painter || role == GENAI__GENERATOR_BACK;
     sprintf(name, "%s%s", prefix, genai__role_names[role]);
-    d.text = genai__field_words(genai__role_field(role), &m->desc);
-    d.name = name;
-    d.init = m->desc.init;
-    genai__net_input(m, role, &d);
+    genai_net_desc d = genai__model_net_desc(m, role, name);
     *net = genai_net_create(m->ctx, &d);
     if (!*net) return genai__result_of(m->ctx);
     ndim = genai_net_output(*net, dim);
@@ -12435,12 +12420,9 @@ static genai_result genai__model_measure(const genai_model *m, const char *path,
     genai_result result = GENAI_OK;
     for (i = 0; i < file->n; i++) have += file->entries[i].count;
     for (int role = 0; role < GENAI__ROLES && !result; role++) {
-        genai_net_desc d = GENAI__ZEROED;
-        genai_net     *net = NULL;
         if (!(m->family->roles >> role & 1)) continue;
-        d.name = genai__role_names[role];
-        d.text = genai__field_words(genai__role_field(role), &m->desc);
-        genai__net_input(m, role, &d);
+        genai_net_desc d = genai__model_net_desc(m, role, genai__role_names[role]);
+        genai_net     *net = NULL;
         result = genai__net_read(ctx, &d, &net);
         if (!result) {
             genai__net_layout at = genai__net_layout_of(net);
