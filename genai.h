@@ -11593,9 +11593,8 @@ static genai_model *genai__model_begin(genai_ctx *ctx, const genai__preset *row,
     m->ctx = ctx;
     m->seed = ctx->desc.seed;
     m->family = genai__family_of(row->info.family);
-    if (!genai__resolve(m, row, given)) return m;
-    genai_model_destroy(m);
-    return NULL;
+    if (genai__resolve(m, row, given)) return genai_model_destroy(m), GENAI__NULL;
+    return m;
 }
 
 GENAI_API genai_model *genai_model_create(genai_ctx *ctx, const genai_model_desc *desc) {
@@ -11613,9 +11612,8 @@ GENAI_API genai_model *genai_model_create(genai_ctx *ctx, const genai_model_desc
         if (!strcmp(genai__settings[i].preset, d.preset) && !genai__field_is_set(f, &d) && genai__field_set(ctx, f, &d, genai__settings[i].value)) return NULL;
     }
     genai_model *m = genai__model_begin(ctx, row, &d);
-    if (!m || !genai__model_make(m)) return m;
-    genai_model_destroy(m);
-    return NULL;
+    if (m && genai__model_make(m)) return genai_model_destroy(m), GENAI__NULL;
+    return m;
 }
 
 GENAI_API genai_model_desc genai_model_resolved(const genai_model *m) {
@@ -12305,10 +12303,9 @@ typedef struct genai__metadata { /* pairs whose texts lie in one block that does
 } genai__metadata;
 
 static void genai__metadata_add(genai__metadata *md, const char *key, const char *value) { /* value NULL: it was written after the key */
-    size_t room = sizeof md->text - md->used;
-    char  *to = md->text + md->used;
+    char *to = md->text + md->used;
     md->pair[md->n].key = to;
-    md->used += (size_t)snprintf(to, room, "genai.%s", key) + 1;
+    md->used += (size_t)snprintf(to, sizeof md->text - md->used, "genai.%s", key) + 1;
     md->pair[md->n++].value = value;
 }
 static void genai__metadata_number(genai__metadata *md, const char *key, uint64_t value) {
@@ -12502,8 +12499,7 @@ GENAI_API genai_model *genai_model_load(genai_ctx *ctx, const char *path) {
     genai_model_desc     d;
     const genai__preset *row = NULL;
     genai_model         *m = NULL;
-    if (!ctx) return NULL;
-    if (genai__safetensors_read(ctx, path, &file)) return NULL;
+    if (!ctx || genai__safetensors_read(ctx, path, &file)) return NULL;
     genai_result result = genai__model_read_desc(ctx, path, &file, &d, &row);
     if (!result) {
         int checkpoint = genai__safetensors_get(&file, "genai.checkpoint") != NULL;
@@ -12515,9 +12511,8 @@ GENAI_API genai_model *genai_model_load(genai_ctx *ctx, const char *path) {
         if (!result) result = genai__model_fill(m, path, &file, checkpoint);
     }
     genai__safetensors_free(ctx, &file);
-    if (!result) return m;
-    genai_model_destroy(m);
-    return NULL;
+    if (result) return genai_model_destroy(m), GENAI__NULL;
+    return m;
 }
 
 /* ====================================================================================================================
@@ -13458,9 +13453,8 @@ static genai_judge *genai__judge_make(genai_ctx *ctx, const genai_judge_info *in
     d.dim[0] = info->features;
     d.stream = genai__net_stream(d.name) + stream;
     if (j->body) j->head = genai_net_create(ctx, &d);
-    if (j->head) return j;
-    genai_judge_destroy(j);
-    return NULL;
+    if (!j->head) return genai_judge_destroy(j), GENAI__NULL;
+    return j;
 }
 
 /* What the outside wants of n images; NULL: not wanted. */
@@ -13571,9 +13565,8 @@ GENAI_API genai_judge *genai_judge_create(genai_ctx *ctx, genai_dataset *data, c
     genai__visit_end(ctx, &visit);
     genai__free(ctx, images);
     genai__free(ctx, labels);
-    if (!result) return j;
-    genai_judge_destroy(j);
-    return NULL;
+    if (result) return genai_judge_destroy(j), GENAI__NULL;
+    return j;
 }
 
 /* --- its file: the sizes as metadata, from which the nets follow, and the nets' tensors --- */
@@ -13646,9 +13639,8 @@ GENAI_API genai_judge *genai_judge_load(genai_ctx *ctx, const char *path) {
         result = j ? genai__judge_fill(j, path, &file) : genai__result_of(ctx);
     }
     genai__safetensors_free(ctx, &file);
-    if (!result) return j;
-    genai_judge_destroy(j);
-    return NULL;
+    if (result) return genai_judge_destroy(j), GENAI__NULL;
+    return j;
 }
 
 /* --- Frechet distance between the normal distributions that have the sets' means and covariances --- */
