@@ -1142,6 +1142,14 @@ GENAI_API genai_model   *genai_model_load(genai_ctx *ctx, const char *path);
 #define GENAI__SPIN 4000
 #endif
 
+#ifdef __cplusplus
+#define GENAI__ZEROED {}     /* any struct with all its fields 0 */
+#define GENAI__NULL nullptr  /* a NULL that may stand behind a comma: return genai__fail(...), GENAI__NULL */
+#else
+#define GENAI__ZEROED {0}
+#define GENAI__NULL NULL
+#endif
+
 #define GENAI__COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 #ifdef __cplusplus
@@ -1333,6 +1341,13 @@ GENAI_API void         genai_ctx_clear(genai_ctx *ctx) {
     ctx->result = GENAI_OK;
     ctx->sentence[0] = 0;
 }
+
+/* Calls, and returns what the call returns if that is an error. */
+#define GENAI__TRY(call)                       \
+    do {                                       \
+        const genai_result tried = (call);     \
+        if (tried) return tried;               \
+    } while (0)
 
 /* ====================================================================================================================
  * >>memory (private)
@@ -6521,10 +6536,7 @@ extern "C"
 #endif
 __declspec(dllimport) int __stdcall MoveFileExA(const char *, const char *, unsigned long); /* as windows.h has it */
 
-static void *genai__os_open(void *user, const char *path, int write) {
-    (void)user;
-    return fopen(path, write == 2 ? "ab" : write ? "wb" : "rb");
-}
+static void *genai__os_open(void *user, const char *path, int write) { (void)user; return fopen(path, write == 2 ? "ab" : write ? "wb" : "rb"); }
 static long genai__os_read(void *user, void *file, void *to, size_t n) {
     size_t got = fread(to, 1, n > (1u << 30) ? 1u << 30 : n, (FILE *)file);
     (void)user;
@@ -6538,9 +6550,9 @@ static long genai__os_write(void *user, void *file, const void *p, size_t n) {
 static int genai__os_append(void *user, void *file) { (void)user; return fseek((FILE *)file, 0, SEEK_END); }
 static int genai__os_sync(void *user, void *file) { (void)user; return fflush((FILE *)file) || _commit(_fileno((FILE *)file)); }
 static int genai__os_close(void *user, void *file) { (void)user; return fclose((FILE *)file); }
-static int genai__os_rename(void *user, const char *from, const char *to) {
+static int genai__os_rename(void *user, const char *from, const char *to) { /* replace existing, write through */
     (void)user;
-    return !MoveFileExA(from, to, 1 | 8); /* replace existing, write through */
+    return !MoveFileExA(from, to, 1 | 8);
 }
 static int genai__os_remove(void *user, const char *path) { (void)user; return remove(path); }
 static int genai__os_make_dir(void *user, const char *path) { (void)user; return _mkdir(path) && errno != EEXIST; }
@@ -6597,10 +6609,8 @@ static int genai__os_sync(void *user, void *file) {
     while (failed && errno == EINTR);
     return failed && errno != EINVAL; /* EINVAL: not a thing that can be synced */
 }
-static int genai__os_close(void *user, void *file) {
-    (void)user;
-    return close(genai__os_descriptor(file)) && errno != EINTR; /* interrupted: it is closed all the same */
-}
+/* Interrupted: it is closed all the same. */
+static int genai__os_close(void *user, void *file) { (void)user; return close(genai__os_descriptor(file)) && errno != EINTR; }
 /* rename is atomic but lasts only once the folder is synced. The new file takes the old one's permissions; what isn't a
  * plain file (/dev/full) is never replaced. */
 static int genai__os_rename(void *user, const char *from, const char *to) {
@@ -6663,18 +6673,8 @@ static int genai__os_list(void *user, const char *path, void (*entry)(void *, co
 #endif
 
 static genai_io genai__default_io(void) {
-    genai_io io;
-    io.open = genai__os_open;
-    io.read = genai__os_read;
-    io.write = genai__os_write;
-    io.append = genai__os_append;
-    io.sync = genai__os_sync;
-    io.close = genai__os_close;
-    io.rename = genai__os_rename;
-    io.remove = genai__os_remove;
-    io.make_dir = genai__os_make_dir;
-    io.list = genai__os_list;
-    io.user = NULL;
+    genai_io io = {genai__os_open,   genai__os_read,   genai__os_write,    genai__os_append, genai__os_sync, genai__os_close,
+                   genai__os_rename, genai__os_remove, genai__os_make_dir, genai__os_list,   NULL};
     return io;
 }
 
@@ -6708,18 +6708,15 @@ static genai_result genai__file_open(genai_ctx *ctx, const char *path, void **fi
 static genai_result genai__file_read(genai_ctx *ctx, const char *path, void *file, size_t limit, genai__bytes *out) {
     size_t capacity = 0;
     while (out->n < limit) {
-        size_t room;
-        long   got;
         if (out->n == capacity) {
-            unsigned char *larger;
             capacity = capacity ? (capacity > limit / 2 ? limit : capacity * 2) : limit < 65536 ? limit : 65536;
-            larger = (unsigned char *)genai__grow(ctx, out->p, capacity, 1);
+            unsigned char *larger = (unsigned char *)genai__grow(ctx, out->p, capacity, 1);
             if (!larger) return GENAI_ERROR_MEMORY;
             out->p = larger;
         }
-        room = capacity - out->n;
+        size_t room = capacity - out->n;
         if (room > (1u << 30)) room = 1u << 30;
-        got = ctx->desc.io.read(ctx->desc.io.user, file, out->p + out->n, room);
+        long got = ctx->desc.io.read(ctx->desc.io.user, file, out->p + out->n, room);
         if (got < 0 || (size_t)got > room) return genai__read_fail(ctx, path, "could not be read");
         if (!got) break;
         out->n += (size_t)got;
@@ -6728,18 +6725,14 @@ static genai_result genai__file_read(genai_ctx *ctx, const char *path, void *fil
 }
 
 static genai_result genai__read_file(genai_ctx *ctx, const char *path, genai__bytes *out) {
-    void        *file;
-    genai_result result;
-    out->p = NULL;
-    out->n = 0;
-    result = genai__file_open(ctx, path, &file);
-    if (result) return result;
-    result = genai__file_read(ctx, path, file, (size_t)-1, out);
+    void *file;
+    memset(out, 0, sizeof *out);
+    GENAI__TRY(genai__file_open(ctx, path, &file));
+    genai_result result = genai__file_read(ctx, path, file, (size_t)-1, out);
     ctx->desc.io.close(ctx->desc.io.user, file);
     if (result) {
         genai__free(ctx, out->p);
-        out->p = NULL;
-        out->n = 0;
+        memset(out, 0, sizeof *out);
     }
     return result;
 }
@@ -6752,25 +6745,17 @@ typedef struct genai__save { /* a file on its way to the disk; `result` sticks, 
     genai_result result;
 } genai__save;
 
-static void genai__save_begin(genai__save *s, genai_ctx *ctx, const char *path) {
-    s->ctx = ctx;
-    s->path = path;
-    s->temporary = NULL;
-    s->file = NULL;
-    s->result = GENAI_OK;
-    if (!path) {
-        s->result = genai__fail(ctx, GENAI_ERROR_ARGUMENT, "a file is to be written, but its path is NULL");
-        return;
-    }
-    s->temporary = (char *)genai__alloc(ctx, strlen(path) + 5, 1);
-    if (!s->temporary) {
-        s->result = GENAI_ERROR_MEMORY;
-        return;
-    }
-    strcat(strcpy(s->temporary, path), ".tmp");
+static genai__save genai__save_begin(genai_ctx *ctx, const char *path) {
+    genai__save s = {ctx, path, NULL, NULL, GENAI_OK};
+    s.temporary = path ? (char *)genai__alloc(ctx, strlen(path) + 5, 1) : NULL;
+    if (!path) s.result = genai__fail(ctx, GENAI_ERROR_ARGUMENT, "a file is to be written, but its path is NULL");
+    else if (!s.temporary) s.result = GENAI_ERROR_MEMORY;
+    if (s.result) return s;
+    strcat(strcpy(s.temporary, path), ".tmp");
     errno = 0;
-    s->file = ctx->desc.io.open(ctx->desc.io.user, s->temporary, 1);
-    if (!s->file) s->result = genai__io_fail(ctx, s->temporary, "could not be created");
+    s.file = ctx->desc.io.open(ctx->desc.io.user, s.temporary, 1);
+    if (!s.file) s.result = genai__io_fail(ctx, s.temporary, "could not be created");
+    return s;
 }
 
 static void genai__save_put(genai__save *s, const void *from, size_t n) {
@@ -6801,8 +6786,7 @@ static genai_result genai__save_end(genai__save *s) {
 }
 
 static genai_result genai__write_file(genai_ctx *ctx, const char *path, const void *p, size_t n) {
-    genai__save save;
-    genai__save_begin(&save, ctx, path);
+    genai__save save = genai__save_begin(ctx, path);
     genai__save_put(&save, p, n);
     return genai__save_end(&save);
 }
@@ -6810,11 +6794,8 @@ static genai_result genai__write_file(genai_ctx *ctx, const char *path, const vo
 /* Not atomic and not synced: for logs, where a row more or less is no loss. */
 static genai_result genai__append_file(genai_ctx *ctx, const char *path, const void *p, size_t n) {
     const genai_io *io = &ctx->desc.io;
-    genai__save     save;
+    genai__save     save = {ctx, path, NULL, NULL, GENAI_OK};
     if (!path) return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "a file is to be written, but its path is NULL");
-    save.ctx = ctx;
-    save.path = path;
-    save.result = GENAI_OK;
     errno = 0;
     save.file = io->open(io->user, path, 2);
     if (!save.file) return genai__io_fail(ctx, path, "could not be opened for appending");
@@ -6825,26 +6806,25 @@ static genai_result genai__append_file(genai_ctx *ctx, const char *path, const v
 }
 
 /* --- sorting --- */
+static void genai__swap(unsigned char *a, unsigned char *b, size_t size) {
+    for (; size; size--, a++, b++) {
+        unsigned char t = *a;
+        *a = *b;
+        *b = t;
+    }
+}
+
 /* Heap sort: n log n for any input, no memory, unlike qsort. */
 static void genai__sort(void *base, size_t n, size_t size, int (*compare)(const void *a, const void *b)) {
     unsigned char *a = (unsigned char *)base;
-    size_t         start = n / 2, end = n, root, child, i;
+    size_t         start = n / 2, end = n, child;
     while (end > 1) {
         if (start) start--;
-        else
-            for (end--, i = 0; i < size; i++) {
-                unsigned char t = a[i];
-                a[i] = a[end * size + i];
-                a[end * size + i] = t;
-            }
-        for (root = start; (child = 2 * root + 1) < end; root = child) {
+        else genai__swap(a, a + --end * size, size);
+        for (size_t root = start; (child = 2 * root + 1) < end; root = child) {
             if (child + 1 < end && compare(a + child * size, a + (child + 1) * size) < 0) child++;
             if (compare(a + root * size, a + child * size) >= 0) break;
-            for (i = 0; i < size; i++) {
-                unsigned char t = a[root * size + i];
-                a[root * size + i] = a[child * size + i];
-                a[child * size + i] = t;
-            }
+            genai__swap(a + root * size, a + child * size, size);
         }
     }
 }
@@ -6933,9 +6913,8 @@ static int genai__json_more(genai__json *j, size_t index, char close) {
 }
 
 static int genai__json_integer(genai__json *j, uint64_t *x) { /* no sign, fraction, exponent or leading zero */
-    unsigned char *first;
     genai__json_space(j);
-    first = j->p;
+    unsigned char *first = j->p;
     for (*x = 0; j->p < j->end && *j->p >= '0' && *j->p <= '9'; j->p++) {
         unsigned digit = (unsigned)(*j->p - '0');
         if (j->p > first && *first == '0') return genai__json_fail(j, "a number without leading zeros");
@@ -6976,25 +6955,11 @@ static int genai__json_escape(genai__json *j, unsigned char *utf) {
         if (!genai__json_hex4(j, &low)) return 0;
         if (low < 0xdc00 || low >= 0xe000) return genai__json_fail(j, "the second half of a surrogate pair");
         c = 0x10000 + ((c - 0xd800) << 10 | (low - 0xdc00));
-        utf[0] = (unsigned char)(0xf0 | c >> 18);
-        utf[1] = (unsigned char)(0x80 | (c >> 12 & 63));
-        utf[2] = (unsigned char)(0x80 | (c >> 6 & 63));
-        utf[3] = (unsigned char)(0x80 | (c & 63));
-        return 4;
     }
-    if (c < 0x80) {
-        utf[0] = (unsigned char)c;
-        return 1;
-    }
-    if (c < 0x800) {
-        utf[0] = (unsigned char)(0xc0 | c >> 6);
-        utf[1] = (unsigned char)(0x80 | (c & 63));
-        return 2;
-    }
-    utf[0] = (unsigned char)(0xe0 | c >> 12);
-    utf[1] = (unsigned char)(0x80 | (c >> 6 & 63));
-    utf[2] = (unsigned char)(0x80 | (c & 63));
-    return 3;
+    int length = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+    for (int i = length - 1; i > 0; i--, c >>= 6) utf[i] = (unsigned char)(0x80 | (c & 63));
+    utf[0] = (unsigned char)(length > 1 ? 0xf00u >> length | c : c); /* as many leading ones as bytes */
+    return length;
 }
 
 /* Decodes a string into to[size], what doesn't fit being dropped, or in place if to is NULL (an escape is never shorter
@@ -7042,14 +7007,13 @@ static void genai__json_put(genai__text *t, const char *s) { /* s as a JSON stri
 typedef struct genai__crc64 { uint64_t value, table[4][256]; } genai__crc64;
 
 static void genai__crc64_begin(genai__crc64 *crc) {
-    int i, k;
-    for (i = 0; i < 256; i++) {
+    for (int i = 0; i < 256; i++) {
         uint64_t c = (uint64_t)i;
-        for (k = 0; k < 8; k++) c = c & 1 ? c >> 1 ^ 0xC96C5795D7870F42u : c >> 1;
+        for (int k = 0; k < 8; k++) c = c & 1 ? c >> 1 ^ 0xC96C5795D7870F42u : c >> 1;
         crc->table[0][i] = c;
     }
-    for (k = 1; k < 4; k++)
-        for (i = 0; i < 256; i++) crc->table[k][i] = crc->table[k - 1][i] >> 8 ^ crc->table[0][crc->table[k - 1][i] & 255];
+    for (int k = 1; k < 4; k++)
+        for (int i = 0; i < 256; i++) crc->table[k][i] = crc->table[k - 1][i] >> 8 ^ crc->table[0][crc->table[k - 1][i] & 255];
     crc->value = ~(uint64_t)0;
 }
 static void genai__crc64_add(genai__crc64 *crc, const unsigned char *p, size_t n) {
@@ -7061,8 +7025,7 @@ static void genai__crc64_add(genai__crc64 *crc, const unsigned char *p, size_t n
     crc->value = c;
 }
 static void genai__crc64_digits(const genai__crc64 *crc, char *to) { /* 16 digits, no end */
-    int i;
-    for (i = 0; i < 16; i++) to[i] = "0123456789abcdef"[~crc->value >> (60 - 4 * i) & 15];
+    for (int i = 0; i < 16; i++) to[i] = "0123456789abcdef"[~crc->value >> (60 - 4 * i) & 15];
 }
 
 /* --- safetensors --- */
@@ -7125,11 +7088,9 @@ static int genai__header_shape(genai__header *h, const char *name, genai__entry 
     for (entry->ndim = 0, entry->count = 1; genai__json_more(j, (size_t)entry->ndim, ']'); entry->ndim++) {
         if (entry->ndim == 8) return genai__json_fail(j, "a shape of at most 8 dims");
         if (!genai__json_integer(j, &dim)) return 0;
-        if (dim > (size_t)-1 || !genai__mul(entry->count, (size_t)dim, &entry->count) || dim > INT32_MAX) {
-            j->result = genai__fail(j->ctx, GENAI_ERROR_FORMAT, "%s: the shape of tensor %s is too large: dim %d is %llu", j->path,
-                                    genai__show(name).text, entry->ndim, (unsigned long long)dim);
-            return 0;
-        }
+        if (dim > (size_t)-1 || !genai__mul(entry->count, (size_t)dim, &entry->count) || dim > INT32_MAX)
+            return j->result = genai__fail(j->ctx, GENAI_ERROR_FORMAT, "%s: the shape of tensor %s is too large: dim %d is %llu", j->path,
+                                           genai__show(name).text, entry->ndim, (unsigned long long)dim), 0;
         if (entry->ndim < 4) entry->dim[entry->ndim] = (int)dim;
     }
     return !j->result;
@@ -7145,9 +7106,8 @@ static int genai__header_tensor(genai__header *h, const char *name, genai__span 
     for (i = 0; i < 4; i++) span->entry.dim[i] = 1;
     if (!genai__json_want(j, '{')) return 0;
     for (i = 0; genai__json_more(j, i, '}'); i++) {
-        int bit;
         if (!genai__json_string(j, word, sizeof word)) return 0;
-        bit = !strcmp(word, "dtype") ? 1 : !strcmp(word, "shape") ? 2 : !strcmp(word, "data_offsets") ? 4 : 0;
+        int bit = !strcmp(word, "dtype") ? 1 : !strcmp(word, "shape") ? 2 : !strcmp(word, "data_offsets") ? 4 : 0;
         if (!bit || seen & bit) return genai__json_fail(j, "one dtype, one shape, one data_offsets and nothing else");
         seen |= bit;
         if (!genai__json_want(j, ':')) return 0;
@@ -7164,26 +7124,22 @@ static int genai__header_tensor(genai__header *h, const char *name, genai__span 
     if (j->result) return 0;
     if (seen != 7) return genai__json_fail(j, "dtype, shape and data_offsets before the end of a tensor");
     if (!genai__mul(span->entry.count, genai__dtypes[span->dtype].bits, &bytes) || bytes % 8 || span->end < span->begin ||
-        span->end - span->begin != bytes / 8) {
-        j->result = genai__fail(j->ctx, GENAI_ERROR_FORMAT, "%s: tensor %s has %zu elements of type %s but data_offsets [%llu,%llu]",
-                                j->path, genai__show(name).text, span->entry.count, genai__dtypes[span->dtype].name,
-                                (unsigned long long)span->begin, (unsigned long long)span->end);
-        return 0;
-    }
+        span->end - span->begin != bytes / 8)
+        return j->result = genai__fail(j->ctx, GENAI_ERROR_FORMAT, "%s: tensor %s has %zu elements of type %s but data_offsets [%llu,%llu]",
+                                       j->path, genai__show(name).text, span->entry.count, genai__dtypes[span->dtype].name,
+                                       (unsigned long long)span->begin, (unsigned long long)span->end), 0;
     return 1;
 }
 
 static int genai__header_metadata(genai__header *h) {
     genai__json *j = &h->json;
     char         key_word[32], value_word[32], *key, *value;
-    size_t       i, length;
     if (!genai__json_want(j, '{')) return 0;
-    for (i = 0; genai__json_more(j, i, '}'); i++) {
-        unsigned char *raw;
+    for (size_t i = 0; genai__json_more(j, i, '}'); i++) {
         key = genai__json_string(j, h->pair ? NULL : key_word, sizeof key_word);
         if (!key || !genai__json_want(j, ':')) return 0;
         genai__json_space(j);
-        raw = j->p + 1;
+        unsigned char *raw = j->p + 1;
         value = genai__json_string(j, h->pair ? NULL : value_word, sizeof value_word);
         if (!value) return 0;
         if (h->pair) {
@@ -7193,7 +7149,7 @@ static int genai__header_metadata(genai__header *h) {
             h->ours = 1;
             if (!strcmp(key, "genai.digest")) {
                 h->stamped = 1;
-                length = (size_t)(j->p - 1 - raw);
+                size_t length = (size_t)(j->p - 1 - raw);
                 if (length == 16 && strspn(value, "0123456789abcdef") == 16) h->digest = raw;
                 else if (strcmp(value, "none")) return genai__json_fail(j, "16 hexadecimal digits or none for genai.digest");
             }
@@ -7208,11 +7164,10 @@ static int genai__header_metadata(genai__header *h) {
 static genai_result genai__header_scan(genai__header *h) {
     genai__json *j = &h->json;
     int          metadata = 0;
-    size_t       i;
     j->p = j->start;
     h->n = h->pairs = 0;
     if (!genai__json_want(j, '{')) return j->result;
-    for (i = 0; genai__json_more(j, i, '}'); i++) {
+    for (size_t i = 0; genai__json_more(j, i, '}'); i++) {
         char        word[32], *key = genai__json_string(j, h->span ? NULL : word, sizeof word);
         genai__span span;
         if (!key || !genai__json_want(j, ':')) break;
@@ -7240,8 +7195,7 @@ static int genai__by_offset(const void *a, const void *b) {
 }
 
 static genai_result genai__entry_finite(genai_ctx *ctx, const char *path, const genai__entry *entry) {
-    size_t i;
-    for (i = 0; i < entry->count; i++)
+    for (size_t i = 0; i < entry->count; i++)
         if (!genai__finite(entry->data[i]))
             return genai__fail(ctx, GENAI_ERROR_NONFINITE, "%s: element %zu of tensor %s is infinite or not a number", path, i,
                                genai__show(entry->name).text);
@@ -7253,9 +7207,8 @@ static genai_result genai__header_layout(genai__header *h, size_t *size) {
     genai_ctx  *ctx = h->json.ctx;
     const char *path = h->json.path, *twice;
     uint64_t    end = 0;
-    size_t      i;
     genai__sort(h->span, h->n, sizeof *h->span, genai__by_offset);
-    for (i = 0; i < h->n; end = h->span[i++].end)
+    for (size_t i = 0; i < h->n; end = h->span[i++].end)
         if (h->span[i].begin != end)
             return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: tensor %s begins at byte %llu, but the one before ends at %llu", path,
                                genai__show(h->span[i].entry.name).text, (unsigned long long)h->span[i].begin, (unsigned long long)end);
@@ -7266,7 +7219,7 @@ static genai_result genai__header_layout(genai__header *h, size_t *size) {
     twice = genai__repeated_name(h->span, h->n, sizeof *h->span);
     if (!twice) twice = genai__repeated_name(h->pair, h->pairs, sizeof *h->pair);
     if (twice) return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: the name %s stands there twice", path, genai__show(twice).text);
-    for (i = 0; i < h->n; i++) {
+    for (size_t i = 0; i < h->n; i++) {
         const genai__span *span = &h->span[i];
         if (span->dtype)
             return genai__fail(ctx, GENAI_ERROR_UNSUPPORTED, "%s: tensor %s is %s; only F32 can be read", path,
@@ -7282,15 +7235,14 @@ static genai_result genai__header_layout(genai__header *h, size_t *size) {
  * `found` receives the digest that stands there. */
 static genai_result genai__header_read(genai__header *h, void *file, genai__safetensors *out, size_t *size,
                                       genai__crc64 *crc, char *found) {
-    genai_ctx    *ctx = h->json.ctx;
-    const char   *path = h->json.path;
-    genai__bytes  head = {NULL, 0}, bytes = {NULL, 0};
-    uint64_t      length = 0;
-    size_t        i;
-    genai_result  result = genai__file_read(ctx, path, file, 8, &head);
+    genai_ctx   *ctx = h->json.ctx;
+    const char  *path = h->json.path;
+    genai__bytes head = {NULL, 0}, bytes = {NULL, 0};
+    uint64_t     length = 0;
+    genai_result result = genai__file_read(ctx, path, file, 8, &head);
     genai__crc64_begin(crc);
     if (!result && head.n < 8) result = genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: no safetensors file, only %zu bytes", path, head.n);
-    for (i = 8; !result && i--;) length = length << 8 | head.p[i];
+    for (size_t i = 8; !result && i--;) length = length << 8 | head.p[i];
     if (!result) genai__crc64_add(crc, head.p, 8);
     genai__free(ctx, head.p);
     if (result) return result;
@@ -7305,8 +7257,7 @@ static genai_result genai__header_read(genai__header *h, void *file, genai__safe
     if (!genai__utf8(bytes.p, bytes.n)) return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: the header is not UTF-8", path);
     h->json.start = bytes.p;
     h->json.end = bytes.p + bytes.n;
-    result = genai__header_scan(h);
-    if (result) return result;
+    GENAI__TRY(genai__header_scan(h));
     if (h->ours && !h->stamped)
         return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: damaged: it has genai.* keys but no genai.digest (\"none\" if that is meant)",
                            path);
@@ -7326,18 +7277,17 @@ static genai_result genai__header_read(genai__header *h, void *file, genai__safe
 static genai_result genai__safetensors_load(genai__header *h, void *file, genai__safetensors *out) {
     genai_ctx    *ctx = h->json.ctx;
     const char   *path = h->json.path;
-    genai__crc64    crc;
+    genai__crc64  crc;
     genai__bytes  bytes = {NULL, 0};
     char          found[16], computed[16];
     size_t        size = 0, i, k;
-    long          more;
     genai_result  result = genai__header_read(h, file, out, &size, &crc, found);
     if (!result) result = genai__file_read(ctx, path, file, size, &bytes);
     out->data = bytes.p;
     if (result) return result;
     if (bytes.n < size)
         return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: truncated: %zu bytes of tensors, %zu by the header", path, bytes.n, size);
-    more = ctx->desc.io.read(ctx->desc.io.user, file, computed, 1);
+    long more = ctx->desc.io.read(ctx->desc.io.user, file, computed, 1);
     if (more < 0) return genai__read_fail(ctx, path, "could not be read");
     if (more) return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: damaged: more bytes than the %zu of its tensors", path, size);
     genai__crc64_add(&crc, bytes.p, bytes.n);
@@ -7356,8 +7306,7 @@ static genai_result genai__safetensors_load(genai__header *h, void *file, genai_
             uint32_t             u = b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
             memcpy(entry->data + k, &u, 4);
         }
-        result = genai__entry_finite(ctx, path, entry);
-        if (result) return result;
+        GENAI__TRY(genai__entry_finite(ctx, path, entry));
     }
     out->n = h->n;
     out->pairs = h->pairs;
@@ -7366,16 +7315,13 @@ static genai_result genai__safetensors_load(genai__header *h, void *file, genai_
 
 /* Reads a whole file, or nothing: on failure *out is empty. out is given back with genai__safetensors_free. */
 static genai_result genai__safetensors_read(genai_ctx *ctx, const char *path, genai__safetensors *out) {
-    genai__header h;
+    genai__header h = GENAI__ZEROED;
     void         *file;
-    genai_result  result;
     memset(out, 0, sizeof *out);
-    memset(&h, 0, sizeof h);
     h.json.ctx = ctx;
     h.json.path = path;
-    result = genai__file_open(ctx, path, &file);
-    if (result) return result;
-    result = genai__safetensors_load(&h, file, out);
+    GENAI__TRY(genai__file_open(ctx, path, &file));
+    genai_result result = genai__safetensors_load(&h, file, out);
     ctx->desc.io.close(ctx->desc.io.user, file);
     genai__free(ctx, h.span);
     if (result) genai__safetensors_free(ctx, out);
@@ -7386,28 +7332,24 @@ static genai_result genai__safetensors_read(genai_ctx *ctx, const char *path, ge
 static genai_result genai__safetensors_check(genai_ctx *ctx, const char *path, size_t n, const genai__entry *entry, size_t pairs,
                                              const genai__pair *pair) {
     const char  *twice = genai__repeated_name(entry, n, sizeof *entry);
-    size_t       i, count;
-    int          d, fits;
-    genai_result result;
     if (!twice) twice = genai__repeated_name(pair, pairs, sizeof *pair);
-    if (twice)
-        return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: not written: the name %s is given twice", path, genai__show(twice).text);
-    for (i = 0; i < pairs; i++)
+    if (twice) return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: not written: the name %s is given twice", path, genai__show(twice).text);
+    for (size_t i = 0; i < pairs; i++)
         if (!strcmp(pair[i].key, "genai.digest") || !strcmp(pair[i].key, "genai.format") ||
             !genai__utf8((const unsigned char *)pair[i].key, strlen(pair[i].key)) ||
             !genai__utf8((const unsigned char *)pair[i].value, strlen(pair[i].value)))
             return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: not written: metadata %s is not UTF-8, or its key is the file's own", path,
                                genai__show(pair[i].key).text);
-    for (i = 0; i < n; i++) {
-        fits = entry[i].ndim >= 0 && entry[i].ndim <= 4;
-        for (d = 0, count = 1; fits && d < entry[i].ndim; d++)
+    for (size_t i = 0; i < n; i++) {
+        size_t count = 1;
+        int    fits = entry[i].ndim >= 0 && entry[i].ndim <= 4;
+        for (int d = 0; fits && d < entry[i].ndim; d++)
             fits = entry[i].dim[d] >= 0 && genai__mul(count, (size_t)entry[i].dim[d], &count);
         if (!fits || count != entry[i].count || !strcmp(entry[i].name, "__metadata__") ||
             !genai__utf8((const unsigned char *)entry[i].name, strlen(entry[i].name)))
             return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: not written: tensor %s has no valid name, or another shape than %zu elements",
                                path, genai__show(entry[i].name).text, entry[i].count);
-        result = genai__entry_finite(ctx, path, &entry[i]);
-        if (result) return result;
+        GENAI__TRY(genai__entry_finite(ctx, path, &entry[i]));
     }
     return GENAI_OK;
 }
@@ -7415,16 +7357,12 @@ static genai_result genai__safetensors_check(genai_ctx *ctx, const char *path, s
 /* The data of an entry as bytes in the file's order, into the checksum, the file, or both. */
 static void genai__entry_bytes(const genai__entry *entry, genai__crc64 *crc, genai__save *save) {
     unsigned char bytes[4096];
-    size_t        i, k, n;
-    for (i = 0; i < entry->count; i += n) {
+    for (size_t i = 0, n; i < entry->count; i += n) {
         n = entry->count - i < 1024 ? entry->count - i : 1024;
-        for (k = 0; k < n; k++) {
+        for (size_t k = 0; k < n; k++) {
             uint32_t u;
             memcpy(&u, entry->data + i + k, 4);
-            bytes[4 * k] = (unsigned char)u;
-            bytes[4 * k + 1] = (unsigned char)(u >> 8);
-            bytes[4 * k + 2] = (unsigned char)(u >> 16);
-            bytes[4 * k + 3] = (unsigned char)(u >> 24);
+            for (size_t b = 0; b < 4; b++) bytes[4 * k + b] = (unsigned char)(u >> 8 * b);
         }
         if (crc) genai__crc64_add(crc, bytes, 4 * n);
         if (save) genai__save_put(save, bytes, 4 * n);
@@ -7437,7 +7375,6 @@ static genai_result genai__header_write(genai__text *text, const char *path, siz
     genai_ctx *ctx = text->ctx;
     genai__crc64 crc;
     size_t     i, bytes, begin = 0, end;
-    int        d;
     genai__text_bytes(text, "\0\0\0\0\0\0\0", 8);
     genai__text_add(text, GENAI__HEADER_START "0000000000000000" GENAI__HEADER_REST);
     for (i = 0; i < pairs; i++) {
@@ -7453,7 +7390,7 @@ static genai_result genai__header_write(genai__text *text, const char *path, siz
         genai__text_add(text, ",");
         genai__json_put(text, entry[i].name);
         genai__text_add(text, ":{\"dtype\":\"F32\",\"shape\":[");
-        for (d = 0; d < entry[i].ndim; d++) genai__text_format(text, d ? ",%d" : "%d", entry[i].dim[d]);
+        for (int d = 0; d < entry[i].ndim; d++) genai__text_format(text, d ? ",%d" : "%d", entry[i].dim[d]);
         genai__text_format(text, "],\"data_offsets\":[%zu,%zu]}", begin, end);
     }
     genai__text_add(text, "}");
@@ -7475,12 +7412,8 @@ static genai_result genai__safetensors_write(genai_ctx *ctx, const char *path, s
                                              const genai__pair *metadata) {
     genai__entry *entry = (genai__entry *)genai__alloc(ctx, n + 1, sizeof *entry);
     genai__pair  *pair = (genai__pair *)genai__alloc(ctx, pairs + 1, sizeof *pair);
-    genai__text   text;
-    genai__save   save;
-    size_t        i;
+    genai__text   text = {ctx, NULL, 0, 0, 0};
     genai_result  result = entry && pair ? GENAI_OK : GENAI_ERROR_MEMORY;
-    memset(&text, 0, sizeof text);
-    text.ctx = ctx;
     if (!result) {
         if (n) memcpy(entry, entries, n * sizeof *entry);
         if (pairs) memcpy(pair, metadata, pairs * sizeof *pair);
@@ -7490,9 +7423,9 @@ static genai_result genai__safetensors_write(genai_ctx *ctx, const char *path, s
     }
     if (!result) result = genai__header_write(&text, path, n, entry, pairs, pair);
     if (!result) {
-        genai__save_begin(&save, ctx, path);
+        genai__save save = genai__save_begin(ctx, path);
         genai__save_put(&save, text.p, text.length);
-        for (i = 0; i < n; i++) genai__entry_bytes(&entry[i], NULL, &save);
+        for (size_t i = 0; i < n; i++) genai__entry_bytes(&entry[i], NULL, &save);
         result = genai__save_end(&save);
     }
     genai__text_free(&text);
@@ -7517,8 +7450,7 @@ typedef struct genai__image {
 
 typedef struct genai__reason { char text[200]; } genai__reason; /* why a file is no picture */
 
-static genai_result genai__refuse(genai__reason *why, genai_result code, const char *format, ...) GENAI__PRINTF(3, 4);
-static genai_result genai__refuse(genai__reason *why, genai_result code, const char *format, ...) {
+static GENAI__PRINTF(3, 4) genai_result genai__refuse(genai__reason *why, genai_result code, const char *format, ...) {
     va_list args;
     va_start(args, format);
     vsnprintf(why->text, sizeof why->text, format, args);
@@ -7544,11 +7476,9 @@ static int genai__has_ending(const char *name, const char *words) {
 
 /* Memory for a picture whose sides come from a file. */
 static genai_result genai__image_alloc(genai_ctx *ctx, genai__image *image, int width, int height, int channels) {
-    size_t n;
-    image->width = width;
-    image->height = height;
-    image->channels = channels;
-    image->p = NULL;
+    const genai__image empty = {width, height, channels, NULL};
+    size_t             n;
+    *image = empty;
     if (!genai__mul((size_t)width, (size_t)height, &n)) n = (size_t)-1;
     image->p = (unsigned char *)genai__alloc(ctx, n, (size_t)channels);
     return image->p ? GENAI_OK : GENAI_ERROR_MEMORY;
@@ -7621,14 +7551,12 @@ static genai_result genai__pnm_header(const genai__bytes *b, genai__pnm *h, gena
 }
 
 static genai_result genai__pnm_decode(genai_ctx *ctx, const genai__bytes *b, genai__image *out, genai__reason *why) {
-    genai__pnm           h;
-    const unsigned char *from;
-    size_t               i, n;
-    genai_result         r = genai__pnm_header(b, &h, why);
+    genai__pnm   h;
+    genai_result r = genai__pnm_header(b, &h, why);
     if (r || (r = genai__image_alloc(ctx, out, (int)h.width, (int)h.height, (int)h.channels))) return r;
-    from = b->p + h.data;
-    n = (size_t)h.width * (size_t)h.height * (size_t)h.channels; /* fits: the header was checked against the file */
-    for (i = 0; i < n; i++) {
+    const unsigned char *from = b->p + h.data;
+    size_t n = (size_t)h.width * (size_t)h.height * (size_t)h.channels; /* fits: the header was checked against the file */
+    for (size_t i = 0; i < n; i++) {
         long x = h.maxval > 255 ? from[2 * i] << 8 | from[2 * i + 1] : from[i];
         if (x > h.maxval) {
             genai__free(ctx, out->p);
@@ -7691,13 +7619,12 @@ static genai_result genai__stb_header(const genai__bytes *b, int *width, int *he
 }
 
 static genai_result genai__stb_decode(genai_ctx *ctx, const genai__bytes *b, genai__image *out, genai__reason *why) {
-    int            width, height, channels, w, h;
-    unsigned char *pixels;
-    genai_result   r = genai__stb_header(b, &width, &height, why);
+    int          width, height, channels, w, h;
+    genai_result r = genai__stb_header(b, &width, &height, why);
     if (!r && b->p[0] == 0x89) r = genai__png_check(b, why);
     else if (!r && b->p[0] == 'B') r = genai__bmp_check(b, width, height, why);
     if (r) return r;
-    pixels = stbi_load_from_memory(b->p, (int)b->n, &w, &h, &channels, 0);
+    unsigned char *pixels = stbi_load_from_memory(b->p, (int)b->n, &w, &h, &channels, 0);
     if (!pixels) return genai__refuse(why, GENAI_ERROR_FORMAT, "damaged: %s", stbi_failure_reason() ? stbi_failure_reason() : "can't be decoded");
     if (w != width || h != height || channels < 1 || channels > 4)
         r = genai__refuse(why, GENAI_ERROR_FORMAT, "damaged: %dx%d pixels of %d channels do not match the header", w, h, channels);
@@ -7725,11 +7652,10 @@ static int genai__image_kind(const genai__bytes *b, genai__reason *why) {
 }
 
 static genai_result genai__image_header(const genai__bytes *b, int *width, int *height, genai__reason *why) {
-    genai__pnm   h;
-    int          kind = genai__image_kind(b, why);
-    genai_result r;
+    genai__pnm h;
+    int        kind = genai__image_kind(b, why);
     if (kind != 'p') return kind ? genai__stb_header(b, width, height, why) : GENAI_ERROR_FORMAT;
-    r = genai__pnm_header(b, &h, why);
+    genai_result r = genai__pnm_header(b, &h, why);
     *width = (int)h.width;
     *height = (int)h.height;
     return r;
@@ -7739,11 +7665,10 @@ static genai_result genai__image_header(const genai__bytes *b, int *width, int *
 static genai_result genai__image_decode(genai_ctx *ctx, const genai__bytes *b, genai__image *out, genai__reason *why) {
     int          kind = genai__image_kind(b, why);
     genai_result r = !kind ? GENAI_ERROR_FORMAT : kind == 'p' ? genai__pnm_decode(ctx, b, out, why) : genai__stb_decode(ctx, b, out, why);
-    size_t       i, n, c;
     if (r || out->channels % 2) return r;
-    c = (size_t)out->channels; /* colour that no one can see varies with the program that wrote it: a model would learn that */
-    n = (size_t)out->width * (size_t)out->height;
-    for (i = 0; i < n; i++)
+    size_t c = (size_t)out->channels; /* colour that no one can see varies with the program that wrote it: a model would learn that */
+    size_t n = (size_t)out->width * (size_t)out->height;
+    for (size_t i = 0; i < n; i++)
         if (!out->p[i * c + c - 1]) memset(out->p + i * c, 0, c);
     return r;
 }
@@ -7793,11 +7718,10 @@ static void genai__resize_pixel(const genai__image *in, const genai__taps *tx, c
 /* in resized to width x height, into to. */
 static void genai__image_resize(const genai__image *in, int width, int height, genai_filter filter, unsigned char *to) {
     size_t c = (size_t)in->channels;
-    int    x, y;
-    for (y = 0; y < height; y++) {
+    for (int y = 0; y < height; y++) {
         genai__taps ty = genai__resize_taps(in->height, height, y);
         int         near_y = (int)((2 * (int64_t)y + 1) * in->height / (2 * (int64_t)height));
-        for (x = 0; x < width; x++, to += c) {
+        for (int x = 0; x < width; x++, to += c) {
             if (filter == GENAI_FILTER_NEAREST) {
                 int near_x = (int)((2 * (int64_t)x + 1) * in->width / (2 * (int64_t)width));
                 memcpy(to, in->p + ((size_t)near_y * (size_t)in->width + (size_t)near_x) * c, c);
@@ -7881,11 +7805,8 @@ static genai_result genai__image_encode(genai_ctx *ctx, const char *path, const 
 }
 
 static genai_result genai__image_write(genai_ctx *ctx, const char *path, const genai__image *image) {
-    genai__text  t;
-    genai_result r;
-    memset(&t, 0, sizeof t);
-    t.ctx = ctx;
-    r = genai__image_encode(ctx, path, image, &t);
+    genai__text t = {ctx, NULL, 0, 0, 0};
+    genai_result r = genai__image_encode(ctx, path, image, &t);
     if (!r) r = genai__write_file(ctx, path, t.p, t.length);
     genai__text_free(&t);
     return r;
@@ -7901,13 +7822,12 @@ static genai_result genai__image_check(genai_ctx *ctx, const char *path, int n, 
 
 GENAI_API genai_result genai_image_save(genai_ctx *ctx, const char *path, int width, int height, int channels, const float *pixels) {
     genai__image image;
-    size_t       i, n;
     genai_result r;
     if (!ctx) return GENAI_ERROR_ARGUMENT;
     if ((r = genai__image_check(ctx, path, 1, 1, width, height, channels, pixels)) || (r = genai__image_alloc(ctx, &image, width, height, channels)))
         return r;
-    n = (size_t)width * (size_t)height * (size_t)channels;
-    for (i = 0; i < n; i++) image.p[i] = genai__to_byte(pixels[i]);
+    size_t n = (size_t)width * (size_t)height * (size_t)channels;
+    for (size_t i = 0; i < n; i++) image.p[i] = genai__to_byte(pixels[i]);
     r = genai__image_write(ctx, path, &image);
     genai__free(ctx, image.p);
     return r;
@@ -7929,23 +7849,20 @@ static void genai__grid_put(genai__image *grid, int left, int top, int width, in
 
 GENAI_API genai_result genai_image_save_grid(genai_ctx *ctx, const char *path, int n, int columns, int width, int height, int channels, const float *pixels) {
     genai__image grid;
-    int64_t      full_width, full_height;
-    size_t       bytes;
-    int          i, rows;
     genai_result r;
     if (!ctx) return GENAI_ERROR_ARGUMENT;
     if ((r = genai__image_check(ctx, path, n, columns, width, height, channels, pixels))) return r;
     if (columns > n) columns = n;
-    rows = n / columns + (n % columns != 0);
-    full_width = (int64_t)columns * (width + GENAI__GRID_GAP) + GENAI__GRID_GAP;
-    full_height = (int64_t)rows * (height + GENAI__GRID_GAP) + GENAI__GRID_GAP;
+    int rows = n / columns + (n % columns != 0);
+    int64_t full_width = (int64_t)columns * (width + GENAI__GRID_GAP) + GENAI__GRID_GAP;
+    int64_t full_height = (int64_t)rows * (height + GENAI__GRID_GAP) + GENAI__GRID_GAP;
     if (full_width > 4 * GENAI__IMAGE_SIDE || full_height > 4 * GENAI__IMAGE_SIDE)
         return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: a grid of %d columns and %d rows of %dx%d is larger than %d pixels a side", path, columns, rows,
                            width, height, 4 * GENAI__IMAGE_SIDE);
     if ((r = genai__image_alloc(ctx, &grid, (int)full_width, (int)full_height, channels < 3 ? 1 : 3))) return r;
-    bytes = (size_t)width * (size_t)height * (size_t)channels;
+    size_t bytes = (size_t)width * (size_t)height * (size_t)channels;
     memset(grid.p, GENAI__GRID_GROUND, (size_t)full_width * (size_t)full_height * (size_t)grid.channels);
-    for (i = 0; i < n; i++)
+    for (int i = 0; i < n; i++)
         genai__grid_put(&grid, i % columns * (width + GENAI__GRID_GAP) + GENAI__GRID_GAP, i / columns * (height + GENAI__GRID_GAP) + GENAI__GRID_GAP, width,
                         height, channels, pixels + (size_t)i * bytes);
     r = genai__image_write(ctx, path, &grid);
@@ -7994,8 +7911,7 @@ GENAI_API void genai_dataset_destroy(genai_dataset *data) {
 }
 
 GENAI_API genai_dataset_info genai_dataset_describe(const genai_dataset *data) {
-    genai_dataset_info none;
-    memset(&none, 0, sizeof none);
+    genai_dataset_info none = GENAI__ZEROED;
     return data ? data->info : none;
 }
 
@@ -8024,6 +7940,13 @@ static genai_result genai__dataset_check(genai_ctx *ctx, const char *what, const
     return GENAI_OK;
 }
 
+/* data; nothing is left of it if r is an error. */
+static genai_dataset *genai__dataset_unless(genai_result r, genai_dataset *data) {
+    if (!r) return data;
+    genai_dataset_destroy(data);
+    return NULL;
+}
+
 /* An empty data set for up to capacity images, of desc's size, else width x height; channels 0: as the images need. */
 static genai_dataset *genai__dataset_begin(genai_ctx *ctx, const genai_dataset_desc *desc, size_t capacity, int width, int height, int channels, int labels) {
     genai_dataset *data = (genai_dataset *)genai__alloc(ctx, 1, sizeof *data);
@@ -8039,18 +7962,22 @@ static genai_dataset *genai__dataset_begin(genai_ctx *ctx, const genai_dataset_d
     if (!genai__mul(capacity, genai__dataset_bytes(data), &n)) n = (size_t)-1;
     data->pixels = (unsigned char *)genai__alloc(ctx, n, 1);
     if (data->pixels && labels) data->labels = (int *)genai__alloc(ctx, capacity, sizeof(int));
-    if (!data->pixels || (labels && !data->labels)) {
-        genai_dataset_destroy(data);
-        return NULL;
-    }
-    return data;
+    return genai__dataset_unless(!data->pixels || (labels && !data->labels) ? GENAI_ERROR_MEMORY : GENAI_OK, data);
+}
+
+/* Makes the scratch memory large enough; what was in it is lost. */
+static genai_result genai__dataset_scratch(genai_dataset *data, size_t bytes) {
+    if (bytes <= data->scratch_size) return GENAI_OK;
+    genai__free(data->ctx, data->scratch);
+    data->scratch = (unsigned char *)genai__alloc(data->ctx, bytes, 1);
+    data->scratch_size = data->scratch ? bytes : 0;
+    return data->scratch ? GENAI_OK : GENAI_ERROR_MEMORY;
 }
 
 static genai_result genai__dataset_widen(genai_dataset *data, int channels) {
-    size_t         area = (size_t)data->info.width * (size_t)data->info.height, n;
-    unsigned char *wide;
+    size_t area = (size_t)data->info.width * (size_t)data->info.height, n;
     if (!genai__mul(data->capacity, area * (size_t)channels, &n)) n = (size_t)-1;
-    wide = (unsigned char *)genai__alloc(data->ctx, n, 1);
+    unsigned char *wide = (unsigned char *)genai__alloc(data->ctx, n, 1);
     if (!wide) return GENAI_ERROR_MEMORY;
     genai__image_convert(data->pixels, data->info.channels, wide, channels, data->info.count * area);
     genai__free(data->ctx, data->pixels);
@@ -8069,13 +7996,7 @@ static genai_result genai__dataset_put(genai_dataset *data, const genai__image *
         if ((need | has) != has && genai__dataset_widen(data, (need | has) + 1)) return GENAI_ERROR_MEMORY; /* bit 0 alpha, bit 1 colour */
     }
     if (image->width != width || image->height != height) {
-        if (bytes > data->scratch_size) {
-            genai__free(data->ctx, data->scratch);
-            data->scratch_size = 0;
-            data->scratch = (unsigned char *)genai__alloc(data->ctx, bytes, 1);
-            if (!data->scratch) return GENAI_ERROR_MEMORY;
-            data->scratch_size = bytes;
-        }
+        GENAI__TRY(genai__dataset_scratch(data, bytes));
         genai__image_resize(image, width, height, data->desc.filter, data->scratch);
         p = data->scratch;
     }
@@ -8100,11 +8021,10 @@ static genai_result genai__dataset_holdout(genai_dataset *data, const char *what
     genai_ctx         *ctx = data->ctx;
     size_t             n = data->info.count, bytes = genai__dataset_bytes(data), i, kept = 0, k;
     genai_dataset_desc desc = data->desc;
-    unsigned char     *out;
     if (!(desc.holdout > 0.0f) || data->test) return GENAI_OK;
     if (n < 2) return genai__fail(ctx, GENAI_ERROR_DATA, "%s: nothing can be held out of %zu image", what, n);
     k = genai__holdout_count(desc.holdout, n);
-    out = (unsigned char *)genai__alloc(ctx, n, 1);
+    unsigned char *out = (unsigned char *)genai__alloc(ctx, n, 1);
     if (out) data->test = genai__dataset_begin(ctx, &desc, k, data->info.width, data->info.height, data->info.channels, data->labels != NULL);
     if (data->test) genai__text_bytes(&data->test->classes, data->classes.p, data->classes.length);
     if (!data->test || data->test->classes.failed) {
@@ -8124,20 +8044,32 @@ static genai_result genai__dataset_holdout(genai_dataset *data, const char *what
     return GENAI_OK;
 }
 
-/* The last step of every source: NULL (and nothing left) if r is an error. */
-static genai_dataset *genai__dataset_finish(genai_dataset *data, genai_result r, const char *what) {
+/* The last step of every source. */
+static genai_dataset *genai__dataset_finish(genai_dataset *data, const char *what) {
     if (!data) return NULL;
-    if (!r) r = genai__dataset_holdout(data, what);
+    genai_result r = genai__dataset_holdout(data, what);
     genai__free(data->ctx, data->scratch);
     data->scratch = NULL;
-    if (!r && !data->classes.failed) return data;
-    genai_dataset_destroy(data);
-    return NULL;
+    return genai__dataset_unless(data->classes.failed ? GENAI_ERROR_MEMORY : r, data);
+}
+
+/* n images that lie one after the other, with labels as numbers, as bytes, or without. */
+static genai_dataset *genai__dataset_block(genai_ctx *ctx, const char *what, const genai_dataset_desc *desc, size_t n, int width, int height, int channels,
+                                           const unsigned char *pixels, const int *labels, const unsigned char *label_bytes) {
+    genai_dataset *data = genai__dataset_begin(ctx, desc, n, width, height, channels, labels || label_bytes);
+    genai__image   image = {width, height, channels, NULL};
+    genai_result   r = GENAI_OK;
+    for (size_t i = 0, bytes = (size_t)width * (size_t)height * (size_t)channels; data && !r && i < n; i++) {
+        int label = labels ? labels[i] : label_bytes ? label_bytes[i] : 0;
+        image.p = (unsigned char *)(uintptr_t)(pixels + i * bytes); /* only read */
+        if (label < 0 || label == 0x7fffffff) r = genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: label %zu is %d", what, i, label);
+        else r = genai__dataset_put(data, &image, label);
+    }
+    return genai__dataset_unless(r, data);
 }
 
 static genai_dataset_desc genai__dataset_desc(const genai_dataset_desc *desc) {
-    genai_dataset_desc none;
-    memset(&none, 0, sizeof none);
+    genai_dataset_desc none = GENAI__ZEROED;
     return desc ? *desc : none;
 }
 
@@ -8145,33 +8077,16 @@ GENAI_API genai_dataset *genai_dataset_memory(genai_ctx *ctx, size_t n, int widt
                                               const int *labels, const genai_dataset_desc *desc) {
     static const char  what[] = "dataset_memory";
     genai_dataset_desc d = genai__dataset_desc(desc);
-    genai_dataset     *data;
-    genai__image       image;
-    size_t             i, bytes, all;
-    genai_result       r = GENAI_OK;
+    size_t             all;
     if (!ctx || genai__dataset_check(ctx, what, &d)) return NULL;
-    if (!n || !pixels || width < 1 || height < 1 || width > GENAI__IMAGE_SIDE || height > GENAI__IMAGE_SIDE || channels < 1 || channels > 4) {
-        genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: %zu images of %dx%dx%d%s (1 to %d a side, 1 to 4 channels)", what, n, width, height, channels,
-                    pixels ? "" : " at NULL", GENAI__IMAGE_SIDE);
-        return NULL;
-    }
+    if (!n || !pixels || width < 1 || height < 1 || width > GENAI__IMAGE_SIDE || height > GENAI__IMAGE_SIDE || channels < 1 || channels > 4)
+        return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: %zu images of %dx%dx%d%s (1 to %d a side, 1 to 4 channels)", what, n, width, height, channels,
+                           pixels ? "" : " at NULL", GENAI__IMAGE_SIDE), GENAI__NULL;
     if (d.limit && d.limit < n) n = d.limit;
-    bytes = (size_t)width * (size_t)height * (size_t)channels;
-    if (!genai__mul(n, bytes, &all)) {
-        genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: %zu images of %dx%dx%d are more than the address space", what, n, width, height, channels);
-        return NULL;
-    }
-    data = genai__dataset_begin(ctx, &d, n, width, height, channels, labels != NULL);
-    image.width = width;
-    image.height = height;
-    image.channels = channels;
-    for (i = 0; data && !r && i < n; i++) {
-        image.p = (unsigned char *)(uintptr_t)(pixels + i * bytes); /* only read */
-        if (labels && (labels[i] < 0 || labels[i] == 0x7fffffff))
-            r = genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: label %zu is %d", what, i, labels[i]);
-        else r = genai__dataset_put(data, &image, labels ? labels[i] : 0);
-    }
-    return genai__dataset_finish(data, r, what);
+    if (!genai__mul(n, (size_t)width * (size_t)height * (size_t)channels, &all))
+        return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: %zu images of %dx%dx%d are more than the address space", what, n, width, height, channels),
+               GENAI__NULL;
+    return genai__dataset_finish(genai__dataset_block(ctx, what, &d, n, width, height, channels, pixels, labels, NULL), what);
 }
 
 /* --- IDX --- */
@@ -8184,10 +8099,10 @@ typedef struct genai__idx {
 
 /* Format: 0, 0, type (8: bytes), number of dims, each dim as 4 bytes, high first, then the elements (LeCun's MNIST page).
  * Everything is compared with the length of the file before it is believed. */
-static genai_result genai__idx_parse(genai_ctx *ctx, const char *path, genai__idx *x) {
+static genai_result genai__idx_read(genai_ctx *ctx, const char *path, genai__idx *x) {
     const genai__bytes *b = &x->bytes;
     size_t              count = 1, head;
-    int                 i;
+    GENAI__TRY(genai__read_file(ctx, path, &x->bytes));
     if (b->n >= 2 && b->p[0] == 0x1f && b->p[1] == 0x8b)
         return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: is compressed; unpack it with gunzip first", path);
     if (b->n < 4) return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: %zu bytes are too few for an IDX file", path, b->n);
@@ -8197,7 +8112,7 @@ static genai_result genai__idx_parse(genai_ctx *ctx, const char *path, genai__id
     x->ndim = b->p[3];
     head = 4 + 4 * (size_t)x->ndim;
     if (b->n < head) return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: truncated at %zu bytes, within the header of %zu", path, b->n, head);
-    for (i = 0; i < x->ndim; i++) {
+    for (int i = 0; i < x->ndim; i++) {
         x->dim[i] = genai__big_endian(b->p + 4 + 4 * i);
         if (!x->dim[i]) return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: dimension %d of %d is 0", path, i + 1, x->ndim);
         if (!genai__mul(count, x->dim[i], &count))
@@ -8210,51 +8125,22 @@ static genai_result genai__idx_parse(genai_ctx *ctx, const char *path, genai__id
     return GENAI_OK;
 }
 
-static genai_result genai__idx_read(genai_ctx *ctx, const char *path, genai__idx *x) {
-    genai_result r = genai__read_file(ctx, path, &x->bytes);
-    return r ? r : genai__idx_parse(ctx, path, x);
-}
 
 static genai_dataset *genai__idx_images(genai_ctx *ctx, const char *path, const char *labels_path, const genai_dataset_desc *desc, genai__idx *x, genai__idx *y) {
-    genai_dataset *data = NULL;
-    genai__image   image;
-    genai_result   r;
-    size_t         n, bytes, i;
     if (genai__idx_read(ctx, path, x) || (labels_path && genai__idx_read(ctx, labels_path, y))) return NULL;
-    if (x->ndim < 3 || x->dim[1] > GENAI__IMAGE_SIDE || x->dim[2] > GENAI__IMAGE_SIDE || (x->ndim == 4 && x->dim[3] > 4)) {
-        genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: %d dimensions (%zu %zu %zu %zu) are no images: N, height, width up to %d, and perhaps up to 4 channels", path,
-                    x->ndim, x->dim[0], x->dim[1], x->dim[2], x->dim[3], GENAI__IMAGE_SIDE);
-        return NULL;
-    }
-    if (labels_path && (y->ndim != 1 || y->dim[0] != x->dim[0])) {
-        genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: %d dimensions, the first %zu, are not the labels of the %zu images in %s", labels_path, y->ndim, y->dim[0],
-                    x->dim[0], path);
-        return NULL;
-    }
-    n = desc->limit && desc->limit < x->dim[0] ? desc->limit : x->dim[0];
-    image.height = (int)x->dim[1];
-    image.width = (int)x->dim[2];
-    image.channels = x->ndim == 4 ? (int)x->dim[3] : 1;
-    bytes = (size_t)image.width * (size_t)image.height * (size_t)image.channels;
-    data = genai__dataset_begin(ctx, desc, n, image.width, image.height, image.channels, labels_path != NULL);
-    r = data ? GENAI_OK : GENAI_ERROR_MEMORY;
-    for (i = 0; !r && i < n; i++) {
-        image.p = x->bytes.p + (size_t)(x->p - x->bytes.p) + i * bytes;
-        r = genai__dataset_put(data, &image, labels_path ? y->p[i] : 0);
-    }
-    if (r) {
-        genai_dataset_destroy(data);
-        return NULL;
-    }
-    return data;
+    if (x->ndim < 3 || x->dim[1] > GENAI__IMAGE_SIDE || x->dim[2] > GENAI__IMAGE_SIDE || (x->ndim == 4 && x->dim[3] > 4))
+        return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: %d dimensions (%zu %zu %zu %zu) are no images: N, height, width up to %d, and perhaps up to 4 channels",
+                           path, x->ndim, x->dim[0], x->dim[1], x->dim[2], x->dim[3], GENAI__IMAGE_SIDE), GENAI__NULL;
+    if (labels_path && (y->ndim != 1 || y->dim[0] != x->dim[0]))
+        return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: %d dimensions, the first %zu, are not the labels of the %zu images in %s", labels_path, y->ndim,
+                           y->dim[0], x->dim[0], path), GENAI__NULL;
+    return genai__dataset_block(ctx, path, desc, desc->limit && desc->limit < x->dim[0] ? desc->limit : x->dim[0], (int)x->dim[2], (int)x->dim[1],
+                                x->ndim == 4 ? (int)x->dim[3] : 1, x->p, NULL, labels_path ? y->p : NULL);
 }
 
 static genai_dataset *genai__idx_open(genai_ctx *ctx, const char *path, const char *labels_path, const genai_dataset_desc *desc) {
-    genai__idx     x, y;
-    genai_dataset *data;
-    memset(&x, 0, sizeof x);
-    memset(&y, 0, sizeof y);
-    data = genai__idx_images(ctx, path, labels_path, desc, &x, &y);
+    genai__idx     x = GENAI__ZEROED, y = GENAI__ZEROED;
+    genai_dataset *data = genai__idx_images(ctx, path, labels_path, desc, &x, &y);
     genai__free(ctx, x.bytes.p);
     genai__free(ctx, y.bytes.p);
     return data;
@@ -8269,8 +8155,7 @@ static int genai__can_open(genai_ctx *ctx, const char *path) {
 
 /* A single IDX file; its labels are looked for beside it: images -> labels and idx3 or idx4 -> idx1 in its name. */
 static genai_dataset *genai__idx_open_file(genai_ctx *ctx, const char *path, const genai_dataset_desc *desc) {
-    char          *copy = genai__copy_text(ctx, path, strlen(path)), *p, *images = NULL, *idx = NULL;
-    genai_dataset *data;
+    char *copy = genai__copy_text(ctx, path, strlen(path)), *p, *images = NULL, *idx = NULL;
     if (!copy) return NULL;
     for (p = copy; *p; p++) {
         if (!strncmp(p, "images", 6)) images = p;
@@ -8279,7 +8164,7 @@ static genai_dataset *genai__idx_open_file(genai_ctx *ctx, const char *path, con
     }
     if (images) memcpy(images, "labels", 6);
     if (idx) idx[3] = '1';
-    data = genai__idx_open(ctx, path, images && genai__can_open(ctx, copy) ? copy : NULL, desc);
+    genai_dataset *data = genai__idx_open(ctx, path, images && genai__can_open(ctx, copy) ? copy : NULL, desc);
     genai__free(ctx, copy);
     return data;
 }
@@ -8291,14 +8176,13 @@ static genai_result genai__cifar_put(genai_dataset *data, const char *path, cons
     unsigned char pixels[3 * 32 * 32];
     genai__image  image = {32, 32, 3, NULL};
     size_t        i, n = b->n / GENAI__CIFAR_RECORD;
-    int           k, c;
     genai_result  r = GENAI_OK;
     image.p = pixels;
     for (i = 0; !r && i < n && data->info.count < limit; i++) {
         const unsigned char *p = b->p + i * GENAI__CIFAR_RECORD;
         if (p[0] > 9) return genai__fail(data->ctx, GENAI_ERROR_FORMAT, "%s: record %zu of %zu has label %d; CIFAR-10 has 0 to 9", path, i, n, (int)p[0]);
-        for (k = 0; k < 1024; k++)
-            for (c = 0; c < 3; c++) pixels[3 * k + c] = p[1 + 1024 * c + k];
+        for (int k = 0; k < 1024; k++)
+            for (int c = 0; c < 3; c++) pixels[3 * k + c] = p[1 + 1024 * c + k];
         r = genai__dataset_put(data, &image, p[0]);
     }
     return r;
@@ -8307,12 +8191,11 @@ static genai_result genai__cifar_put(genai_dataset *data, const char *path, cons
 /* The files are read one by one; the first pass counts records, so that the block has its size. */
 static genai_dataset *genai__cifar_open(genai_ctx *ctx, const char *const *paths, size_t n, const genai_dataset_desc *desc) {
     genai_dataset *data = NULL;
-    genai__bytes   b;
+    genai__bytes   b = GENAI__ZEROED;
     size_t         i, pass, total = 0;
     genai_result   r = GENAI_OK;
     for (pass = 0; pass < 2 && !r; pass++) {
         for (i = 0; i < n && !r; i++) {
-            memset(&b, 0, sizeof b);
             r = genai__read_file(ctx, paths[i], &b);
             if (!r && (!b.n || b.n % GENAI__CIFAR_RECORD))
                 r = genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: %zu bytes are no whole number of CIFAR-10 records of %d", paths[i], b.n, (int)GENAI__CIFAR_RECORD);
@@ -8328,9 +8211,7 @@ static genai_dataset *genai__cifar_open(genai_ctx *ctx, const char *const *paths
         data->info.classes = 10;
         if (data->classes.failed) r = GENAI_ERROR_MEMORY;
     }
-    if (!r) return data;
-    genai_dataset_destroy(data);
-    return NULL;
+    return genai__dataset_unless(r, data);
 }
 
 /* --- folders --- */
@@ -8355,7 +8236,6 @@ typedef struct genai__listing {
 /* One name that io.list found: kept if it is a folder or has a known ending. Hidden files are not seen at all. */
 static void genai__list_entry(void *to, const char *name, int is_dir) {
     genai__listing *l = (genai__listing *)to;
-    genai__listed   *e;
     size_t          length = strlen(l->folder);
     if (l->failed || name[0] == '.') return;
     if (!is_dir && !genai__has_ending(name, GENAI__IMAGE_ENDINGS " ubyte .gz .bin")) {
@@ -8373,11 +8253,8 @@ static void genai__list_entry(void *to, const char *name, int is_dir) {
         l->entry = larger;
         l->capacity = capacity;
     }
-    e = &l->entry[l->count];
-    memset(e, 0, sizeof *e);
-    e->at = l->text.length;
-    e->depth = l->depth;
-    e->is_dir = is_dir;
+    const genai__listed e = {NULL, l->text.length, l->depth, is_dir};
+    l->entry[l->count] = e;
     genai__text_bytes(&l->text, l->folder, length);
     if (length && l->folder[length - 1] != '/') genai__text_bytes(&l->text, "/", 1);
     genai__text_bytes(&l->text, name, strlen(name) + 1);
@@ -8393,8 +8270,7 @@ static int genai__listed_order(const void *a, const void *b) {
 }
 
 static void genai__list_sort(genai__listing *l) {
-    size_t i;
-    for (i = 0; i < l->count; i++) l->entry[i].path = l->text.p + l->entry[i].at;
+    for (size_t i = 0; i < l->count; i++) l->entry[i].path = l->text.p + l->entry[i].at;
     genai__sort(l->entry, l->count, sizeof *l->entry, genai__listed_order);
 }
 
@@ -8426,9 +8302,8 @@ static genai_result genai__list_pictures(genai__listing *l, const char *root) {
     size_t     i, kept = 0;
     for (i = 0; i < l->count && !l->failed; i++) {
         const char *path = l->text.p + l->entry[i].at;
-        char       *copy;
         if (!l->entry[i].is_dir) continue;
-        copy = genai__copy_text(ctx, path, strlen(path)); /* the listing's text moves while it grows */
+        char *copy = genai__copy_text(ctx, path, strlen(path)); /* the listing's text moves while it grows */
         if (!copy) return GENAI_ERROR_MEMORY;
         if (!genai__list_folder(l, copy, l->entry[i].depth + 1) && !l->failed) genai__warn(ctx, "%s: this folder can't be read and is left out", copy);
         genai__free(ctx, copy);
@@ -8448,11 +8323,9 @@ static genai_result genai__list_pictures(genai__listing *l, const char *root) {
 /* --- folders of pictures --- */
 /* Reads a file without making a failure the context's error: the caller skips what can't be read. */
 static genai_result genai__read_quietly(genai_ctx *ctx, const char *path, genai__bytes *b, genai__reason *why) {
-    genai_result was = ctx->result, r;
-    b->p = NULL;
-    b->n = 0;
+    genai_result was = ctx->result;
     ctx->result = GENAI_STOPPED; /* an error that stands already keeps genai__fail silent */
-    r = genai__read_file(ctx, path, b);
+    genai_result r = genai__read_file(ctx, path, b);
     ctx->result = was;
     if (!r) return GENAI_OK;
     if (r == GENAI_ERROR_MEMORY) return genai__fail(ctx, r, "%s: out of memory while it was read", path);
@@ -8465,17 +8338,16 @@ typedef struct genai__vote { size_t size, count; } genai__vote;
 static genai_result genai__folder_size(genai_ctx *ctx, genai__listing *l, size_t n, const char *path, genai_dataset_desc *desc) {
     genai__vote  vote[256], best = {0, 0};
     size_t       i, k, votes = 0;
-    genai__reason   why;
+    genai__reason why;
     genai__bytes b;
     for (i = 0; i < n; i++) {
         int          width = 0, height = 0;
-        size_t       size;
         genai_result r = genai__read_quietly(ctx, l->entry[i].path, &b, &why);
         if (!r) r = genai__image_header(&b, &width, &height, &why);
         genai__free(ctx, b.p);
         if (r == GENAI_ERROR_MEMORY) return r;
         if (r) continue;
-        size = (size_t)width << 16 | (size_t)height;
+        size_t size = (size_t)width << 16 | (size_t)height;
         for (k = 0; k < votes && vote[k].size != size; k++) {}
         if (k == GENAI__COUNT(vote)) continue;
         if (k == votes) { vote[votes].size = size; vote[votes++].count = 0; }
@@ -8507,16 +8379,14 @@ static int genai__folder_label(genai_dataset *data, const genai__listing *l, siz
 }
 
 static genai_dataset *genai__folder_fill(genai_ctx *ctx, genai__listing *l, size_t n, const char *path, const genai_dataset_desc *desc) {
-    genai_dataset *data;
-    genai__reason     why;
-    genai__bytes   b;
-    genai__image   image;
-    size_t         i, rooted = 0, last = (size_t)-1, other_size = 0;
-    int            label, unsupported = 0;
-    genai_result   r = GENAI_OK;
-    why.text[0] = 0;
+    genai__reason why = GENAI__ZEROED;
+    genai__bytes  b;
+    genai__image  image;
+    size_t        i, rooted = 0, last = (size_t)-1, other_size = 0;
+    int           label, unsupported = 0;
+    genai_result  r = GENAI_OK;
     for (i = 0; i < n; i++) rooted += !strchr(l->entry[i].path + l->root, '/');
-    data = genai__dataset_begin(ctx, desc, n, desc->width, desc->height, 0, rooted < n);
+    genai_dataset *data = genai__dataset_begin(ctx, desc, n, desc->width, desc->height, 0, rooted < n);
     if (!data) return NULL;
     if (rooted && rooted < n) genai__text_bytes(&data->classes, ".", 2);
     label = rooted && rooted < n ? 0 : -1;
@@ -8546,23 +8416,18 @@ static genai_dataset *genai__folder_fill(genai_ctx *ctx, genai__listing *l, size
         snprintf(text, sizeof text, "%zu of %zu pictures were resized to %dx%d", other_size, data->info.count, data->info.width, data->info.height);
         genai__log_to(&ctx->desc, GENAI_LOG_INFO, text);
     }
-    if (!r) return data;
-    genai_dataset_destroy(data);
-    return NULL;
+    return genai__dataset_unless(r, data);
 }
 
 static genai_dataset *genai__folder_open(genai_ctx *ctx, genai__listing *l, const char *path, const genai_dataset_desc *desc) {
     genai_dataset_desc d = *desc;
-    size_t             n, i;
     if (genai__list_pictures(l, path)) return NULL;
-    n = l->count;
-    if (!n) {
-        genai__fail(ctx, GENAI_ERROR_DATA, "%s: no pictures: looked for .png .jpg .jpeg .bmp .pgm .ppm .pam in it and its folders, train-images-idx3-ubyte "
-                    "and data_batch_1.bin; %zu other files are there", path, l->others);
-        return NULL;
-    }
+    size_t n = l->count;
+    if (!n)
+        return genai__fail(ctx, GENAI_ERROR_DATA, "%s: no pictures: looked for .png .jpg .jpeg .bmp .pgm .ppm .pam in it and its folders, "
+                           "train-images-idx3-ubyte and data_batch_1.bin; %zu other files are there", path, l->others), GENAI__NULL;
     if (d.limit && d.limit < n) { /* spread over all classes */
-        for (i = 0; i < d.limit; i++) l->entry[i] = l->entry[(size_t)((double)i * (double)n / (double)d.limit)];
+        for (size_t i = 0; i < d.limit; i++) l->entry[i] = l->entry[(size_t)((double)i * (double)n / (double)d.limit)];
         n = d.limit;
     }
     if ((!d.width || !d.height) && genai__folder_size(ctx, l, n, path, &d)) return NULL;
@@ -8587,16 +8452,14 @@ static const char *const genai__parts[2][2] = {{"train-images", "t10k-images"}, 
 static const char *const genai__part_ends[2] = {"ubyte ubyte.gz", ".bin"};
 
 static genai_dataset *genai__part_open(genai_ctx *ctx, const genai__listing *l, int cifar, int test, const genai_dataset_desc *desc) {
-    const char   **paths;
-    genai_dataset *data;
-    size_t         n = 0, i = 0;
+    size_t n = 0, i = 0;
     if (!cifar)
         return genai__idx_open(ctx, genai__list_first(l, genai__parts[0][test], genai__part_ends[0]),
                                genai__list_first(l, test ? "t10k-labels" : "train-labels", genai__part_ends[0]), desc);
-    paths = (const char **)genai__alloc(ctx, l->count, sizeof *paths);
+    const char **paths = (const char **)genai__alloc(ctx, l->count, sizeof *paths);
     if (!paths) return NULL;
     for (; (paths[n] = genai__list_find(l, &i, genai__parts[1][test], genai__part_ends[1])) != NULL && ++n < l->count; i++) {}
-    data = genai__cifar_open(ctx, paths, n, desc);
+    genai_dataset *data = genai__cifar_open(ctx, paths, n, desc);
     genai__free(ctx, paths);
     return data;
 }
@@ -8604,51 +8467,37 @@ static genai_dataset *genai__part_open(genai_ctx *ctx, const genai__listing *l, 
 /* A folder with the files of MNIST or CIFAR-10 and their like. */
 static genai_dataset *genai__parts_open(genai_ctx *ctx, const genai__listing *l, int cifar, const char *path, const genai_dataset_desc *desc) {
     genai_dataset_desc d = *desc;
-    genai_dataset     *data;
     int                test = desc->test != 0;
-    if (!genai__list_first(l, genai__parts[cifar][test], genai__part_ends[cifar])) {
-        genai__fail(ctx, GENAI_ERROR_DATA, "%s: has %s files but no %s", path, genai__parts[cifar][!test], genai__parts[cifar][test]);
-        return NULL;
-    }
-    data = genai__part_open(ctx, l, cifar, test, desc);
+    if (!genai__list_first(l, genai__parts[cifar][test], genai__part_ends[cifar]))
+        return genai__fail(ctx, GENAI_ERROR_DATA, "%s: has %s files but no %s", path, genai__parts[cifar][!test], genai__parts[cifar][test]), GENAI__NULL;
+    genai_dataset *data = genai__part_open(ctx, l, cifar, test, desc);
     if (!data || test || !genai__list_first(l, genai__parts[cifar][1], genai__part_ends[cifar])) return data;
     d.width = data->info.width;
     d.height = data->info.height;
     d.channels = data->info.channels;
     data->test = genai__part_open(ctx, l, cifar, 1, &d);
-    if (!data->test) {
-        genai_dataset_destroy(data);
-        return NULL;
-    }
+    if (!data->test) return genai__dataset_unless(GENAI_ERROR_DATA, data);
     if (data->test->info.classes > data->info.classes) data->info.classes = data->test->info.classes;
     data->test->info.classes = data->info.classes;
     return data;
 }
 
 static genai_dataset *genai__picture_open(genai_ctx *ctx, const char *path, const genai__bytes *b, const genai_dataset_desc *desc) {
-    genai_dataset *data;
-    genai__image   image;
-    genai__reason     why;
-    genai_result   r = genai__image_decode(ctx, b, &image, &why);
-    if (r) {
-        if (r != GENAI_ERROR_MEMORY) genai__fail(ctx, r, "%s: %s", path, why.text);
-        return NULL;
-    }
-    data = genai__dataset_begin(ctx, desc, 1, image.width, image.height, 0, 0);
-    if (data && genai__dataset_put(data, &image, 0)) {
-        genai_dataset_destroy(data);
-        data = NULL;
-    }
+    genai__image  image;
+    genai__reason why;
+    genai_result  r = genai__image_decode(ctx, b, &image, &why);
+    if (r && r != GENAI_ERROR_MEMORY) genai__fail(ctx, r, "%s: %s", path, why.text);
+    if (r) return NULL;
+    genai_dataset *data = genai__dataset_begin(ctx, desc, 1, image.width, image.height, 0, 0);
+    if (data) data = genai__dataset_unless(genai__dataset_put(data, &image, 0), data);
     genai__free(ctx, image.p);
     return data;
 }
 
 static genai_dataset *genai__single_open(genai_ctx *ctx, const char *path, const genai_dataset_desc *desc) {
-    genai_dataset *data = NULL;
-    genai__bytes   b;
-    const char    *name = path, *p;
-    memset(&b, 0, sizeof b);
-    for (p = path; *p; p++)
+    genai__bytes b = GENAI__ZEROED;
+    const char  *name = path;
+    for (const char *p = path; *p; p++)
         if (*p == '/' || *p == '\\') name = p + 1;
     if (strstr(name, "idx")) return genai__idx_open_file(ctx, path, desc);
     if (genai__has_ending(name, ".bin")) return genai__cifar_open(ctx, &path, 1, desc);
@@ -8657,7 +8506,7 @@ static genai_dataset *genai__single_open(genai_ctx *ctx, const char *path, const
         genai__free(ctx, b.p);
         return genai__idx_open_file(ctx, path, desc);
     }
-    data = genai__picture_open(ctx, path, &b, desc);
+    genai_dataset *data = genai__picture_open(ctx, path, &b, desc);
     genai__free(ctx, b.p);
     return data;
 }
@@ -8668,10 +8517,7 @@ GENAI_API genai_dataset *genai_dataset_open(genai_ctx *ctx, const char *path, co
     genai__listing     l;
     int                kind;
     if (!ctx) return NULL;
-    if (!path || !*path) {
-        genai__fail(ctx, GENAI_ERROR_ARGUMENT, "dataset_open: the path is empty");
-        return NULL;
-    }
+    if (!path || !*path) return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "dataset_open: the path is empty"), GENAI__NULL;
     if (genai__dataset_check(ctx, path, &d)) return NULL;
     if (genai__list_open(&l, ctx, path)) {
         for (kind = 0; kind < 2; kind++)
@@ -8679,7 +8525,7 @@ GENAI_API genai_dataset *genai_dataset_open(genai_ctx *ctx, const char *path, co
         data = kind < 2 ? genai__parts_open(ctx, &l, kind, path, &d) : genai__folder_open(ctx, &l, path, &d);
     } else if (!l.failed) data = genai__single_open(ctx, path, &d);
     genai__list_close(&l);
-    return genai__dataset_finish(data, GENAI_OK, path);
+    return genai__dataset_finish(data, path);
 }
 
 /* --- sprites --- */
@@ -8924,8 +8770,7 @@ static void genai__draw_lines(genai__canvas *c, int ramp) {
 /* Sprite number `index` as RGBA of width x height; returns its class. */
 static int genai__sprite(const genai_ctx *ctx, uint64_t index, int width, int height, unsigned char *to) {
     int           side = width < height ? width : height, k, kind, ramp, accent, x, y;
-    genai__canvas c;
-    memset(&c, 0, sizeof c);
+    genai__canvas c = GENAI__ZEROED;
     c.ctx = ctx;
     c.index = index;
     c.top = -1024;
@@ -8939,13 +8784,12 @@ static int genai__sprite(const genai_ctx *ctx, uint64_t index, int width, int he
     genai__draw_lines(&c, ramp);
     for (y = 0; y < height; y++)
         for (x = 0; x < width; x++, to += 4) {
-            int      i = x - (width - side) / 2, j = y - (height - side) / 2, at;
-            uint32_t rgb;
+            int i = x - (width - side) / 2, j = y - (height - side) / 2, at;
             memset(to, 0, 4);
             if (i < 0 || j < 0 || i >= side || j >= side) continue;
             at = c.colour[j * c.cells / side * c.cells + i * c.cells / side];
             if (!at) continue;
-            rgb = genai__tones[(at - 1) / 4][(at - 1) % 4];
+            uint32_t rgb = genai__tones[(at - 1) / 4][(at - 1) % 4];
             to[0] = (unsigned char)(rgb >> 16);
             to[1] = (unsigned char)(rgb >> 8);
             to[2] = (unsigned char)rgb;
@@ -8957,18 +8801,14 @@ static int genai__sprite(const genai_ctx *ctx, uint64_t index, int width, int he
 GENAI_API genai_dataset *genai_dataset_sprites(genai_ctx *ctx, size_t count, const genai_dataset_desc *desc) {
     static const char  what[] = "dataset_sprites";
     genai_dataset_desc d = genai__dataset_desc(desc);
-    genai_dataset     *data;
-    size_t             i, k;
     if (!ctx || genai__dataset_check(ctx, what, &d)) return NULL;
     if (d.limit && d.limit < count) count = d.limit;
     if (!d.width) d.width = d.height ? d.height : 32;
     if (!d.height) d.height = d.width;
     if (!d.channels) d.channels = 4;
-    if (!count || (uint64_t)count >> 48 || d.width < 4 || d.height < 4 || d.width > 512 || d.height > 512) {
-        genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: %zu sprites of %dx%d (at least 1, 4x4 to 512x512)", what, count, d.width, d.height);
-        return NULL;
-    }
-    data = (genai_dataset *)genai__alloc(ctx, 1, sizeof *data);
+    if (!count || (uint64_t)count >> 48 || d.width < 4 || d.height < 4 || d.width > 512 || d.height > 512)
+        return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: %zu sprites of %dx%d (at least 1, 4x4 to 512x512)", what, count, d.width, d.height), GENAI__NULL;
+    genai_dataset *data = (genai_dataset *)genai__alloc(ctx, 1, sizeof *data);
     if (!data) return NULL;
     data->ctx = data->classes.ctx = ctx;
     data->desc = d;
@@ -8978,17 +8818,15 @@ GENAI_API genai_dataset *genai_dataset_sprites(genai_ctx *ctx, size_t count, con
     data->info.channels = d.channels;
     data->info.endless = 1;
     data->info.classes = (int)GENAI__COUNT(genai__sprites);
-    for (i = 0; i < GENAI__COUNT(genai__sprites); i++) genai__text_bytes(&data->classes, genai__sprites[i].name, strlen(genai__sprites[i].name) + 1);
+    for (size_t i = 0; i < GENAI__COUNT(genai__sprites); i++) genai__text_bytes(&data->classes, genai__sprites[i].name, strlen(genai__sprites[i].name) + 1);
     if (d.holdout > 0.0f && !data->classes.failed) { /* sprites that no epoch comes to: nothing is taken away */
-        k = genai__holdout_count(d.holdout, count + 1);
+        size_t k = genai__holdout_count(d.holdout, count + 1);
         d.holdout = 0.0f;
         d.limit = 0;
         data->test = genai_dataset_sprites(ctx, k, &d);
         if (data->test) data->test->base = (uint64_t)1 << 52;
     }
-    if (!data->classes.failed && (data->test || !(data->desc.holdout > 0.0f))) return data;
-    genai_dataset_destroy(data);
-    return NULL;
+    return genai__dataset_unless(data->classes.failed || (data->desc.holdout > 0.0f && !data->test) ? GENAI_ERROR_MEMORY : GENAI_OK, data);
 }
 
 /* --- batches --- */
@@ -8996,7 +8834,6 @@ typedef struct genai__batch {
     genai_dataset *data;
     long           epoch;
     size_t         first;
-    int            n;
     float         *images;
     int           *labels;
     unsigned char *scratch; /* of sprites: RGBA, one for each */
@@ -9058,13 +8895,10 @@ static genai_dataset *genai__pairs(genai_dataset *from, genai_dataset *to, int a
 }
 
 GENAI_API genai_dataset *genai_dataset_pairs(genai_dataset *from, genai_dataset *to, int aligned) {
-    genai_dataset            *data;
-    const genai_dataset_info *a, *b;
-    genai_ctx                *ctx;
     if (!from || !to) return NULL;
-    ctx = from->ctx;
-    a = &from->info;
-    b = &to->info;
+    genai_ctx *ctx = from->ctx;
+    const genai_dataset_info *a = &from->info;
+    const genai_dataset_info *b = &to->info;
     if (ctx != to->ctx || from == to || a->pairs || b->pairs)
         genai__fail(ctx, GENAI_ERROR_ARGUMENT, "pairs need two data sets of one context, neither of pairs itself");
     else if (a->width != b->width || a->height != b->height || a->channels != b->channels)
@@ -9080,7 +8914,7 @@ GENAI_API genai_dataset *genai_dataset_pairs(genai_dataset *from, genai_dataset 
         genai__fail(ctx, GENAI_ERROR_ARGUMENT, "aligned pairs are mirrored together: the first set has flip %d, the second %d", from->desc.flip, to->desc.flip);
     else if (!a->count || !b->count) genai__fail(ctx, GENAI_ERROR_DATA, "pairs need images in both sets: the first has %zu, the second %zu", a->count, b->count);
     else {
-        data = genai__pairs(from, to, aligned, 0);
+        genai_dataset *data = genai__pairs(from, to, aligned, 0);
         if (!data) return NULL;
         if (!from->test || !to->test) return data;
         data->test = genai__pairs(from->test, to->test, aligned, 1);
@@ -9094,9 +8928,8 @@ GENAI_API genai_dataset *genai_dataset_pairs(genai_dataset *from, genai_dataset 
 static genai_result genai__pairs_batch(genai_dataset *data, long epoch, size_t first, int n, float *images, int *labels) {
     size_t       bytes = genai__dataset_bytes(data), count = data->to->info.count;
     genai_result result = genai_dataset_batch(data->from, epoch, first, n, images, labels);
-    int          i;
     if (data->aligned && !result) return genai_dataset_batch(data->to, epoch, first, n, images + (size_t)n * bytes, NULL);
-    for (i = 0; i < n && !result; i++) { /* passes over `to` in their own numbering: other orders than those of `from` */
+    for (int i = 0; i < n && !result; i++) { /* passes over `to` in their own numbering: other orders than those of `from` */
         size_t at = first + (size_t)i;
         long   pass = epoch < 0 ? -1 : 0x40000000 + (long)(((size_t)epoch * data->info.count + at) / count % 0x3fffffff);
         result = genai_dataset_batch(data->to, pass, (epoch < 0 ? at : (size_t)epoch * data->info.count + at) % count, 1, images + (size_t)(n + i) * bytes, NULL);
@@ -9105,44 +8938,23 @@ static genai_result genai__pairs_batch(genai_dataset *data, long epoch, size_t f
 }
 
 GENAI_API genai_result genai_dataset_batch(genai_dataset *data, long epoch, size_t first, int n, float *images, int *labels) {
-    genai__batch b;
-    size_t       end, bytes, need;
-    uint64_t     mode;
-    int          i;
+    genai__batch b = {data, epoch, first, images, labels, NULL};
+    size_t       end;
     if (!data) return GENAI_ERROR_ARGUMENT;
     if (n < 1 || n > GENAI__MAX_TASKS || !images || epoch < -1)
         return genai__fail(data->ctx, GENAI_ERROR_ARGUMENT, "dataset_batch: %d images of epoch %ld into %s", n, epoch, images ? "memory" : "NULL");
     if (!genai__add(first, (size_t)n, &end) || (end > data->info.count && !(data->info.endless && epoch < 0)))
         return genai__fail(data->ctx, GENAI_ERROR_ARGUMENT, "dataset_batch: %d images from position %zu go beyond the %zu there are", n, first, data->info.count);
     if (data->from) return genai__pairs_batch(data, epoch, first, n, images, labels);
-    b.data = data;
-    b.epoch = epoch;
-    b.first = first;
-    b.n = n;
-    b.images = images;
-    b.labels = labels;
-    b.scratch = NULL;
-    bytes = genai__dataset_bytes(data);
-    if (data->info.endless) { /* the scratch is kept: no allocation after the first batch */
-        need = (size_t)n * (size_t)data->info.width * (size_t)data->info.height * 4;
-        if (need > data->scratch_size) {
-            unsigned char *larger = (unsigned char *)genai__alloc(data->ctx, need, 1);
-            if (!larger) return GENAI_ERROR_MEMORY;
-            genai__free(data->ctx, data->scratch);
-            data->scratch = larger;
-            data->scratch_size = need;
-        }
-        b.scratch = data->scratch;
-        mode = genai__fp_enter();
-        genai__parallel(data->ctx, n, genai__batch_sprite, &b);
-        genai__fp_leave(mode);
-        return GENAI_OK;
-    }
-    mode = genai__fp_enter();
-    for (i = 0; i < n; i++) {
+    if (data->info.endless) /* the scratch is kept: no allocation after the first batch */
+        GENAI__TRY(genai__dataset_scratch(data, (size_t)n * (size_t)data->info.width * (size_t)data->info.height * 4));
+    b.scratch = data->scratch;
+    uint64_t mode = genai__fp_enter();
+    if (data->info.endless) genai__parallel(data->ctx, n, genai__batch_sprite, &b);
+    for (int i = 0; i < n && !data->info.endless; i++) {
         size_t from = first + (size_t)i;
         if (epoch >= 0) from = genai__permute(data->ctx->desc.seed, GENAI__STREAM_SHUFFLE, (uint64_t)epoch, data->info.count, from);
-        genai__batch_pixels(&b, i, data->pixels + from * bytes);
+        genai__batch_pixels(&b, i, data->pixels + from * genai__dataset_bytes(data));
         if (labels) labels[i] = data->labels ? data->labels[from] : 0;
     }
     genai__fp_leave(mode);
@@ -9379,10 +9191,8 @@ static genai_result genai__field_check(genai_ctx *ctx, const genai__field *f, co
 
 /* From text; what was read must end with the text. */
 static genai_result genai__field_set(genai_ctx *ctx, const genai__field *f, genai_model_desc *d, const char *value) {
-    double       x = 0;
-    const char  *end;
-    genai_result result;
-    int          i;
+    double x = 0;
+    int    i;
     if (f->kind == GENAI__FIELD_TEXT) {
         genai__field_put(f, d, &value, sizeof value);
         return GENAI_OK;
@@ -9395,11 +9205,10 @@ static genai_result genai__field_set(genai_ctx *ctx, const genai__field *f, gena
         genai__field_put(f, d, &i, sizeof i);
         return GENAI_OK;
     }
-    end = genai__parse_number(value, &x);
+    const char *end = genai__parse_number(value, &x);
     if (!end || *end || (f->kind == GENAI__FIELD_INT && x >= -2147483647.0 && x <= 2147483647.0 && (double)(int)x != x))
         return genai__fail(ctx, GENAI_ERROR_SYNTAX, "%s must be a %snumber, not '%.40s'", f->key, f->kind == GENAI__FIELD_INT ? "whole " : "", value);
-    result = genai__field_range(ctx, f, x);
-    if (result) return result;
+    GENAI__TRY(genai__field_range(ctx, f, x));
     if (f->kind == GENAI__FIELD_INT) {
         i = (int)(x != 0 ? x : (double)GENAI_ZERO); /* else it would mean the default */
         genai__field_put(f, d, &i, sizeof i);
@@ -9413,26 +9222,23 @@ static genai_result genai__field_set(genai_ctx *ctx, const genai__field *f, gena
 /* The value as text that genai__field_set reads back to the same bits; NULL: a text that isn't there. to holds 32 characters. */
 static const char *genai__field_text(const genai__field *f, const genai_model_desc *d, char *to) {
     double back;
-    float  x;
-    int    digits;
     switch (f->kind) {
         case GENAI__FIELD_TEXT: return genai__field_words(f, d);
         case GENAI__FIELD_WORD: return f->words[genai__field_int(f, d)];
         case GENAI__FIELD_INT: sprintf(to, "%d", genai__field_int(f, d)); return to;
         default: break;
     }
-    x = genai__field_float(f, d);
+    float x = genai__field_float(f, d);
     if (x < 0) x = 0; /* GENAI_ZERO */
-    for (digits = 6; digits < 10; digits++)
+    for (int digits = 6; digits < 10; digits++)
         if (genai__parse_number(genai__number(to, (double)x, digits), &back) && (float)back == x) break;
     return to;
 }
 
 GENAI_API genai_result genai_model_set(genai_ctx *ctx, genai_model_desc *desc, const char *key, const char *value) {
-    size_t i;
     if (!ctx) return GENAI_ERROR_ARGUMENT;
     if (!desc || !key || !value) return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "genai_model_set: desc, key or value is NULL");
-    for (i = 0; i < GENAI__COUNT(genai__fields); i++)
+    for (size_t i = 0; i < GENAI__COUNT(genai__fields); i++)
         if (!strcmp(genai__fields[i].key, key)) return genai__field_set(ctx, &genai__fields[i], desc, value);
     return genai__fail(ctx, GENAI_ERROR_SYNTAX, "there is no setting '%.40s', did you mean '%s'?", key,
                        genai__nearest(key, strlen(key), genai__fields, GENAI__COUNT(genai__fields), sizeof genai__fields[0]));
@@ -9460,7 +9266,6 @@ static const genai__gan_loss genai__gan_losses[] = {
 };
 
 /* --- network texts --- */
-
 /* Images are halved `levels` times, until the smaller side is 7 or less (8 would become 4). */
 static int genai__levels(const genai_model *m) {
     int side = m->dim[1] < m->dim[2] ? m->dim[1] : m->dim[2], levels = 0;
@@ -9527,22 +9332,18 @@ static void genai__text_critic(const genai_model *m, genai__text *t, int width) 
 
 /* source with $H $W $C $D $Z $K replaced. */
 static genai_result genai__expand(const genai_model *m, int role, const char *source, genai__text *t) {
+    static const char letters[] = "HWCDZK";
+    const int         values[] = {m->dim[1], m->dim[2], m->dim[3], m->dim[1] * m->dim[2] * m->dim[3], m->desc.latent, m->desc.classes};
     for (; *source; source++) {
         if (*source != '$') {
             genai__text_bytes(t, source, 1);
             continue;
         }
-        switch (*++source) {
-            case 'H': genai__text_format(t, "%d", m->dim[1]); break;
-            case 'W': genai__text_format(t, "%d", m->dim[2]); break;
-            case 'C': genai__text_format(t, "%d", m->dim[3]); break;
-            case 'D': genai__text_format(t, "%d", m->dim[1] * m->dim[2] * m->dim[3]); break;
-            case 'Z': genai__text_format(t, "%d", m->desc.latent); break;
-            case 'K': genai__text_format(t, "%d", m->desc.classes); break;
-            default:
-                return genai__fail(m->ctx, GENAI_ERROR_SYNTAX, "network text of %s: after $ must come H, W, C, D, Z or K, not '%.1s'",
-                                   genai__role_names[role], source);
-        }
+        const char *letter = strchr(letters, *++source);
+        if (!*source || !letter)
+            return genai__fail(m->ctx, GENAI_ERROR_SYNTAX, "network text of %s: after $ must come H, W, C, D, Z or K, not '%.1s'",
+                               genai__role_names[role], source);
+        genai__text_format(t, "%d", values[letter - letters]);
     }
     return GENAI_OK;
 }
@@ -9550,20 +9351,24 @@ static genai_result genai__expand(const genai_model *m, int role, const char *so
 /* --- pieces of a step --- */
 static genai_result genai__result_of(const genai_ctx *ctx) { return ctx->result ? ctx->result : GENAI_ERROR_MEMORY; } /* after a NULL */
 
+/* x as a matrix, -1: the size that is left; a matrix of these values on the tape, NULL: zeros. */
+static genai_tensor *genai__matrix(genai_tensor *x, int rows, int columns) {
+    int dim[2] = {rows, columns};
+    return genai_reshape(x, 2, dim);
+}
+static genai_tensor *genai__matrix_of(genai_ctx *ctx, int rows, int columns, const float *values) {
+    int dim[2] = {rows, columns};
+    return genai_tensor_of(ctx, 2, dim, values);
+}
+
 /* [n, values of one] whatever the dims of a net's output. */
 static genai_tensor *genai__rows(genai_tensor *x) {
-    int dim[2];
-    if (!x || x->ndim == 2) return x;
-    dim[0] = x->dim[0];
-    dim[1] = -1;
-    return genai_reshape(x, 2, dim);
+    return !x || x->ndim == 2 ? x : genai__matrix(x, x->dim[0], -1);
 }
 /* [n,H,W,C]. */
 static genai_tensor *genai__images(const genai_model *m, genai_tensor *y) {
-    int dim[4];
     if (!y || y->ndim == 4) return y;
-    memcpy(dim, m->dim, sizeof dim);
-    dim[0] = y->dim[0];
+    int dim[4] = {y->dim[0], m->dim[1], m->dim[2], m->dim[3]};
     return genai_reshape(y, 4, dim);
 }
 
@@ -9571,28 +9376,25 @@ static genai_tensor *genai__images(const genai_model *m, genai_tensor *y) {
  * for |x| <= 700, and for finite x > 0 --- */
 #define GENAI__LOG_2 0.69314718055994531
 static double genai__exp(double x) {
-    int      k, i;
-    double   sum = 1;
-    uint64_t bits;
+    double sum = 1;
     if (!(x > -700)) return 0;
-    k = (int)floor((x < 700 ? x : 700) / GENAI__LOG_2 + 0.5);
+    int k = (int)floor((x < 700 ? x : 700) / GENAI__LOG_2 + 0.5);
     x = ((x < 700 ? x : 700) - k * 0.693359375) + k * 2.12194440054690583e-4; /* log 2 in two parts, the first short */
-    for (i = 16; i; i--) sum = 1 + sum * x / i;
-    bits = (uint64_t)(1023 + k) << 52;
+    for (int i = 16; i; i--) sum = 1 + sum * x / i;
+    uint64_t bits = (uint64_t)(1023 + k) << 52;
     memcpy(&x, &bits, sizeof x);
     return sum * x;
 }
 static double genai__log(double x) { /* x = 2^k (1+s)/(1-s), log of the fraction = 2 (s + s^3/3 + ...) */
     uint64_t bits;
     double   s, sum = 0;
-    int      k, i;
     memcpy(&bits, &x, sizeof bits);
-    k = (int)(bits >> 52) - 1023;
+    int k = (int)(bits >> 52) - 1023;
     bits = (bits & 0xfffffffffffffu) | (uint64_t)1023 << 52;
     memcpy(&x, &bits, sizeof x);
     if (x > 1.4142135623730951) { x *= 0.5; k++; }
     s = (x - 1) / (x + 1);
-    for (i = 23; i > 0; i -= 2) sum = sum * s * s + 1.0 / i;
+    for (int i = 23; i > 0; i -= 2) sum = sum * s * s + 1.0 / i;
     return k * GENAI__LOG_2 + 2 * s * sum;
 }
 
@@ -9602,9 +9404,8 @@ static genai_tensor *genai__half(genai_tensor *y, int second) { /* of the last d
     return genai_slice(y, axis, second * n, n);
 }
 static genai_tensor *genai__bernoulli_cost(const genai_model *m, genai_tensor *y, genai_tensor *x) { /* as genai_bce_loss has it */
-    genai_tensor *plus;
     y = genai__images(m, y);
-    plus = genai_softplus(y);
+    genai_tensor *plus = genai_softplus(y);
     return genai_sub(plus, genai_mul(y, x));
 }
 static genai_tensor *genai__squared_cost(const genai_model *m, genai_tensor *y, genai_tensor *x) { return genai_square(genai_sub(genai__images(m, y), x)); }
@@ -9654,17 +9455,13 @@ static genai_tensor *genai__forward(const genai_model *m, genai_net *net, genai_
 }
 
 static genai_tensor *genai__latents(genai_model *m, int n) {
-    int dim[2];
-    dim[0] = n;
-    dim[1] = m->desc.latent;
+    int dim[2] = {n, m->desc.latent};
     return genai_random_normal(m->ctx, 2, dim);
 }
 
 /* Of the nets a and b (or -1), kept at `slot`. */
-static genai_optimizer *genai__optimizer_at(genai_model *m, int slot, float lr, int a, int b) {
-    genai_optimizer_desc d;
-    genai_optimizer     *o;
-    memset(&d, 0, sizeof d);
+static genai_result genai__optimizer_at(genai_model *m, int slot, float lr, int a, int b) {
+    genai_optimizer_desc d = GENAI__ZEROED;
     d.rule = m->desc.rule;
     d.lr = lr;
     d.beta1 = m->desc.beta1;
@@ -9677,18 +9474,17 @@ static genai_optimizer *genai__optimizer_at(genai_model *m, int slot, float lr, 
         d.steps = (d.steps + m->desc.critic_steps - 1) / m->desc.critic_steps;
         d.warmup /= m->desc.critic_steps;
     }
-    o = m->optimizer[slot] = genai_optimizer_create(m->ctx, &d);
-    if (!o || genai_optimizer_add(o, m->net[a], 1) || (b >= 0 && genai_optimizer_add(o, m->net[b], 1))) return NULL;
-    return o;
+    genai_optimizer *o = m->optimizer[slot] = genai_optimizer_create(m->ctx, &d);
+    if (!o) return genai__result_of(m->ctx);
+    GENAI__TRY(genai_optimizer_add(o, m->net[a], 1));
+    return b >= 0 ? genai_optimizer_add(o, m->net[b], 1) : GENAI_OK;
 }
-static genai_optimizer *genai__model_optimizer(genai_model *m, float lr, int a, int b) { return genai__optimizer_at(m, a, lr, a, b); }
+static genai_result genai__model_optimizer(genai_model *m, float lr, int a, int b) { return genai__optimizer_at(m, a, lr, a, b); }
 
 /* What one portion of a whole is done with; recording is off and the tape released after each. */
 typedef struct genai__quiet { size_t mark; int recording; } genai__quiet;
 static genai__quiet genai__quiet_begin(genai_ctx *ctx) {
-    genai__quiet q;
-    q.mark = genai_tape_mark(ctx);
-    q.recording = genai_recording(ctx, 0);
+    genai__quiet q = {genai_tape_mark(ctx), genai_recording(ctx, 0)};
     return q;
 }
 static void genai__quiet_end(genai_ctx *ctx, genai__quiet q) {
@@ -9707,9 +9503,8 @@ static genai_result genai__not_finite(genai_model *m, const char *what, const ch
  * vain, so callers freeze it. */
 static void genai__learn_begin(genai_model *m, int role) {
     genai_optimizer *o = m->optimizer[role];
-    int              i, j;
-    for (i = 0; i < o->groups; i++)
-        for (j = 0; j < o->group[i].tensors; j++) o->group[i].tensor[j].grad->flags |= GENAI__UNSET;
+    for (int i = 0; i < o->groups; i++)
+        for (int j = 0; j < o->group[i].tensors; j++) o->group[i].tensor[j].grad->flags |= GENAI__UNSET;
 }
 static genai_result genai__learn_from(genai_model *m, int role, genai_tensor *loss, size_t mark) {
     if (!loss) return genai__result_of(m->ctx);
@@ -9719,28 +9514,25 @@ static genai_result genai__learn_from(genai_model *m, int role, genai_tensor *lo
 static genai_result genai__learn_end(genai_model *m, int role) {
     genai_optimizer *o = m->optimizer[role];
     const char      *bad = NULL;
-    genai_result     result;
-    int              i, j;
-    for (i = 0; i < o->groups; i++)
-        for (j = 0; j < o->group[i].tensors; j++) {
+    for (int i = 0; i < o->groups; i++)
+        for (int j = 0; j < o->group[i].tensors; j++) {
             genai_tensor *g = o->group[i].tensor[j].grad;
             if (g->flags & GENAI__UNSET) memset(g->data, 0, g->count * sizeof(float)); /* no loss reached it */
             g->flags &= ~(unsigned)GENAI__UNSET;
         }
-    result = genai__optimizer_try(o, &bad);
+    genai_result result = genai__optimizer_try(o, &bad);
     return result == GENAI_ERROR_NONFINITE ? genai__not_finite(m, "gradient", bad ? bad : genai__role_names[role]) : result;
 }
 
-/* The usual end of a step: one update from one loss, after which nothing of the step is needed. */
-static genai_result genai__learn(genai_model *m, int role, genai_tensor *loss) {
-    genai_result result;
+/* One update from one loss, after which nothing is needed of what was made behind `mark`. */
+static genai_result genai__learn(genai_model *m, int role, genai_tensor *loss, size_t mark) {
     genai__learn_begin(m, role);
-    result = genai__learn_from(m, role, loss, m->mark);
+    genai_result result = genai__learn_from(m, role, loss, mark);
+    genai_tape_release(m->ctx, mark);
     return result ? result : genai__learn_end(m, role);
 }
 
 /* --- what adversarial families have in common --- */
-
 /* What changes images before the discriminator sees them (Zhao et al. 2020), in this order. */
 enum { GENAI__COLOR = 1, GENAI__TRANSLATION = 2, GENAI__CUTOUT = 4 };
 static const char *const genai__augment_words[] = {"color", "translation", "cutout"};
@@ -9751,16 +9543,11 @@ static genai_tensor *genai__around(genai_tensor *x, genai_tensor *centre, genai_
 
 /* One draw: seven uniform numbers for each image, whatever is switched on. */
 static genai_tensor *genai__augment(genai_model *m, genai_tensor *x) {
-    int           n = x->dim[0], h = x->dim[1], w = x->dim[2], c = x->dim[3], colors = c - (c % 2 == 0), dim[4] = {1, 1, 1, 1}, i, k, *places;
+    int           n = x->dim[0], h = x->dim[1], w = x->dim[2], c = x->dim[3], colors = c - (c % 2 == 0), drawn[2] = {7, n}, dim[4] = {n, 1, 1, 1};
     float         span = m->signed_range ? 2.0f : 1.0f;
-    genai_tensor *u, *factor[3], *y = x;
-    dim[0] = 7;
-    dim[1] = n;
-    u = genai_random_uniform(m->ctx, 2, dim);
-    dim[0] = n;
-    dim[1] = 1;
+    genai_tensor *u = genai_random_uniform(m->ctx, 2, drawn), *factor[3], *y = x;
     if (m->augment & GENAI__COLOR) { /* brightness by a quarter of the range, saturation by 0 to 2, contrast by 0.5 to 1.5 */
-        for (k = 0; k < 3; k++) factor[k] = genai_reshape(genai_slice(u, 0, k, 1), 4, dim);
+        for (int k = 0; k < 3; k++) factor[k] = genai_reshape(genai_slice(u, 0, k, 1), 4, dim);
         y = genai_slice(x, 3, 0, colors);
         y = genai_add(y, genai_scale(factor[0], 0.5f * span, -0.25f * span));
         if (colors > 1) y = genai__around(y, genai_mean(y, 8), genai_scale(factor[1], 2, 0));
@@ -9768,10 +9555,10 @@ static genai_tensor *genai__augment(genai_model *m, genai_tensor *x) {
         if (colors < c) y = genai_concat(y, genai_slice(x, 3, colors, 1), 3);
     }
     if (!(m->augment & (GENAI__TRANSLATION | GENAI__CUTOUT))) return y;
-    places = (int *)genai__arena(m->ctx, (size_t)n * 6 * sizeof *places);
+    int *places = (int *)genai__arena(m->ctx, (size_t)n * 6 * sizeof *places);
     if (!u || !places) return NULL;
-    for (i = 0; i < n; i++)
-        for (k = 0; k < 2; k++) {
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < 2; k++) {
             int    side = k ? w : h, far = (side + 4) / 8, cut = (side + 1) / 2, *p = places + 6 * i + k, at;
             double move = (double)u->data[(3 + k) * n + i], middle = (double)u->data[(5 + k) * n + i]; /* of 24 bits: the products are exact */
             p[0] = m->augment & GENAI__TRANSLATION ? (int)(move * (2 * far + 1)) - far : 0;
@@ -9819,9 +9606,8 @@ static genai_tensor *genai__judge_real(genai_model *m, genai_tensor *x, genai_te
 /* Gulrajani et al. 2017, eq. 3. The root is finite at 0, where its gradient is taken for 0. */
 static genai_tensor *genai__gradient_penalty(genai_model *m, genai_tensor *x, genai_tensor *fake) {
     genai_tensor *between, *classes, *dx, *norm;
-    int           dim[4] = {1, 1, 1, 1};
     if (!x) return NULL;
-    dim[0] = x->dim[0];
+    int dim[4] = {x->dim[0], 1, 1, 1};
     between = genai_random_uniform(m->ctx, x->ndim, dim); /* one for each image */
     between = genai_detach(genai_add(x, genai_mul(between, genai_sub(fake, x))));
     if (!between) return NULL;
@@ -9835,9 +9621,8 @@ static genai_tensor *genai__gradient_penalty(genai_model *m, genai_tensor *x, ge
 static genai_tensor *genai__relative(genai_tensor *logits, genai_tensor *to) { return genai_sub(logits, genai_mean(to, 0)); }
 
 static void genai__clip_weights(const genai_net *net, float most) {
-    int i, j;
-    for (i = 0; i < net->layers; i++)
-        for (j = 0; j < GENAI__SLOTS && net->layer[i].kind->owns <= GENAI__OWNS_WEIGHT; j++) {
+    for (int i = 0; i < net->layers; i++)
+        for (int j = 0; j < GENAI__SLOTS && net->layer[i].kind->owns <= GENAI__OWNS_WEIGHT; j++) {
             genai_tensor *w = net->layer[i].parameter[j];
             if (w) net->ctx->kernels->clamp.f(w->count, w->data, w->data, -most, most);
         }
@@ -9845,8 +9630,7 @@ static void genai__clip_weights(const genai_net *net, float most) {
 
 /* For genai_health: who was told rightly. */
 static void genai__count_right(genai_model *m, const genai_tensor *logits, int real) {
-    size_t i;
-    for (i = 0; logits && i < logits->count && m->loss->middle >= 0; i++) {
+    for (size_t i = 0; logits && i < logits->count && m->loss->middle >= 0; i++) {
         float side = real ? logits->data[i] - m->loss->middle : m->loss->middle - logits->data[i];
         m->right += side > 0;
         m->judged++;
@@ -9861,13 +9645,12 @@ static genai_result genai__learn_discriminator(genai_model *m, genai_tensor *x, 
     genai_result  result = GENAI_OK;
     size_t        before = genai_tape_mark(m->ctx);
     float         target = 1 - m->desc.smoothing;
-    int           i;
     images[0] = genai__seen(m, x);
     images[1] = genai__seen(m, genai_detach(fake));
     images[2] = other ? genai__seen(m, genai_detach(other)) : NULL;
     *value = 0;
     genai__learn_begin(m, m->critic);
-    for (i = 0; i < 3 && (i < 2 || other) && !result; i++) {
+    for (int i = 0; i < 3 && (i < 2 || other) && !result; i++) {
         size_t mark = genai_tape_mark(m->ctx);
         more = NULL;
         logits = i ? genai__judge(m, images[i], GENAI_TRAIN_FROZEN, &classes, NULL) : genai__judge_real(m, images[0], &more);
@@ -9918,8 +9701,7 @@ static genai_result genai__find_loss(genai_model *m) {
     char                    dropout[48];
     int                     l, bounded = d->penalty > 0 || d->clip > 0;
     size_t                  i;
-    genai_result            result = genai__words_find(m->ctx, "loss", d->loss, genai__gan_losses, GENAI__COUNT(genai__gan_losses), sizeof genai__gan_losses[0], &i);
-    if (result) return result;
+    GENAI__TRY(genai__words_find(m->ctx, "loss", d->loss, genai__gan_losses, GENAI__COUNT(genai__gan_losses), sizeof genai__gan_losses[0], &i));
     m->loss = &genai__gan_losses[i];
     if (m->loss->relative && m->family->painter != GENAI__GENERATOR)
         return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "loss %s is for family gan, not for a %s", d->loss, m->family->name);
@@ -9988,28 +9770,23 @@ static void genai__gan_text(const genai_model *m, int role, genai__text *t) {
 
 /* --- create --- */
 static genai_result genai__gan_create(genai_model *m) {
-    genai_result result = genai__find_loss(m);
-    const char  *p;
-    if (result) return result;
+    GENAI__TRY(genai__find_loss(m));
     m->auxiliary = genai__condition(m, "auxiliary");
     m->feature_layer = genai__feature_layer(m->net[GENAI__DISCRIMINATOR]);
     if (m->desc.feature_matching > 0 && m->feature_layer < 0)
         return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "feature_matching needs a discriminator of two layers or more");
-    for (p = strcmp(m->desc.augment, "none") ? m->desc.augment : ""; *p; p += strcspn(p, " "), p += strspn(p, " ")) {
+    for (const char *p = strcmp(m->desc.augment, "none") ? m->desc.augment : ""; *p; p += strcspn(p, " "), p += strspn(p, " ")) {
         char   word[24];
         size_t n = strcspn(p, " "), i;
         snprintf(word, sizeof word, "%.*s", (int)(n < 20 ? n : 20), p);
-        result = genai__words_find(m->ctx, "augment", word, genai__augment_words, GENAI__COUNT(genai__augment_words), sizeof *genai__augment_words, &i);
-        if (result) return result;
+        GENAI__TRY(genai__words_find(m->ctx, "augment", word, genai__augment_words, GENAI__COUNT(genai__augment_words), sizeof *genai__augment_words, &i));
         m->augment |= 1u << i;
     }
-    if (!genai__model_optimizer(m, m->desc.lr, GENAI__GENERATOR, -1) ||
-        !genai__model_optimizer(m, m->desc.lr_discriminator, GENAI__DISCRIMINATOR, -1)) return genai__result_of(m->ctx);
-    return GENAI_OK;
+    GENAI__TRY(genai__model_optimizer(m, m->desc.lr, GENAI__GENERATOR, -1));
+    return genai__model_optimizer(m, m->desc.lr_discriminator, GENAI__DISCRIMINATOR, -1);
 }
 
 /* --- step --- */
-
 /* The generator's loss: to be taken for real; with auxiliary to be of its class, with feature_matching (Salimans et al. 2016,
  * section 3.1) to have the same mean features. *value: the first alone. */
 static genai_tensor *genai__gan_generator_loss(genai_model *m, genai_tensor *x, genai_tensor *fake, float *value) {
@@ -10032,18 +9809,17 @@ static genai_tensor *genai__gan_generator_loss(genai_model *m, genai_tensor *x, 
 static genai_result genai__gan_step(genai_model *m, genai_tensor *x, float *value) {
     genai_net    *d = m->net[GENAI__DISCRIMINATOR];
     genai_tensor *z = genai__latents(m, x->dim[0]), *fake, *loss;
-    genai_result  result;
     int           learns = (m->steps + 1) % m->desc.critic_steps == 0; /* else G's passes leave nothing behind, its statistics neither */
     genai_recording(m->ctx, learns);
     fake = genai__images(m, genai__forward(m, m->net[GENAI__GENERATOR], z, learns ? GENAI_TRAIN : GENAI_TRAIN_FROZEN));
     genai_recording(m->ctx, 1);
-    result = genai__learn_discriminator(m, x, fake, NULL, &value[0]);
-    if (result) return result;
+    GENAI__TRY(genai__learn_discriminator(m, x, fake, NULL, &value[0]));
+    genai_result result = GENAI_OK;
     genai_net_trainable(d, 0);
     genai_recording(m->ctx, learns);
     loss = genai__gan_generator_loss(m, x, fake, &value[1]);
     genai_recording(m->ctx, 1);
-    if (learns) result = genai__learn(m, GENAI__GENERATOR, loss);
+    if (learns) result = genai__learn(m, GENAI__GENERATOR, loss, m->mark);
     else if (!loss) result = genai__result_of(m->ctx);
     genai_net_trainable(d, 1);
     return result;
@@ -10094,20 +9870,17 @@ static genai_result genai__autoencoder_check(genai_model *m) { /* for all famili
 
 static genai_result genai__vae_create(genai_model *m) {
     const genai_model_desc *d = &m->desc;
-    genai_result            result = genai__autoencoder_check(m);
-    if (result) return result;
+    GENAI__TRY(genai__autoencoder_check(m));
     if (d->importance > 1 && (genai__pointwise(m) || d->free_bits > 0))
-        result = genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "importance %d needs a posterior and the whole KL: not divergence mmd, beta 0 or free_bits", d->importance);
+        return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "importance %d needs a posterior and the whole KL: not divergence mmd, beta 0 or free_bits", d->importance);
     if (d->free_bits > 0 && genai__pointwise(m))
-        result = genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "free_bits are about the KL of a posterior, which there isn't with divergence mmd or beta 0");
+        return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "free_bits are about the KL of a posterior, which there isn't with divergence mmd or beta 0");
     if (d->binarise && !m->likelihood->logits)
-        result = genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "binarise makes pixels 0 or 1, of which likelihood '%s' knows nothing: take 'bernoulli'", m->likelihood->name);
-    if (result) return result;
-    return genai__model_optimizer(m, m->desc.lr, GENAI__ENCODER, GENAI__DECODER) ? GENAI_OK : genai__result_of(m->ctx);
+        return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "binarise makes pixels 0 or 1, of which likelihood '%s' knows nothing: take 'bernoulli'", m->likelihood->name);
+    return genai__model_optimizer(m, m->desc.lr, GENAI__ENCODER, GENAI__DECODER);
 }
 
 /* --- step --- */
-
 /* Mean and log-variance of q(z|x); the latter within +-10, beyond which exp(log_var) would only overflow. Where the encoder
  * gives latents there is the mean only. Returns 0 on failure. */
 static int genai__posterior(genai_model *m, genai_net *encoder, genai_tensor *x, genai_mode mode, genai_tensor **mean, genai_tensor **log_var) {
@@ -10146,19 +9919,16 @@ static genai_tensor *genai__kl(const genai_model *m, genai_tensor *mean, genai_t
  * scales s of their code); pairs of a row with itself are left out where a is b. */
 static genai_tensor *genai__kernel_sum(genai_tensor *a, genai_tensor *b) {
     static const float scales[] = {0.1f, 0.2f, 0.5f, 1, 2, 5, 10};
-    genai_tensor      *aa, *bb, *ab, *others, *k, *sum = NULL;
-    int                dim[2], i;
+    genai_tensor *sum = NULL;
     if (!a || !b) return NULL;
-    dim[0] = 1;
-    dim[1] = b->dim[0];
-    aa = genai_sum(genai_square(a), 2);
-    bb = genai_reshape(genai_sum(genai_square(b), 2), 2, dim);
-    ab = genai_relu(genai_sub(genai_add(aa, bb), genai_scale(genai_matmul(a, b, 0, 1), 2, 0)));
-    others = ab ? genai_tensor_of(ab->ctx, 2, ab->dim, NULL) : NULL;
-    for (i = 0; others && i < (int)others->count; i++) others->data[i] = a != b || i % (dim[1] + 1) ? 1.0f : 0.0f;
-    for (i = 0; i < (int)GENAI__COUNT(scales); i++) {
-        float c = 2 * (float)a->dim[1] * scales[i];
-        k = genai_div(genai_scale(others, c, 0), genai_scale(ab, 1, c));
+    genai_tensor *aa = genai_sum(genai_square(a), 2);
+    genai_tensor *bb = genai__matrix(genai_sum(genai_square(b), 2), 1, b->dim[0]);
+    genai_tensor *ab = genai_relu(genai_sub(genai_add(aa, bb), genai_scale(genai_matmul(a, b, 0, 1), 2, 0)));
+    genai_tensor *others = ab ? genai_tensor_of(ab->ctx, 2, ab->dim, NULL) : NULL;
+    for (int i = 0; others && i < (int)others->count; i++) others->data[i] = a != b || i % (b->dim[0] + 1) ? 1.0f : 0.0f;
+    for (int i = 0; i < (int)GENAI__COUNT(scales); i++) {
+        float         c = 2 * (float)a->dim[1] * scales[i];
+        genai_tensor *k = genai_div(genai_scale(others, c, 0), genai_scale(ab, 1, c));
         sum = i ? genai_add(sum, k) : k;
     }
     return genai_sum(sum, 0);
@@ -10176,72 +9946,56 @@ static genai_tensor *genai__mmd(genai_model *m, genai_tensor *z, float *value) {
 
 /* Rows of t, k times one after the other. */
 static genai_tensor *genai__tiled(genai_tensor *t, int k) {
-    int           dim[4], i;
-    genai_tensor *y;
+    int dim[4], i;
     memcpy(dim, t->dim, sizeof dim);
     dim[0] *= k;
-    y = genai_tensor_of(t->ctx, t->ndim, dim, NULL);
+    genai_tensor *y = genai_tensor_of(t->ctx, t->ndim, dim, NULL);
     for (i = 0; y && i < k; i++) memcpy(y->data + (size_t)i * t->count, t->data, t->count * sizeof(float));
     return y;
 }
 
 /* log of the sum of exp over the last dim, [N,D] to [N,1]; its gradient is the softmax. */
 static genai_tensor *genai__log_sum_exp(genai_tensor *x) {
-    genai_tensor *most;
-    int           dim[2], i;
     if (!x) return NULL;
-    dim[0] = x->dim[0];
-    dim[1] = 1;
-    most = genai_tensor_of(x->ctx, 2, dim, NULL);
-    for (i = 0; most && i < dim[0]; i++) most->data[i] = x->ctx->kernels->maximum((size_t)x->dim[1], x->data + (size_t)i * (size_t)x->dim[1]);
+    genai_tensor *most = genai__matrix_of(x->ctx, x->dim[0], 1, NULL);
+    for (int i = 0; most && i < x->dim[0]; i++) most->data[i] = x->ctx->kernels->maximum((size_t)x->dim[1], x->data + (size_t)i * (size_t)x->dim[1]);
     return genai_add(genai_log(genai_sum(genai_exp(genai_sub(x, most)), 2)), most);
 }
 
 /* log p(x|z) + beta (log p(z) - log q(z|x)) of k samples for each image, as [k*n,1]: sample after sample. noise [k,n,Z]. */
 static genai_tensor *genai__log_weights(genai_model *m, genai_tensor *x, genai_tensor *mean, genai_tensor *log_var, genai_tensor *noise, float beta, genai_mode mode) {
-    const int    *labels = m->labels;
-    int           k, n, dim[3], i, *tiled = NULL;
-    genai_tensor *z, *y, *ratio;
+    const int *labels = m->labels;
     if (!noise || !mean || !log_var) return NULL;
-    k = noise->dim[0];
-    n = noise->dim[1];
-    dim[0] = -1;
-    dim[1] = m->desc.latent;
-    z = genai_reshape(genai__reparameterise(mean, log_var, noise), 2, dim);
-    ratio = genai_sub(genai_add(log_var, genai_square(noise)), genai_square(genai_reshape(z, 3, noise->dim))); /* the 2 pi cancel */
-    dim[1] = 1;
-    ratio = genai_reshape(genai_sum(ratio, 4), 2, dim);
+    int           k = noise->dim[0], n = noise->dim[1];
+    genai_tensor *z = genai__matrix(genai__reparameterise(mean, log_var, noise), -1, m->desc.latent);
+    genai_tensor *ratio = genai_sub(genai_add(log_var, genai_square(noise)), genai_square(genai_reshape(z, 3, noise->dim))); /* the 2 pi cancel */
+    ratio = genai__matrix(genai_sum(ratio, 4), -1, 1);
     if (labels && k > 1) {
-        tiled = (int *)genai__arena(m->ctx, (size_t)k * (size_t)n * sizeof *tiled);
+        int *tiled = (int *)genai__arena(m->ctx, (size_t)k * (size_t)n * sizeof *tiled);
         if (!tiled) return NULL;
-        for (i = 0; i < k; i++) memcpy(tiled + (size_t)i * (size_t)n, labels, (size_t)n * sizeof *tiled);
+        for (int i = 0; i < k; i++) memcpy(tiled + (size_t)i * (size_t)n, labels, (size_t)n * sizeof *tiled);
         m->labels = tiled;
     }
-    y = genai__forward(m, mode == GENAI_TRAIN ? m->net[GENAI__DECODER] : genai__best(m, GENAI__DECODER), z, mode);
+    genai_tensor *y = genai__forward(m, mode == GENAI_TRAIN ? m->net[GENAI__DECODER] : genai__best(m, GENAI__DECODER), z, mode);
     m->labels = labels;
     return genai_sub(genai_scale(ratio, 0.5f * beta, 0), genai__reconstructions(m, y, k > 1 ? genai__tiled(x, k) : x));
 }
 
 /* -log (1/k) sum of p(x,z)/q(z|x) over k samples z, in the mean of the batch (Burda et al. 2016, eq. 8). */
 static genai_tensor *genai__importance_loss(genai_model *m, genai_tensor *x, genai_tensor *mean, genai_tensor *log_var) {
-    int           dim[3], order[2] = {1, 0};
-    genai_tensor *w;
-    dim[0] = m->desc.importance;
-    dim[1] = x->dim[0];
-    dim[2] = m->desc.latent;
-    w = genai__log_weights(m, x, mean, log_var, genai_random_normal(m->ctx, 3, dim), genai__beta(m), GENAI_TRAIN);
+    int dim[3] = {m->desc.importance, x->dim[0], m->desc.latent}, order[2] = {1, 0};
+    genai_tensor *w = genai__log_weights(m, x, mean, log_var, genai_random_normal(m->ctx, 3, dim), genai__beta(m), GENAI_TRAIN);
     w = genai__log_sum_exp(genai_transpose(genai_reshape(w, 2, dim), order));
     return genai_scale(genai_mean(w, 0), -1, (float)genai__log(m->desc.importance));
 }
 
 /* The update of encoder and decoder; the latter rests where it has an optimiser of its own and `decoder` is 0. */
 static genai_result genai__learn_autoencoder(genai_model *m, genai_tensor *loss, int decoder) {
-    int          own = m->optimizer[GENAI__DECODER] != NULL;
-    genai_result result;
+    int own = m->optimizer[GENAI__DECODER] != NULL;
     genai__learn_begin(m, GENAI__ENCODER);
     if (own && decoder) genai__learn_begin(m, GENAI__DECODER);
     if (!decoder) genai_net_trainable(m->net[GENAI__DECODER], 0);
-    result = genai__learn_from(m, GENAI__ENCODER, loss, m->mark);
+    genai_result result = genai__learn_from(m, GENAI__ENCODER, loss, m->mark);
     if (!decoder) genai_net_trainable(m->net[GENAI__DECODER], 1);
     if (!result) result = genai__learn_end(m, GENAI__ENCODER);
     if (!result && own && decoder) result = genai__learn_end(m, GENAI__DECODER);
@@ -10278,13 +10032,10 @@ static genai_tensor *genai__vae_encode(genai_model *m, genai_tensor *x) {
 static const char *genai__vae_measure(const genai_model *m) { return genai__pointwise(m) ? m->likelihood->error : m->likelihood->measure; }
 
 static float *genai__model_scratch(genai_model *m, size_t count) {
-    if (count > m->scratch_count) {
-        float *larger = (float *)genai__alloc(m->ctx, count, sizeof *larger);
-        if (!larger) return NULL;
-        genai__free(m->ctx, m->scratch);
-        m->scratch = larger;
-        m->scratch_count = count;
-    }
+    if (count <= m->scratch_count) return m->scratch;
+    genai__free(m->ctx, m->scratch);
+    m->scratch = (float *)genai__alloc(m->ctx, count, sizeof *m->scratch);
+    m->scratch_count = m->scratch ? count : 0;
     return m->scratch;
 }
 
@@ -10292,8 +10043,7 @@ static float *genai__model_scratch(genai_model *m, size_t count) {
 static float *genai__fixed_latents(genai_model *m, uint32_t stream, uint64_t step, size_t first, int n) {
     size_t z = (size_t)m->desc.latent;
     float *to = genai__model_scratch(m, (size_t)n * z);
-    int    i;
-    for (i = 0; to && i < n; i++) genai__normal(m->ctx, 0, stream, step, (uint32_t)(first + (size_t)i), z, to + (size_t)i * z);
+    for (int i = 0; to && i < n; i++) genai__normal(m->ctx, 0, stream, step, (uint32_t)(first + (size_t)i), z, to + (size_t)i * z);
     return to;
 }
 
@@ -10319,13 +10069,10 @@ static genai_result genai__vae_evaluate(genai_model *m, genai_tensor *x, size_t 
  * s of image i has the noise of step s. */
 static genai_result genai__vae_nll(genai_model *m, genai_tensor *x, size_t first, int k, double *sum) {
     genai_tensor *mean, *log_var, *noise, *w;
-    int           dim[3], n = x->dim[0], i, s;
+    int           n = x->dim[0], dim[3] = {1, n, m->desc.latent}, i, s;
     double        most[GENAI__PORTION], total[GENAI__PORTION];
     x = genai__binarised(m, x, 0);
     if (!genai__posterior(m, genai__best(m, GENAI__ENCODER), x, GENAI_EVAL, &mean, &log_var)) return genai__result_of(m->ctx);
-    dim[0] = 1;
-    dim[1] = n;
-    dim[2] = m->desc.latent;
     for (s = 0; s < k; s++) {
         size_t mark = genai_tape_mark(m->ctx);
         float *values = genai__fixed_latents(m, GENAI__STREAM_EVALUATE, (uint64_t)s, first, n);
@@ -10373,21 +10120,18 @@ static void genai__vaegan_text(const genai_model *m, int role, genai__text *t) {
 
 /* --- create --- */
 static genai_result genai__vaegan_create(genai_model *m) {
-    genai_result result = genai__autoencoder_check(m);
-    if (!result && m->desc.beta < 0) result = genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "a vaegan samples from the prior, so beta can't be 0");
-    if (!result) result = genai__find_loss(m);
-    if (result) return result;
+    GENAI__TRY(genai__autoencoder_check(m));
+    if (m->desc.beta < 0) return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "a vaegan samples from the prior, so beta can't be 0");
+    GENAI__TRY(genai__find_loss(m));
     m->feature_layer = genai__feature_layer(m->net[GENAI__DISCRIMINATOR]);
     if (m->likelihood->features && m->feature_layer < 0)
         return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "likelihood 'features' needs a discriminator of two layers or more");
-    if (!genai__model_optimizer(m, m->desc.lr, GENAI__ENCODER, m->desc.margin > 0 ? -1 : GENAI__DECODER) ||
-        (m->desc.margin > 0 && !genai__model_optimizer(m, m->desc.lr, GENAI__DECODER, -1)) ||
-        !genai__model_optimizer(m, m->desc.lr_discriminator, GENAI__DISCRIMINATOR, -1)) return genai__result_of(m->ctx);
-    return GENAI_OK;
+    GENAI__TRY(genai__model_optimizer(m, m->desc.lr, GENAI__ENCODER, m->desc.margin > 0 ? -1 : GENAI__DECODER));
+    if (m->desc.margin > 0) GENAI__TRY(genai__model_optimizer(m, m->desc.lr, GENAI__DECODER, -1));
+    return genai__model_optimizer(m, m->desc.lr_discriminator, GENAI__DISCRIMINATOR, -1);
 }
 
 /* --- step --- */
-
 /* Who learns in this step, by the discriminator's losses on real and on made images (Larsen et al.'s code). */
 static void genai__balance(float real, float fake, float margin, int *discriminator, int *decoder) {
     *discriminator = real >= 0.68f - margin && fake >= 0.68f - margin;
@@ -10399,8 +10143,6 @@ static genai_result genai__vaegan_step(genai_model *m, genai_tensor *x, float *v
     genai_ctx    *ctx = m->ctx;
     genai_net    *d = m->net[GENAI__DISCRIMINATOR], *decoder = m->net[GENAI__DECODER];
     genai_tensor *mean, *log_var, *z, *code, *y, *other, *made, *dz, *kl, *reconstruction, *adversarial, *real = NULL, *features = NULL, *logits;
-    genai_tensor *decoder_loss, *encoder_loss;
-    genai_result  result;
     int           features_too = m->likelihood->features, judge = 1, paint = 1, was;
     if (m->steps < m->desc.vae_steps) return genai__vae_step(m, x, value);
 
@@ -10421,8 +10163,7 @@ static genai_result genai__vaegan_step(genai_model *m, genai_tensor *x, float *v
         value[2] = genai_value(loss[0]) + genai_value(loss[1]) + genai_value(loss[2]);
         genai__balance(genai_value(loss[0]), genai_value(loss[2]), m->desc.margin, &judge, &paint);
     }
-    result = judge ? genai__learn_discriminator(m, x, made, other, &value[2]) : GENAI_OK;
-    if (result) return result;
+    GENAI__TRY(judge ? genai__learn_discriminator(m, x, made, other, &value[2]) : GENAI_OK);
 
     genai_net_trainable(d, 0); /* from here on the updated discriminator, as a constant */
     if (features_too) {
@@ -10439,14 +10180,13 @@ static genai_result genai__vaegan_step(genai_model *m, genai_tensor *x, float *v
     value[0] = genai_value(reconstruction);
     value[3] = genai_value(adversarial);
     if (!reconstruction || !adversarial || !kl) return genai__result_of(ctx);
-    decoder_loss = genai_add(genai_scale(reconstruction, m->desc.gamma < 0 ? 0 : m->desc.gamma, 0), adversarial);
-    encoder_loss = genai_scale(kl, genai__beta(m), 0);
+    genai_tensor *decoder_loss = genai_add(genai_scale(reconstruction, m->desc.gamma < 0 ? 0 : m->desc.gamma, 0), adversarial);
+    genai_tensor *encoder_loss = genai_scale(kl, genai__beta(m), 0);
     if (features_too) {
-        result = genai_grad(reconstruction, 1, &code, &dz, 0);
-        if (result) return result;
+        GENAI__TRY(genai_grad(reconstruction, 1, &code, &dz, 0));
         encoder_loss = genai_add(encoder_loss, genai_sum(genai_mul(z, dz), 0)); /* d/dz of the sum is dz */
     }
-    result = genai__learn_autoencoder(m, genai_add(decoder_loss, encoder_loss), paint);
+    genai_result result = genai__learn_autoencoder(m, genai_add(decoder_loss, encoder_loss), paint);
     genai_net_trainable(d, 1);
     return result;
 }
@@ -10476,13 +10216,11 @@ static int genai__aae_takes(const genai_model *m, int role) { return role == GEN
 
 /* --- create --- */
 static genai_result genai__aae_create(genai_model *m) {
-    genai_result result = genai__autoencoder_check(m);
-    if (!result) result = genai__find_loss(m);
-    if (result) return result;
-    if (!genai__model_optimizer(m, m->desc.lr, GENAI__ENCODER, GENAI__DECODER) ||
-        !genai__model_optimizer(m, m->desc.lr_discriminator, GENAI__DISCRIMINATOR, -1) ||
-        !genai__optimizer_at(m, GENAI__GENERATOR, m->desc.lr, GENAI__ENCODER, -1)) return genai__result_of(m->ctx);
-    return GENAI_OK;
+    GENAI__TRY(genai__autoencoder_check(m));
+    GENAI__TRY(genai__find_loss(m));
+    GENAI__TRY(genai__model_optimizer(m, m->desc.lr, GENAI__ENCODER, GENAI__DECODER));
+    GENAI__TRY(genai__model_optimizer(m, m->desc.lr_discriminator, GENAI__DISCRIMINATOR, -1));
+    return genai__optimizer_at(m, GENAI__GENERATOR, m->desc.lr, GENAI__ENCODER, -1);
 }
 
 /* --- step --- */
@@ -10491,22 +10229,16 @@ static genai_result genai__aae_step(genai_model *m, genai_tensor *x, float *valu
     size_t        mark = genai_tape_mark(m->ctx);
     genai_tensor *z = genai__rows(genai__forward(m, encoder, x, GENAI_TRAIN)), *prior;
     genai_tensor *loss = genai__reconstruction(m, genai__forward(m, m->net[GENAI__DECODER], z, GENAI_TRAIN), x);
-    genai_result  result;
     value[0] = genai_value(loss);
-    genai__learn_begin(m, GENAI__ENCODER);
-    result = genai__learn_from(m, GENAI__ENCODER, loss, mark); /* keeps x */
-    genai_tape_release(m->ctx, mark);
-    if (!result) result = genai__learn_end(m, GENAI__ENCODER);
-    if (result) return result;
+    GENAI__TRY(genai__learn(m, GENAI__ENCODER, loss, mark)); /* keeps x */
     prior = genai__latents(m, x->dim[0]);
     z = genai__rows(genai__forward(m, encoder, x, GENAI_TRAIN_FROZEN)); /* of the updated encoder */
     if (!z || !prior) return genai__result_of(m->ctx);
-    result = genai__learn_discriminator(m, prior, z, NULL, &value[1]);
-    if (result) return result;
+    GENAI__TRY(genai__learn_discriminator(m, prior, z, NULL, &value[1]));
     genai_net_trainable(d, 0);
     loss = m->loss->generator(genai__forward(m, d, z, GENAI_TRAIN_FROZEN));
     value[2] = genai_value(loss);
-    result = genai__learn(m, GENAI__GENERATOR, loss);
+    genai_result result = genai__learn(m, GENAI__GENERATOR, loss, m->mark);
     genai_net_trainable(d, 1);
     return result;
 }
@@ -10562,31 +10294,26 @@ static int genai__vqvae_takes(const genai_model *m, int role) { return role == G
 
 /* --- create --- */
 static genai_result genai__vqvae_create(genai_model *m) {
-    genai_result result = genai__autoencoder_check(m);
-    int          dim[3], outputs, ndim = genai_net_output(m->net[GENAI__ENCODER], dim), size[2], i;
-    if (result) return result;
+    int dim[3], ndim = genai_net_output(m->net[GENAI__ENCODER], dim), size[2] = {m->desc.codes, m->desc.code_size};
+    GENAI__TRY(genai__autoencoder_check(m));
     if (m->desc.beta < 0) return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "a vqvae's beta, the weight of the commitment, can't be 0");
     if (ndim != 3 || dim[2] != m->desc.code_size || dim[0] * dim[1] * dim[2] != m->desc.latent)
         return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "encoder: its output is %dx%dx%d, but must be a grid of vectors of %d values, %d in all: set latent, or end it with 'conv %d'",
                            dim[0], dim[1], dim[2], m->desc.code_size, m->desc.latent, m->desc.code_size);
     ndim = genai_net_output(m->net[GENAI__PRIOR], dim);
-    outputs = dim[0] * dim[1] * dim[2];
+    int outputs = dim[0] * dim[1] * dim[2];
     if (ndim != 1 || outputs != m->desc.codes)
         return genai__fail(m->ctx, GENAI_ERROR_SHAPE, "prior: its output has %d values, but there are %d codes (end it with 'dense %d')", outputs, m->desc.codes, m->desc.codes);
-    size[0] = m->desc.codes;
-    size[1] = m->desc.code_size;
-    for (i = GENAI__CODES; i <= GENAI__CODE_SUMS; i++) {
+    for (int i = GENAI__CODES; i <= GENAI__CODE_SUMS; i++) {
         m->extra[i] = genai_tensor_create(m->ctx, i == GENAI__CODE_COUNTS ? 1 : 2, size);
         if (!m->extra[i]) return genai__result_of(m->ctx);
         m->extra[i]->name = genai__extra_names[i];
     }
-    if (!genai__model_optimizer(m, m->desc.lr, GENAI__ENCODER, GENAI__DECODER) || !genai__model_optimizer(m, m->desc.lr, GENAI__PRIOR, -1))
-        return genai__result_of(m->ctx);
-    return GENAI_OK;
+    GENAI__TRY(genai__model_optimizer(m, m->desc.lr, GENAI__ENCODER, GENAI__DECODER));
+    return genai__model_optimizer(m, m->desc.lr, GENAI__PRIOR, -1);
 }
 
 /* --- the codebook --- */
-
 /* Codes that are used too little, at first all, become vectors of the batch v [rows, code_size]. */
 static void genai__codes_revive(genai_model *m, const genai_tensor *v) {
     size_t size = (size_t)m->desc.code_size, k, i;
@@ -10648,7 +10375,6 @@ static float genai__codes_learn(genai_model *m, const genai_tensor *v, const int
 }
 
 /* --- the prior --- */
-
 /* What its net sees of a cell of a grid [h,w,code_size] that is known up to there; before: the sum of these. */
 static void genai__code_context(const genai_model *m, const float *grid, const float *before, int cell, float *to) {
     int    dim[3], row, column, i, y, x;
@@ -10669,16 +10395,10 @@ static void genai__code_context(const genai_model *m, const float *grid, const f
 
 /* The prior's update on the codes e [rows, code_size] of n images; value: nats an image. */
 static genai_result genai__vqvae_learn_prior(genai_model *m, genai_tensor *e, const int *code, int n, float *value) {
-    size_t        mark = genai_tape_mark(m->ctx), size = (size_t)m->desc.code_size, i, j;
-    int           dim[2], cells = e->dim[0] / n, cell;
-    genai_tensor *context, *before, *loss;
-    genai_result  result;
-    dim[0] = e->dim[0];
-    dim[1] = genai__vqvae_takes(m, GENAI__PRIOR);
-    context = genai_tensor_of(m->ctx, 2, dim, NULL);
-    dim[0] = n;
-    dim[1] = (int)size;
-    before = genai_tensor_of(m->ctx, 2, dim, NULL);
+    size_t mark = genai_tape_mark(m->ctx), size = (size_t)m->desc.code_size, i, j;
+    int    cells = e->dim[0] / n, cell;
+    genai_tensor *context = genai__matrix_of(m->ctx, e->dim[0], genai__vqvae_takes(m, GENAI__PRIOR), NULL);
+    genai_tensor *before = genai__matrix_of(m->ctx, n, (int)size, NULL);
     if (!context || !before) return genai__result_of(m->ctx);
     for (i = 0; i < (size_t)n; i++)
         for (cell = 0; cell < cells; cell++) {
@@ -10686,12 +10406,9 @@ static genai_result genai__vqvae_learn_prior(genai_model *m, genai_tensor *e, co
             genai__code_context(m, e->data + i * (size_t)cells * size, before->data + i * size, cell, context->data + r * (size_t)context->dim[1]);
             for (j = 0; j < size; j++) before->data[i * size + j] += e->data[r * size + j];
         }
-    loss = genai_scale(genai_cross_entropy_loss(genai__forward(m, m->net[GENAI__PRIOR], context, GENAI_TRAIN), code), (float)cells, 0);
+    genai_tensor *loss = genai_scale(genai_cross_entropy_loss(genai__forward(m, m->net[GENAI__PRIOR], context, GENAI_TRAIN), code), (float)cells, 0);
     *value = genai_value(loss);
-    genai__learn_begin(m, GENAI__PRIOR);
-    result = genai__learn_from(m, GENAI__PRIOR, loss, mark);
-    genai_tape_release(m->ctx, mark);
-    return result ? result : genai__learn_end(m, GENAI__PRIOR);
+    return genai__learn(m, GENAI__PRIOR, loss, mark);
 }
 
 /* Grids of codes, drawn cell after cell; grid i depends on (seed, first + i) alone. */
@@ -10700,16 +10417,13 @@ static genai_result genai__vqvae_latents(genai_model *m, uint64_t seed, size_t f
     genai__quiet  q = genai__quiet_begin(m->ctx);
     uint64_t      mode = genai__fp_enter();
     float        *u = (float *)genai__arena(m->ctx, (size_t)n * cells * sizeof *u), *before = (float *)genai__arena(m->ctx, (size_t)n * size * sizeof *u);
-    genai_tensor *context, *p = NULL;
-    int           dim[2], cell, k;
-    dim[0] = n;
-    dim[1] = genai__vqvae_takes(m, GENAI__PRIOR);
-    context = u && before ? genai_tensor_of(m->ctx, 2, dim, NULL) : NULL;
+    int           takes = genai__vqvae_takes(m, GENAI__PRIOR), cell, k;
+    genai_tensor *context = u && before ? genai__matrix_of(m->ctx, n, takes, NULL) : NULL, *p = NULL;
     for (i = 0; i < (size_t)n && context; i++) genai__uniform(m->ctx, 0, GENAI__STREAM_SAMPLE, seed, (uint32_t)(first + i), cells, u + i * cells);
     if (context) memset(before, 0, (size_t)n * size * sizeof *before);
     for (cell = 0; cell < (int)cells && context; cell++) {
         size_t mark = genai_tape_mark(m->ctx);
-        for (i = 0; i < (size_t)n; i++) genai__code_context(m, z + i * latent, before + i * size, cell, context->data + i * (size_t)dim[1]);
+        for (i = 0; i < (size_t)n; i++) genai__code_context(m, z + i * latent, before + i * size, cell, context->data + i * (size_t)takes);
         p = genai_softmax(genai__forward(m, genai__best(m, GENAI__PRIOR), context, GENAI_EVAL));
         if (!p) break;
         for (i = 0; i < (size_t)n; i++) {
@@ -10729,43 +10443,31 @@ static genai_result genai__vqvae_latents(genai_model *m, uint64_t seed, size_t f
 
 /* --- step --- */
 static genai_tensor *genai__vqvae_vectors(genai_model *m, genai_net *encoder, genai_tensor *x, genai_mode mode) { /* [rows, code_size] */
-    int dim[2];
-    dim[0] = -1;
-    dim[1] = m->desc.code_size;
-    return genai_reshape(genai__forward(m, encoder, x, mode), 2, dim);
+    return genai__matrix(genai__forward(m, encoder, x, mode), -1, m->desc.code_size);
 }
 
 static genai_result genai__vqvae_step(genai_model *m, genai_tensor *x, float *value) {
     genai_tensor *v = genai__vqvae_vectors(m, m->net[GENAI__ENCODER], x, GENAI_TRAIN), *e, *loss, *commitment;
-    int          *code, dim[2];
-    genai_result  result;
     if (!v) return genai__result_of(m->ctx);
     genai__codes_revive(m, v);
-    code = genai__codes_nearest(m, v);
+    int *code = genai__codes_nearest(m, v);
     e = code ? genai__codes_of(m, v, code) : NULL;
     if (!e) return genai__result_of(m->ctx);
     value[3] = genai__codes_learn(m, v, code);
-    result = genai__vqvae_learn_prior(m, e, code, x->dim[0], &value[2]);
-    if (result) return result;
-    dim[0] = x->dim[0];
-    dim[1] = m->desc.latent;
-    commitment = genai_mse_loss(genai_reshape(v, 2, dim), genai_reshape(e, 2, dim));
+    GENAI__TRY(genai__vqvae_learn_prior(m, e, code, x->dim[0], &value[2]));
+    commitment = genai_mse_loss(genai__matrix(v, x->dim[0], -1), genai__matrix(e, x->dim[0], -1));
     e = genai_add(e, genai_sub(v, genai_detach(v))); /* e, with v's gradient */
-    loss = genai__reconstruction(m, genai__forward(m, m->net[GENAI__DECODER], genai_reshape(e, 2, dim), GENAI_TRAIN), x);
+    loss = genai__reconstruction(m, genai__forward(m, m->net[GENAI__DECODER], genai__matrix(e, x->dim[0], -1), GENAI_TRAIN), x);
     value[0] = genai_value(loss);
     value[1] = genai_value(commitment);
-    return genai__learn(m, GENAI__ENCODER, genai_add(loss, genai_scale(commitment, genai__beta(m), 0)));
+    return genai__learn(m, GENAI__ENCODER, genai_add(loss, genai_scale(commitment, genai__beta(m), 0)), m->mark);
 }
 
 /* --- encode: the codes --- */
 static genai_tensor *genai__codes_snap(genai_model *m, genai_tensor *v) { /* [n,Z], of vectors in any shape */
-    int dim[2], *code;
-    dim[0] = -1;
-    dim[1] = m->desc.code_size;
-    v = genai_reshape(v, 2, dim);
-    code = genai__codes_nearest(m, v);
-    dim[1] = m->desc.latent;
-    return code ? genai_reshape(genai__codes_of(m, v, code), 2, dim) : NULL;
+    v = genai__matrix(v, -1, m->desc.code_size);
+    int *code = genai__codes_nearest(m, v);
+    return code ? genai__matrix(genai__codes_of(m, v, code), -1, m->desc.latent) : NULL;
 }
 static genai_tensor *genai__vqvae_encode(genai_model *m, genai_tensor *x) { return genai__codes_snap(m, genai__vqvae_vectors(m, genai__best(m, GENAI__ENCODER), x, GENAI_EVAL)); }
 
@@ -10793,7 +10495,6 @@ static const genai__family genai__vqvae = {
  * ================================================================================================================= */
 
 /* --- text --- */
-
 /* Down to 7 or less and up again, each level beside what it was on the way down. */
 static void genai__text_skips(const genai_model *m, genai__text *t, int width) {
     int levels = genai__levels(m), level;
@@ -10816,12 +10517,11 @@ static void genai__translate_text(const genai_model *m, int role, genai__text *t
 /* --- create --- */
 static genai_result genai__translate_create(genai_model *m) {
     genai_result result = GENAI_OK;
-    int          back;
-    for (back = 0; back < m->family->backs && !result; back++) {
+    for (int back = 0; back < m->family->backs && !result; back++) {
         m->critic = back ? GENAI__DISCRIMINATOR_BACK : GENAI__DISCRIMINATOR;
         result = genai__find_loss(m);
-        if (!result && (!genai__model_optimizer(m, m->desc.lr, back ? GENAI__GENERATOR_BACK : GENAI__GENERATOR, -1) ||
-                        !genai__model_optimizer(m, m->desc.lr_discriminator, m->critic, -1))) result = genai__result_of(m->ctx);
+        if (!result) result = genai__model_optimizer(m, m->desc.lr, back ? GENAI__GENERATOR_BACK : GENAI__GENERATOR, -1);
+        if (!result) result = genai__model_optimizer(m, m->desc.lr_discriminator, m->critic, -1);
     }
     m->critic = GENAI__DISCRIMINATOR;
     return result;
@@ -10839,17 +10539,15 @@ static genai_result genai__translate_step(genai_model *m, genai_tensor *x, float
     int           n = x->dim[0] / 2;
     float         gamma = m->desc.gamma < 0 ? 0 : m->desc.gamma;
     genai_tensor *from = genai_slice(x, 0, 0, n), *to = genai_slice(x, 0, n, n), *made, *beside, *loss, *error;
-    genai_result  result;
     made = genai__translated(m, GENAI__GENERATOR, from, GENAI_TRAIN);
     beside = genai_concat(from, made, 3);
-    result = genai__learn_discriminator(m, genai_concat(from, to, 3), beside, NULL, &value[0]);
-    if (result) return result;
+    GENAI__TRY(genai__learn_discriminator(m, genai_concat(from, to, 3), beside, NULL, &value[0]));
     genai_net_trainable(m->net[GENAI__DISCRIMINATOR], 0);
     loss = m->loss->generator(genai__forward(m, m->net[GENAI__DISCRIMINATOR], beside, GENAI_TRAIN_FROZEN));
     error = genai__mean_error(m, made, to);
     value[1] = genai_value(loss);
     value[2] = genai_value(error);
-    result = genai__learn(m, GENAI__GENERATOR, genai_add(loss, genai_scale(error, gamma, 0)));
+    genai_result result = genai__learn(m, GENAI__GENERATOR, genai_add(loss, genai_scale(error, gamma, 0)), m->mark);
     genai_net_trainable(m->net[GENAI__DISCRIMINATOR], 1);
     return result;
 }
@@ -10999,15 +10697,13 @@ GENAI_API const genai_preset *genai_preset_at(int index) {
 }
 
 static const genai__family *genai__family_of(const char *name) {
-    size_t i;
-    for (i = 0; i < GENAI__COUNT(genai__families); i++)
+    for (size_t i = 0; i < GENAI__COUNT(genai__families); i++)
         if (!strcmp(genai__families[i]->name, name)) return genai__families[i];
     return NULL;
 }
 
 static const genai__preset *genai__preset_of(const char *name) {
-    size_t i;
-    for (i = 0; i < GENAI__COUNT(genai__presets); i++)
+    for (size_t i = 0; i < GENAI__COUNT(genai__presets); i++)
         if (!strcmp(genai__presets[i].info.name, name)) return &genai__presets[i];
     return NULL;
 }
@@ -11046,8 +10742,7 @@ static genai_result genai__data_check(const genai_model *m, const char *what, co
 static genai_result genai__resolve_size(genai_model *m, const genai__preset *row, const genai_model_desc *given) {
     genai_ctx         *ctx = m->ctx;
     genai_model_desc  *d = &m->desc;
-    genai_dataset_info info;
-    memset(&info, 0, sizeof info);
+    genai_dataset_info info = GENAI__ZEROED;
     if (given->data) {
         info = genai_dataset_describe(given->data);
         if ((d->width && d->width != info.width) || (d->height && d->height != info.height) || (d->channels && d->channels != info.channels))
@@ -11057,8 +10752,7 @@ static genai_result genai__resolve_size(genai_model *m, const genai__preset *row
     }
     if (strcmp(d->condition, "none") != 0) {
         size_t       how;
-        genai_result result = genai__words_find(ctx, "condition", d->condition, genai__conditions, GENAI__COUNT(genai__conditions), sizeof *genai__conditions, &how);
-        if (result) return result;
+        GENAI__TRY(genai__words_find(ctx, "condition", d->condition, genai__conditions, GENAI__COUNT(genai__conditions), sizeof *genai__conditions, &how));
         if (how && strcmp(m->family->name, "gan") != 0)
             return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "condition: there is no '%.40s' for a %s, did you mean 'concat'?", d->condition, m->family->name);
         if (!d->classes) d->classes = info.classes;
@@ -11067,10 +10761,7 @@ static genai_result genai__resolve_size(genai_model *m, const genai__preset *row
                                info.classes, given->classes);
     } else if (d->classes)
         return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "there are %d classes, but condition is none: take concat", d->classes);
-    if (given->data) {
-        genai_result result = genai__pairs_check(m, "genai_model_create", &info);
-        if (result) return result;
-    }
+    if (given->data) GENAI__TRY(genai__pairs_check(m, "genai_model_create", &info));
     if (!d->width) d->width = given->data ? info.width : row->usual[0];
     if (!d->height) d->height = given->data ? info.height : row->usual[1];
     if (!d->channels) d->channels = given->data ? info.channels : row->usual[2];
@@ -11092,10 +10783,8 @@ static genai_result genai__resolve_size(genai_model *m, const genai__preset *row
 static genai_result genai__resolve_text(genai_model *m, const genai__preset *row, const genai_model_desc *given, int role) {
     const genai__field *f = genai__role_field(role);
     const char         *source = genai__field_words(f, given);
-    genai__text         t;
+    genai__text         t = {m->ctx, NULL, 0, 0, 0};
     genai_result        result = GENAI_OK;
-    memset(&t, 0, sizeof t);
-    t.ctx = m->ctx;
     if (!source) source = row->text[role];
     if (source) result = genai__expand(m, role, source, &t);
     else m->family->text(m, role, &t);
@@ -11119,22 +10808,19 @@ static const char *genai__standard_text(const genai__preset *row, const genai_mo
 
 static genai_result genai__resolve(genai_model *m, const genai__preset *row, const genai_model_desc *given) {
     genai_model_desc *d = &m->desc;
-    genai_result      result;
     const char       *none = NULL, *text;
-    size_t            i;
     int               role, zero = 0;
     *d = *given;
     d->data = NULL;
-    for (i = 0; i < GENAI__COUNT(genai__fields); i++) {
+    for (size_t i = 0; i < GENAI__COUNT(genai__fields); i++) {
         const genai__field *f = &genai__fields[i];
         if (f->kind == GENAI__FIELD_TEXT) genai__field_put(f, d, &none, sizeof none);
         if (f->kind == GENAI__FIELD_INT && f->low <= 0 && genai__field_int(f, d) == (int)GENAI_ZERO) genai__field_put(f, d, &zero, sizeof zero);
     }
-    for (i = 0; i < GENAI__COUNT(genai__fields); i++) {
+    for (size_t i = 0; i < GENAI__COUNT(genai__fields); i++) {
         const genai__field *f = &genai__fields[i];
         int                 set = genai__field_is_set(f, given);
-        result = genai__field_check(m->ctx, f, d);
-        if (result) return result;
+        GENAI__TRY(genai__field_check(m->ctx, f, d));
         if (set && !genai__field_fits(f, m->family->name))
             return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "preset %s is a %s, which has no setting '%s' (it belongs to %s)", row->info.name,
                                m->family->name, f->key, f->families);
@@ -11146,8 +10832,7 @@ static genai_result genai__resolve(genai_model *m, const genai__preset *row, con
         if (!text) return GENAI_ERROR_MEMORY;
         genai__field_put(f, d, &text, sizeof text);
     }
-    result = genai__resolve_size(m, row, given);
-    if (result) return result;
+    GENAI__TRY(genai__resolve_size(m, row, given));
     if (!d->latent) d->latent = row->latent;
     if (d->classes && (m->family->backs || m->family->roles & GENAI__ROLE(PRIOR)))
         return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "a %s can't be conditional", m->family->name);
@@ -11179,25 +10864,22 @@ static genai_result genai__resolve(genai_model *m, const genai__preset *row, con
         return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "schedule %s needs schedule_steps, the number of steps it goes over", genai__schedule_words[d->schedule]);
     for (role = 0; role < GENAI__GENERATOR_BACK; role++) /* one text serves both ways */
         if (m->family->roles >> role & 1) {
-            result = genai__resolve_text(m, row, given, role);
-            if (result) return result;
+            GENAI__TRY(genai__resolve_text(m, row, given, role));
         }
     return GENAI_OK;
 }
 
 /* --- create and destroy --- */
 GENAI_API void genai_model_destroy(genai_model *m) {
-    size_t i;
-    int    role;
     if (!m) return;
-    for (role = 0; role < GENAI__ROLES; role++) {
+    for (int role = 0; role < GENAI__ROLES; role++) {
         genai_optimizer_destroy(m->optimizer[role]);
         genai_net_destroy(m->net[role]);
         genai_net_destroy(m->average[role]);
     }
-    for (i = 0; i < GENAI__COUNT(genai__fields); i++)
+    for (size_t i = 0; i < GENAI__COUNT(genai__fields); i++)
         if (genai__fields[i].kind == GENAI__FIELD_TEXT) genai__free(m->ctx, genai__field_words(&genai__fields[i], &m->desc));
-    for (i = 0; i < GENAI__EXTRAS; i++) genai_tensor_destroy(m->extra[i]);
+    for (size_t i = 0; i < GENAI__EXTRAS; i++) genai_tensor_destroy(m->extra[i]);
     genai__free(m->ctx, m->kept);
     genai__free(m->ctx, m->scratch);
     genai__free(m->ctx, m);
@@ -11212,29 +10894,27 @@ static int genai__signed_range(const genai_model *m) {
 }
 
 static int genai__judges(int role) { return role == GENAI__DISCRIMINATOR || role == GENAI__DISCRIMINATOR_BACK; }
-static void genai__net_input(const genai_model *m, int role, genai_net_desc *d) {
-    int values = m->family->backs ? 0 : role == m->family->painter ? m->desc.latent : m->family->takes ? m->family->takes(m, role) : 0;
-    d->ndim = values ? 1 : 3;
-    memcpy(d->dim, m->dim + 1, sizeof d->dim);
-    if (values) d->dim[0] = values;
-    d->classes = m->desc.classes;
-    if (genai__judges(role)) {
-        d->spectral_norm = m->desc.spectral_norm;
-        if (m->family->backs == 1) d->dim[2] *= 2; /* what was made beside what it was made of */
-    }
+static genai_net_desc genai__model_net_desc(const genai_model *m, int role, const char *name) {
+    genai_net_desc d = GENAI__ZEROED;
+    int            values = m->family->backs ? 0 : role == m->family->painter ? m->desc.latent : m->family->takes ? m->family->takes(m, role) : 0;
+    d.name = name;
+    d.text = genai__field_words(genai__role_field(role), &m->desc);
+    d.init = m->desc.init;
+    d.classes = m->desc.classes;
+    d.ndim = values ? 1 : 3;
+    memcpy(d.dim, m->dim + 1, sizeof d.dim);
+    if (values) d.dim[0] = values;
+    if (genai__judges(role)) d.spectral_norm = m->desc.spectral_norm;
+    if (genai__judges(role) && m->family->backs == 1) d.dim[2] *= 2; /* what was made beside what it was made of */
+    return d;
 }
 
 /* Nets take images, or latents if they make images; what they must give is checked here. */
 static genai_result genai__model_net(genai_model *m, int role, const char *prefix, genai_net **net) {
-    genai_net_desc d;
-    char           name[32], want[40], have[40];
-    int            dim[3], painted[3], ndim, values = 1, i, paints = role == m->family->painter || role == GENAI__GENERATOR_BACK;
-    memset(&d, 0, sizeof d);
+    char name[32], want[40], have[40];
+    int  dim[3], painted[3], ndim, values = 1, i, paints = role == m->family->painter || role == GENAI__GENERATOR_BACK;
     sprintf(name, "%s%s", prefix, genai__role_names[role]);
-    d.text = genai__field_words(genai__role_field(role), &m->desc);
-    d.name = name;
-    d.init = m->desc.init;
-    genai__net_input(m, role, &d);
+    genai_net_desc d = genai__model_net_desc(m, role, name);
     *net = genai_net_create(m->ctx, &d);
     if (!*net) return genai__result_of(m->ctx);
     ndim = genai_net_output(*net, dim);
@@ -11257,8 +10937,7 @@ static genai_result genai__model_net(genai_model *m, int role, const char *prefi
 static genai_result genai__model_make(genai_model *m) {
     size_t       statistics = 0;
     genai_result result = m->desc.likelihood ? genai__find_likelihood(m) : GENAI_OK;
-    int          role;
-    for (role = 0; role < GENAI__ROLES && !result; role++) {
+    for (int role = 0; role < GENAI__ROLES && !result; role++) {
         if (!(m->family->roles >> role & 1)) continue;
         result = genai__model_net(m, role, "", &m->net[role]);
         if (!result) statistics += m->net[role]->running_size;
@@ -11270,7 +10949,7 @@ static genai_result genai__model_make(genai_model *m) {
     if (result) return result;
     m->signed_range = genai__signed_range(m);
     result = m->family->create(m);
-    for (role = GENAI__CODES; role < GENAI__EXTRAS; role++) statistics += m->extra[role] ? m->extra[role]->count : 0;
+    for (int role = GENAI__CODES; role < GENAI__EXTRAS; role++) statistics += m->extra[role] ? m->extra[role]->count : 0;
     m->kept = result ? NULL : (float *)genai__alloc(m->ctx, statistics + 1, sizeof(float));
     return result || m->kept ? result : GENAI_ERROR_MEMORY;
 }
@@ -11282,45 +10961,35 @@ static genai_model *genai__model_begin(genai_ctx *ctx, const genai__preset *row,
     m->ctx = ctx;
     m->seed = ctx->desc.seed;
     m->family = genai__family_of(row->info.family);
-    if (!genai__resolve(m, row, given)) return m;
-    genai_model_destroy(m);
-    return NULL;
+    if (genai__resolve(m, row, given)) return genai_model_destroy(m), GENAI__NULL;
+    return m;
 }
 
 GENAI_API genai_model *genai_model_create(genai_ctx *ctx, const genai_model_desc *desc) {
-    genai_model_desc     d;
-    const genai__preset *row;
-    genai_model         *m;
-    size_t               i;
+    genai_model_desc d = GENAI__ZEROED;
     if (!ctx || ctx->result) return NULL; /* say, data that could not be opened: no model of another size in its place */
-    memset(&d, 0, sizeof d);
     if (desc) d = *desc;
     if (!d.preset) d.preset = "gan";
-    row = genai__preset_of(d.preset);
-    if (!row) {
-        genai__fail(ctx, GENAI_ERROR_ARGUMENT, "there is no preset '%.40s', did you mean '%s'?", d.preset,
-                    genai__nearest(d.preset, strlen(d.preset), genai__presets, GENAI__COUNT(genai__presets), sizeof genai__presets[0]));
-        return NULL;
-    }
-    for (i = 0; i < GENAI__COUNT(genai__settings); i++) { /* here, since files hold their own */
+    const genai__preset *row = genai__preset_of(d.preset);
+    if (!row)
+        return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "there is no preset '%.40s', did you mean '%s'?", d.preset,
+                           genai__nearest(d.preset, strlen(d.preset), genai__presets, GENAI__COUNT(genai__presets), sizeof genai__presets[0])), GENAI__NULL;
+    for (size_t i = 0; i < GENAI__COUNT(genai__settings); i++) { /* here, since files hold their own */
         const genai__field *f = genai__field_of(genai__settings[i].key);
         if (f->offset == offsetof(genai_model_desc, r1) && (d.discriminator || d.loss || d.penalty > 0 || d.clip > 0 || d.spectral_norm > 0)) continue; /* another recipe */
         if (!strcmp(genai__settings[i].preset, d.preset) && !genai__field_is_set(f, &d) && genai__field_set(ctx, f, &d, genai__settings[i].value)) return NULL;
     }
-    m = genai__model_begin(ctx, row, &d);
-    if (!m || !genai__model_make(m)) return m;
-    genai_model_destroy(m);
-    return NULL;
+    genai_model *m = genai__model_begin(ctx, row, &d);
+    if (m && genai__model_make(m)) return genai_model_destroy(m), GENAI__NULL;
+    return m;
 }
 
 GENAI_API genai_model_desc genai_model_resolved(const genai_model *m) {
-    genai_model_desc none;
-    memset(&none, 0, sizeof none);
+    genai_model_desc none = GENAI__ZEROED;
     return m ? m->desc : none;
 }
 GENAI_API const char *genai_model_get(const genai_model *m, const char *key, char *to) {
-    size_t i;
-    for (i = 0; m && key && to && i < GENAI__COUNT(genai__fields); i++)
+    for (size_t i = 0; m && key && to && i < GENAI__COUNT(genai__fields); i++)
         if (!strcmp(genai__fields[i].key, key)) return genai__field_text(&genai__fields[i], &m->desc, to);
     return NULL;
 }
@@ -11329,28 +10998,21 @@ GENAI_API long        genai_model_steps(const genai_model *m) { return m ? m->st
 GENAI_API uint64_t    genai_model_seed(const genai_model *m) { return m ? m->seed : 0; }
 
 GENAI_API size_t genai_model_describe(const genai_model *m, char *to, size_t size) {
-    genai__table t;
+    genai__table t = {to, size, 0};
     char         line[400], number[32];
-    const char  *value;
-    size_t       i, n;
-    int          role;
     if (size) to[0] = 0;
     if (!m) return 0;
-    t.to = to;
-    t.size = size;
-    t.length = 0;
-    n = (size_t)snprintf(line, sizeof line, "preset %s, family %s, images %dx%dx%d (HxWxC) in [%d,1], %ld steps, seed %llu\n", m->desc.preset, m->family->name,
+    size_t n = (size_t)snprintf(line, sizeof line, "preset %s, family %s, images %dx%dx%d (HxWxC) in [%d,1], %ld steps, seed %llu\n", m->desc.preset, m->family->name,
                          m->dim[1], m->dim[2], m->dim[3], m->signed_range ? -1 : 0, m->steps, (unsigned long long)m->seed);
     genai__table_add(&t, line, n < sizeof line ? n : sizeof line - 1, 0);
-    for (i = 0; i < GENAI__COUNT(genai__fields); i++) {
+    for (size_t i = 0; i < GENAI__COUNT(genai__fields); i++) {
         const genai__field *f = &genai__fields[i];
-        if (!genai__field_fits(f, m->family->name) || f->offset <= offsetof(genai_model_desc, channels)) continue;
-        if (genai__field_is_net(f)) continue;
-        value = genai__field_text(f, &m->desc, number);
+        if (!genai__field_fits(f, m->family->name) || f->offset <= offsetof(genai_model_desc, channels) || genai__field_is_net(f)) continue;
+        const char *value = genai__field_text(f, &m->desc, number);
         n = (size_t)snprintf(line, sizeof line, "%-16s %s\n", f->key, value ? value : "");
         genai__table_add(&t, line, n < sizeof line ? n : sizeof line - 1, 0);
     }
-    for (role = 0; role < GENAI__ROLES; role++) {
+    for (int role = 0; role < GENAI__ROLES; role++) {
         if (!m->net[role]) continue;
         n = (size_t)snprintf(line, sizeof line, "\n%s%s\n", genai__role_names[role], m->average[role] ? " (and its average)" : "");
         genai__table_add(&t, line, n, 0);
@@ -11364,25 +11026,33 @@ static const char *genai__loss_name(const genai_model *m, int i) {
     return m->desc.divergence && !strcmp(m->desc.divergence, "mmd") && !strcmp(m->family->losses[i], "kl") ? "mmd" : m->family->losses[i];
 }
 
+static float *genai__keep(float *kept, float *values, size_t n, int back) { /* returns where the next are kept */
+    if (n) memcpy(back ? values : kept, back ? kept : values, n * sizeof(float));
+    return kept + n;
+}
+
 /* Copies the running statistics of all nets, and the codebook, out (or back, when a step has gone wrong): a forward pass changes them. */
 static void genai__keep_statistics(genai_model *m, int back) {
     float *kept = m->kept;
-    int    role;
     m->ctx->changes++;
-    for (role = 0; role < GENAI__ROLES; role++) {
-        genai_net *net = m->net[role];
-        if (!net || !net->running_size) continue;
-        if (back) memcpy(net->running, kept, net->running_size * sizeof(float));
-        else memcpy(kept, net->running, net->running_size * sizeof(float));
-        kept += net->running_size;
-    }
-    for (role = GENAI__CODES; role < GENAI__EXTRAS; role++) {
-        genai_tensor *t = m->extra[role];
-        if (!t) continue;
-        if (back) memcpy(t->data, kept, t->count * sizeof(float));
-        else memcpy(kept, t->data, t->count * sizeof(float));
-        kept += t->count;
-    }
+    for (int role = 0; role < GENAI__ROLES; role++)
+        if (m->net[role]) kept = genai__keep(kept, m->net[role]->running, m->net[role]->running_size, back);
+    for (int i = GENAI__CODES; i < GENAI__EXTRAS; i++)
+        if (m->extra[i]) kept = genai__keep(kept, m->extra[i]->data, m->extra[i]->count, back);
+}
+
+/* What a call puts back as it found it: the floating-point mode, recording, and where the caller's random numbers stand. */
+typedef struct genai__visit { uint64_t mode, step; uint32_t stream, draw; int recording; } genai__visit;
+static genai__visit genai__visit_begin(genai_ctx *ctx) {
+    genai__visit v = {genai__fp_enter(), ctx->step, ctx->stream, ctx->draw, genai_recording(ctx, 1)};
+    return v;
+}
+static void genai__visit_end(genai_ctx *ctx, const genai__visit *v) {
+    genai_recording(ctx, v->recording);
+    ctx->stream = v->stream;
+    ctx->step = v->step;
+    ctx->draw = v->draw;
+    genai__fp_leave(v->mode);
 }
 
 /* How many images come with a batch of n. */
@@ -11390,11 +11060,8 @@ static size_t genai__at_once(const genai_model *m, int n) { return (size_t)n * (
 
 /* Images as a tensor on the tape, in the range that the nets want. */
 static genai_tensor *genai__model_input(genai_model *m, int n, const float *images) {
-    int           dim[4];
-    genai_tensor *x;
-    memcpy(dim, m->dim, sizeof dim);
-    dim[0] = n;
-    x = genai_tensor_of(m->ctx, 4, dim, images);
+    int           dim[4] = {n, m->dim[1], m->dim[2], m->dim[3]};
+    genai_tensor *x = genai_tensor_of(m->ctx, 4, dim, images);
     return m->signed_range ? genai__unary_apply(&genai__op_scale, offsetof(genai__kernels, scale), x, 2, -1, x) : x;
 }
 
@@ -11425,47 +11092,35 @@ static genai_result genai__model_average(genai_model *m, int n) {
 
 /* Takes the labels of n images for what follows; NULL afterwards where the model has no use for them. */
 static genai_result genai__model_labels(genai_model *m, const char *what, int n, const int *labels) {
-    int i;
     m->labels = m->desc.classes ? labels : NULL;
     if (!m->desc.classes) return GENAI_OK;
     if (!labels) return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "%s: labels are NULL, but the model has condition %s", what, m->desc.condition);
-    for (i = 0; i < n; i++)
+    for (int i = 0; i < n; i++)
         if (labels[i] < 0 || labels[i] >= m->desc.classes)
             return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "%s: label %d of image %d must be from 0 to %d", what, labels[i], i, m->desc.classes - 1);
     return GENAI_OK;
 }
 
 GENAI_API genai_result genai_model_step(genai_model *m, int n, const float *images, const int *labels, genai_losses *losses) {
-    genai_losses  mine;
-    genai_tensor *x;
-    genai_ctx    *ctx;
-    genai_result  result;
-    uint32_t      stream, draw;
-    uint64_t      step, mode;
-    int           recording, i;
+    genai_losses mine;
     if (!m) return GENAI_ERROR_ARGUMENT;
-    ctx = m->ctx;
+    genai_ctx *ctx = m->ctx;
     if (!losses) losses = &mine;
     memset(losses, 0, sizeof *losses);
     if (n < 1 || !images) return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "genai_model_step: %s", images ? "n must be at least 1" : "images is NULL");
-    result = genai__model_labels(m, "genai_model_step", n, labels);
-    if (result) return result;
-    mode = genai__fp_enter();
-    stream = ctx->stream;
-    step = ctx->step;
-    draw = ctx->draw;
-    recording = genai_recording(ctx, 1);
+    GENAI__TRY(genai__model_labels(m, "genai_model_step", n, labels));
+    genai__visit visit = genai__visit_begin(ctx);
     m->mark = genai_tape_mark(ctx);
     m->judged = m->right = 0;
     genai_random_at(ctx, GENAI__STREAM_STEP, (uint64_t)m->steps); /* the step's draws depend on its number alone: resume is exact */
     genai__keep_statistics(m, 0);
     for (; m->family->losses[losses->count]; losses->count++) losses->name[losses->count] = genai__loss_name(m, losses->count);
-    x = genai__binarised(m, genai__model_input(m, (int)genai__at_once(m, n), images), 1);
-    result = x ? m->family->step(m, x, losses->value) : genai__result_of(ctx);
+    genai_tensor *x = genai__binarised(m, genai__model_input(m, (int)genai__at_once(m, n), images), 1);
+    genai_result result = x ? m->family->step(m, x, losses->value) : genai__result_of(ctx);
     genai_tape_release(ctx, m->mark);
     if (result) {
         genai__keep_statistics(m, 1);
-        for (i = 0; i < GENAI__ROLES; i++) genai_net_trainable(m->net[i], 1);
+        for (int i = 0; i < GENAI__ROLES; i++) genai_net_trainable(m->net[i], 1);
     }
     if (result == GENAI_ERROR_NONFINITE) {
         losses->skipped = 1;
@@ -11478,11 +11133,7 @@ GENAI_API genai_result genai_model_step(genai_model *m, int n, const float *imag
         m->skipped_in_row = 0;
         result = genai__model_average(m, n);
     }
-    genai_recording(ctx, recording);
-    ctx->stream = stream;
-    ctx->step = step;
-    ctx->draw = draw;
-    genai__fp_leave(mode);
+    genai__visit_end(ctx, &visit);
     return result;
 }
 
@@ -11502,8 +11153,7 @@ typedef struct genai__mixture {
 
 static double genai__mixture_apart(const double *a, const double *b, int n) { /* squared */
     double sum = 0;
-    int    i;
-    for (i = 0; i < n; i++) sum += (a[i] - b[i]) * (a[i] - b[i]);
+    for (int i = 0; i < n; i++) sum += (a[i] - b[i]) * (a[i] - b[i]);
     return sum;
 }
 
@@ -11593,7 +11243,6 @@ static void genai__mixture_revive(const genai__mixture *q, int k) {
  * Vassilvitskii 2007). */
 static void genai__mixture_begin(const genai_ctx *ctx, genai__mixture *q) {
     size_t n = (size_t)q->z, row, i;
-    int    k;
     q->spread = 0;
     for (i = 0; i < n; i++) {
         double mean = 0, square = 0;
@@ -11603,7 +11252,7 @@ static void genai__mixture_begin(const genai_ctx *ctx, genai__mixture *q) {
     }
     q->floor = 1e-4 * q->spread + 1e-10;
     for (row = 0; row < q->n; row++) q->likelihood[row] = 1;
-    for (k = 0; k < q->k; k++) {
+    for (int k = 0; k < q->k; k++) {
         double total = 0, at;
         for (row = 0; row < q->n; row++) total += q->likelihood[row];
         if (!(total > 0)) total = (double)q->n; /* all points are means already */
@@ -11622,15 +11271,14 @@ static void genai__mixture_run(genai_ctx *ctx, genai__mixture *q) {
     double   before = 0, now;
     uint64_t mode = genai__fp_enter();
     size_t   row;
-    int      i, k;
     genai__mixture_begin(ctx, q);
-    for (i = 0; i < GENAI__MIXTURE_MOST; i++, before = now) {
+    for (int i = 0; i < GENAI__MIXTURE_MOST; i++, before = now) {
         q->hard = i < GENAI__MIXTURE_HARD;
         genai__for_rows(ctx, q->n, (size_t)(q->k * q->z) * (size_t)q->z, genai__mixture_point, q);
         for (now = 0, row = 0; row < q->n; row++) now += q->likelihood[row] / (double)q->n;
         genai__parallel(ctx, q->k, genai__mixture_component, q);
         if (i > GENAI__MIXTURE_HARD && now - before < 1e-4) break;
-        for (k = 0; k < q->k && i + 1 < GENAI__MIXTURE_MOST; k++)
+        for (int k = 0; k < q->k && i + 1 < GENAI__MIXTURE_MOST; k++)
             if (!(q->weight[k] > 0)) genai__mixture_revive(q, k);
     }
     genai__fp_leave(mode);
@@ -11638,14 +11286,12 @@ static void genai__mixture_run(genai_ctx *ctx, genai__mixture *q) {
 
 /* Room for `components` of a sampler in the model; none for 0. */
 static genai_result genai__sampler_make(genai_model *m, int components) {
-    int dim[3], i;
-    dim[0] = components;
-    dim[1] = dim[2] = m->desc.latent;
-    for (i = 0; i < 3; i++) {
+    int dim[3] = {components, m->desc.latent, m->desc.latent};
+    for (int i = 0; i < 3; i++) {
         genai_tensor_destroy(m->extra[i]);
         m->extra[i] = NULL;
     }
-    for (i = 0; i < 3 && components; i++) {
+    for (int i = 0; i < 3 && components; i++) {
         m->extra[i] = genai_tensor_create(m->ctx, i + 1, dim);
         if (!m->extra[i]) {
             genai__sampler_make(m, 0);
@@ -11661,7 +11307,6 @@ static void genai__sampler_apply(const genai_model *m, uint64_t seed, uint32_t n
     const genai_tensor *weight = m->extra[GENAI__SAMPLER_WEIGHT];
     double              at = genai__draw(0, GENAI__STREAM_COMPONENT, seed, 0, number).w[0] / 4294967296.0;
     size_t              n = (size_t)m->desc.latent, k, i, j, last = 0;
-    const float        *row;
     for (k = 0; k < weight->count; k++) {
         if (!(weight->data[k] > 0)) continue;
         last = k;
@@ -11670,32 +11315,31 @@ static void genai__sampler_apply(const genai_model *m, uint64_t seed, uint32_t n
     }
     for (i = n; i-- > 0;) {
         double sum = (double)m->extra[GENAI__SAMPLER_MEAN]->data[last * n + i];
-        row = m->extra[GENAI__SAMPLER_FACTOR]->data + (last * n + i) * n;
+        const float *row = m->extra[GENAI__SAMPLER_FACTOR]->data + (last * n + i) * n;
         for (j = 0; j <= i; j++) sum += (double)row[j] * (double)z[j];
         z[i] = (float)sum;
     }
 }
 
 /* --- sampling and encoding --- */
-
 /* Images from latents, in [0,1] or near it, with running statistics, so that an image doesn't depend on those beside it. */
 static genai_tensor *genai__decoded(genai_model *m, genai_tensor *z) {
     genai_tensor *y = genai__painted(m, genai__forward(m, genai__best(m, m->family->painter), z, GENAI_EVAL));
     return m->signed_range ? genai_scale(y, 0.5f, 0.5f) : y;
 }
 
+static genai_result genai__values_of(const genai_ctx *ctx, const genai_tensor *t, float *to) { /* t may be NULL */
+    if (!t) return genai__result_of(ctx);
+    memcpy(to, t->data, t->count * sizeof *to);
+    return GENAI_OK;
+}
+
 static genai_result genai__model_paint(genai_model *m, int n, const float *z, const int *labels, float *images) {
-    genai__quiet  q = genai__quiet_begin(m->ctx);
-    genai_result  result = GENAI_OK;
-    genai_tensor *y;
-    const int    *was = m->labels;
-    int           dim[2];
+    genai__quiet q = genai__quiet_begin(m->ctx);
+    const int   *was = m->labels;
     m->labels = labels;
-    dim[0] = n;
-    dim[1] = m->desc.latent;
-    y = genai_clamp(genai__decoded(m, genai_tensor_of(m->ctx, 2, dim, z)), 0, 1);
-    if (y) memcpy(images, y->data, y->count * sizeof(float));
-    else result = genai__result_of(m->ctx);
+    genai_tensor *y = genai__decoded(m, genai__matrix_of(m->ctx, n, m->desc.latent, z));
+    genai_result  result = genai__values_of(m->ctx, genai_clamp(y, 0, 1), images);
     m->labels = was;
     genai__quiet_end(m->ctx, q);
     return result;
@@ -11716,9 +11360,8 @@ static int genai__normal_prior(const genai_model *m) { return (m->desc.beta >= 0
 /* Latents number first, first + 1, ... to sample from: of the prior, or of what was fitted. */
 static genai_result genai__model_latents(genai_model *m, uint64_t seed, size_t first, int n, float *z) {
     size_t size = (size_t)m->desc.latent;
-    int    i;
     if (m->family->latents) return m->family->latents(m, seed, first, n, z);
-    for (i = 0; i < n; i++) {
+    for (int i = 0; i < n; i++) {
         genai__normal(m->ctx, 0, GENAI__STREAM_SAMPLE, seed, (uint32_t)(first + (size_t)i), size, z + (size_t)i * size);
         if (m->extra[GENAI__SAMPLER_MEAN]) genai__sampler_apply(m, seed, (uint32_t)(first + (size_t)i), z + (size_t)i * size);
     }
@@ -11727,13 +11370,11 @@ static genai_result genai__model_latents(genai_model *m, uint64_t seed, size_t f
 
 GENAI_API genai_result genai_model_latents(genai_model *m, uint64_t seed, int n, float *z) {
     genai_result result = genai__model_check(m, "genai_model_latents", n, z, z);
-    int          i;
-    for (i = 0; i < n && !result; i += GENAI__PORTION)
+    for (int i = 0; i < n && !result; i += GENAI__PORTION)
         result = genai__model_latents(m, seed, (size_t)i, genai__portion(i, n), z + (size_t)i * (size_t)m->desc.latent);
     return result;
 }
 
-static const int *genai__labels_at(const int *labels, int i) { return labels ? labels + i : NULL; }
 
 GENAI_API genai_result genai_model_sample(genai_model *m, uint64_t seed, int n, const int *labels, float *out) {
     genai_result result = genai__model_check(m, "genai_model_sample", n, out, out);
@@ -11748,39 +11389,43 @@ GENAI_API genai_result genai_model_sample(genai_model *m, uint64_t seed, int n, 
     return result;
 }
 
-GENAI_API genai_result genai_model_decode(genai_model *m, int n, const float *z, const int *labels, float *images) {
-    genai_result result = genai__model_check(m, "genai_model_decode", n, z, images);
-    int          i;
-    if (!result) result = genai__model_labels(m, "genai_model_decode", n, labels);
-    for (i = 0; i < n && !result; i += GENAI__PORTION)
-        result = genai__model_paint(m, genai__portion(i, n), z + (size_t)i * (size_t)m->desc.latent, genai__labels_at(labels, i), images + (size_t)i * genai__pixels(m));
-    return result;
-}
 
 static genai_result genai__encode(genai_model *m, int n, const float *images, const int *labels, float *z) { /* one portion */
-    genai__quiet  q;
-    genai_tensor *mean;
-    const int    *was = m->labels;
-    genai_result  result = GENAI_OK;
+    const int *was = m->labels;
     if (!m->family->encode)
         return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "a %s can't encode images, it has no encoder: use family vae, vaegan, aae or vqvae", m->family->name);
-    q = genai__quiet_begin(m->ctx);
+    genai__quiet q = genai__quiet_begin(m->ctx);
     m->labels = labels;
-    mean = m->family->encode(m, genai__model_input(m, n, images));
-    if (mean) memcpy(z, mean->data, mean->count * sizeof(float));
-    else result = genai__result_of(m->ctx);
+    genai_result result = genai__values_of(m->ctx, m->family->encode(m, genai__model_input(m, n, images)), z);
     m->labels = was;
     genai__quiet_end(m->ctx, q);
     return result;
 }
 
-GENAI_API genai_result genai_model_encode(genai_model *m, int n, const float *images, const int *labels, float *z) {
-    genai_result result = genai__model_check(m, "genai_model_encode", n, images, z);
-    int          i;
-    if (!result) result = genai__model_labels(m, "genai_model_encode", n, labels);
-    for (i = 0; i < n && !result; i += GENAI__PORTION)
-        result = genai__encode(m, genai__portion(i, n), images + (size_t)i * genai__pixels(m), genai__labels_at(labels, i), z + (size_t)i * (size_t)m->desc.latent);
+/* From images or latents, to images or else latents. */
+static genai_result genai__model_turn(genai_model *m, const char *what, int n, const float *images, const float *z, const int *labels, float *out, float *codes) {
+    GENAI__TRY(genai__model_check(m, what, n, images ? images : z, out ? out : codes));
+    genai_result result = genai__model_labels(m, what, n, labels);
+    for (int i = 0; i < n && !result; i += GENAI__PORTION) {
+        int          part = genai__portion(i, n);
+        size_t       pixel = (size_t)i * genai__pixels(m), latent = (size_t)i * (size_t)m->desc.latent;
+        const int   *as = labels ? labels + i : NULL;
+        float       *to = codes ? codes + latent : images ? genai__model_scratch(m, (size_t)GENAI__PORTION * (size_t)m->desc.latent) : NULL;
+        const float *from = images ? to : z + latent;
+        if (images) result = to ? genai__encode(m, part, images + pixel, as, to) : GENAI_ERROR_MEMORY;
+        if (!result && out) result = genai__model_paint(m, part, from, as, out + pixel);
+    }
     return result;
+}
+
+GENAI_API genai_result genai_model_decode(genai_model *m, int n, const float *z, const int *labels, float *images) {
+    return genai__model_turn(m, "genai_model_decode", n, NULL, z, labels, images, NULL);
+}
+GENAI_API genai_result genai_model_encode(genai_model *m, int n, const float *images, const int *labels, float *z) {
+    return genai__model_turn(m, "genai_model_encode", n, images, NULL, labels, NULL, z);
+}
+GENAI_API genai_result genai_model_reconstruct(genai_model *m, int n, const float *images, const int *labels, float *out) {
+    return genai__model_turn(m, "genai_model_reconstruct", n, images, NULL, labels, out, NULL);
 }
 
 /* Fills q->x with latents of the data, in the order of its first epoch. */
@@ -11805,35 +11450,29 @@ static genai_result genai__sampler_encode(genai_model *m, genai_dataset *data, g
 }
 
 GENAI_API genai_result genai_model_fit_sampler(genai_model *m, genai_dataset *data, const char *kind, int components) {
-    genai__mixture     q;
-    genai_dataset_info info;
-    genai_result       result = GENAI_OK;
-    size_t             z, k, i;
-    char              *copy;
-    int                prior;
+    genai__mixture q = GENAI__ZEROED;
+    genai_result   result = GENAI_OK;
     if (!m) return GENAI_ERROR_ARGUMENT;
-    prior = kind && !strcmp(kind, "prior");
+    int prior = kind && !strcmp(kind, "prior");
     if (!kind || (!prior && strcmp(kind, "gaussian") && strcmp(kind, "mixture")) || components < 0 || components > GENAI__SAMPLER_MOST)
         return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "genai_model_fit_sampler: kind '%.40s' must be prior, gaussian or mixture, components %d from 0 to %d",
                            kind ? kind : "NULL", components, GENAI__SAMPLER_MOST);
     if (!m->desc.sampler) return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "a %s has its own prior, and no other sampler", m->family->name);
-    memset(&q, 0, sizeof q);
     q.z = m->desc.latent;
     if (!prior) {
         if (!data) return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "genai_model_fit_sampler: data is NULL");
-        info = genai_dataset_describe(data);
-        result = genai__data_check(m, "genai_model_fit_sampler", data);
-        if (result) return result;
+        genai_dataset_info info = genai_dataset_describe(data);
+        GENAI__TRY(genai__data_check(m, "genai_model_fit_sampler", data));
         if (q.z > GENAI__SAMPLER_MOST)
             return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "genai_model_fit_sampler: covariances of %d latents are too large, %d is the most", q.z, GENAI__SAMPLER_MOST);
         q.n = info.count < GENAI__MIXTURE_IMAGES ? info.count : GENAI__MIXTURE_IMAGES;
         q.k = !strcmp(kind, "gaussian") ? 1 : components ? components : 10;
         if ((size_t)q.k > q.n) q.k = (int)q.n;
     }
-    copy = genai__copy_text(m->ctx, kind, strlen(kind));
+    char *copy = genai__copy_text(m->ctx, kind, strlen(kind));
     if (!copy) return GENAI_ERROR_MEMORY;
-    z = (size_t)q.z;
-    k = (size_t)q.k;
+    size_t z = (size_t)q.z;
+    size_t k = (size_t)q.k;
     if (!prior) {
         q.x = (double *)genai__alloc(m->ctx, q.n * (z + k + 1) + k * (3 * z + 2 * z * z + 2), sizeof *q.x);
         if (q.x) {
@@ -11852,9 +11491,9 @@ GENAI_API genai_result genai_model_fit_sampler(genai_model *m, genai_dataset *da
     }
     if (!result) result = genai__sampler_make(m, q.k);
     if (!result) {
-        for (i = 0; i < k; i++) m->extra[GENAI__SAMPLER_WEIGHT]->data[i] = (float)q.weight[i];
-        for (i = 0; i < k * z; i++) m->extra[GENAI__SAMPLER_MEAN]->data[i] = (float)q.mean[i];
-        for (i = 0; i < k * z * z; i++) m->extra[GENAI__SAMPLER_FACTOR]->data[i] = i % z > i / z % z ? 0 : (float)q.factor[i];
+        for (size_t i = 0; i < k; i++) m->extra[GENAI__SAMPLER_WEIGHT]->data[i] = (float)q.weight[i];
+        for (size_t i = 0; i < k * z; i++) m->extra[GENAI__SAMPLER_MEAN]->data[i] = (float)q.mean[i];
+        for (size_t i = 0; i < k * z * z; i++) m->extra[GENAI__SAMPLER_FACTOR]->data[i] = i % z > i / z % z ? 0 : (float)q.factor[i];
         genai__free(m->ctx, m->desc.sampler); /* may be what `kind` points to */
         m->desc.sampler = copy;
         if (components) m->desc.components = components;
@@ -11863,49 +11502,33 @@ GENAI_API genai_result genai_model_fit_sampler(genai_model *m, genai_dataset *da
     return result;
 }
 
-GENAI_API genai_result genai_model_reconstruct(genai_model *m, int n, const float *images, const int *labels, float *out) {
-    genai_result result = genai__model_check(m, "genai_model_reconstruct", n, images, out);
-    int          i;
-    if (!result) result = genai__model_labels(m, "genai_model_reconstruct", n, labels);
-    for (i = 0; i < n && !result; i += GENAI__PORTION) {
-        int    part = genai__portion(i, n);
-        float *z = genai__model_scratch(m, (size_t)GENAI__PORTION * (size_t)m->desc.latent);
-        result = z ? genai__encode(m, part, images + (size_t)i * genai__pixels(m), genai__labels_at(labels, i), z) : GENAI_ERROR_MEMORY;
-        if (!result) result = genai__model_paint(m, part, z, genai__labels_at(labels, i), out + (size_t)i * genai__pixels(m));
-    }
-    return result;
-}
 
 GENAI_API genai_result genai_model_translate(genai_model *m, int n, const float *images, int back, float *out) {
     genai_result result = GENAI_OK;
-    int          i;
     if (!m) return GENAI_ERROR_ARGUMENT;
     if (n < 1 || !images || !out) return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "genai_model_translate: %s", n < 1 ? "n must be at least 1" : "a pointer is NULL");
     if (m->family->backs < (back ? 2 : 1))
         return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, m->family->backs ? "a %s has learned one way only: use cycle" : "a %s can't translate images: use translate or cycle",
                            m->family->name);
-    for (i = 0; i < n && !result; i += GENAI__PORTION) {
+    for (int i = 0; i < n && !result; i += GENAI__PORTION) {
         genai__quiet  q = genai__quiet_begin(m->ctx);
         genai_tensor *x = genai__model_input(m, genai__portion(i, n), images + (size_t)i * genai__pixels(m));
         genai_tensor *y = genai__forward(m, genai__best(m, back ? GENAI__GENERATOR_BACK : GENAI__GENERATOR), x, GENAI_EVAL);
         y = genai_clamp(m->signed_range ? genai_scale(y, 0.5f, 0.5f) : y, 0, 1);
-        if (y) memcpy(out + (size_t)i * genai__pixels(m), y->data, y->count * sizeof(float));
-        else result = genai__result_of(m->ctx);
+        result = genai__values_of(m->ctx, y, out + (size_t)i * genai__pixels(m));
         genai__quiet_end(m->ctx, q);
     }
     return result;
 }
 
 /* --- interpolation --- */
-
 /* sin x for x in [0, pi], in double by + - * / only, so that the bits are the same with every C library. */
 static double genai__sine(double x) {
     const double half = 1.57079632679489661923;
     double       term, sum;
-    int          i;
     if (x > half) x = 2 * half - x;
     term = sum = x;
-    for (i = 2; i < 26; i += 2) {
+    for (int i = 2; i < 26; i += 2) {
         term *= -x * x / ((double)i * (double)(i + 1));
         sum += term;
     }
@@ -11915,15 +11538,14 @@ static double genai__sine(double x) {
 /* The angle whose half has sine s and cosine c: halved until the series of arcsin converges at once. */
 static double genai__angle(double s, double c) {
     double factor = 2, q, term, sum;
-    int    i;
-    for (i = 0; i < 8; i++) {
+    for (int i = 0; i < 8; i++) {
         c = sqrt(0.5 * (1 + c));
         s = s / (2 * c); /* sin(x/2) = sin x / (2 cos(x/2)) */
         factor *= 2;
     }
     q = s * s;
     term = sum = s;
-    for (i = 1; i < 8; i++) { /* arcsin s = s + s^3/6 + 3 s^5/40 + ... */
+    for (int i = 1; i < 8; i++) { /* arcsin s = s + s^3/6 + 3 s^5/40 + ... */
         term *= q * (double)(2 * i - 1) / (double)(2 * i);
         sum += term / (double)(2 * i + 1);
     }
@@ -11933,8 +11555,7 @@ static double genai__angle(double s, double c) {
 /* Weights of a and b at t on the great circle between them (Shoemake 1985); a straight line where there is no such circle. */
 static void genai__slerp_weights(const float *a, const float *b, size_t n, double t, double *wa, double *wb) {
     double aa = 0, bb = 0, apart = 0, together = 0, angle, sine;
-    size_t i;
-    for (i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++) {
         aa += (double)a[i] * (double)a[i];
         bb += (double)b[i] * (double)b[i];
     }
@@ -11943,7 +11564,7 @@ static void genai__slerp_weights(const float *a, const float *b, size_t n, doubl
     *wa = 1 - t;
     *wb = t;
     if (!(aa > 0) || !(bb > 0)) return;
-    for (i = 0; i < n; i++) { /* chords of the two unit vectors: 2 sin and 2 cos of half the angle */
+    for (size_t i = 0; i < n; i++) { /* chords of the two unit vectors: 2 sin and 2 cos of half the angle */
         double p = (double)a[i] / aa, q = (double)b[i] / bb;
         apart += (p - q) * (p - q);
         together += (p + q) * (p + q);
@@ -11957,13 +11578,12 @@ static void genai__slerp_weights(const float *a, const float *b, size_t n, doubl
 
 GENAI_API genai_result genai_model_interpolate(genai_model *m, const float *a, const float *b, int label, int n, float *out) {
     genai_result result = genai__model_check(m, "genai_model_interpolate", n, a, b);
-    size_t       z, k;
     int          labels[GENAI__PORTION], i, j;
     if (!result && !out) result = genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "genai_model_interpolate: a pointer is NULL");
     if (!result) result = genai__model_labels(m, "genai_model_interpolate", 1, &label);
     if (result) return result;
     for (i = 0; i < GENAI__PORTION; i++) labels[i] = label;
-    z = (size_t)m->desc.latent;
+    size_t z = (size_t)m->desc.latent;
     for (i = 0; i < n && !result; i += GENAI__PORTION) {
         float   *way = genai__model_scratch(m, (size_t)GENAI__PORTION * z);
         uint64_t mode = genai__fp_enter();
@@ -11972,7 +11592,7 @@ GENAI_API genai_result genai_model_interpolate(genai_model *m, const float *a, c
             if (genai__normal_prior(m)) genai__slerp_weights(a, b, z, t, &wa, &wb);
             if (i + j == 0) { wa = 1; wb = 0; }
             else if (i + j == n - 1) { wa = 0; wb = 1; }
-            for (k = 0; k < z; k++) way[(size_t)j * z + k] = (float)(wa * (double)a[k] + wb * (double)b[k]);
+            for (size_t k = 0; k < z; k++) way[(size_t)j * z + k] = (float)(wa * (double)a[k] + wb * (double)b[k]);
         }
         genai__fp_leave(mode);
         result = way ? genai__model_paint(m, genai__portion(i, n), way, m->desc.classes ? labels : NULL, out + (size_t)i * genai__pixels(m)) : GENAI_ERROR_MEMORY;
@@ -11981,70 +11601,66 @@ GENAI_API genai_result genai_model_interpolate(genai_model *m, const float *a, c
 }
 
 GENAI_API genai_result genai_model_sample_grid(genai_model *m, const char *path, int rows, int columns) {
-    float       *images;
-    genai_result result;
-    int          n;
     if (!m) return GENAI_ERROR_ARGUMENT;
     if (!path || rows < 1 || columns < 1 || rows > 1024 || columns > 1024)
         return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "genai_model_sample_grid: needs a path, and 1 to 1024 rows and columns");
-    n = rows * columns;
-    images = (float *)genai__alloc(m->ctx, (size_t)n * genai__pixels(m), sizeof *images);
+    int n = rows * columns;
+    float *images = (float *)genai__alloc(m->ctx, (size_t)n * genai__pixels(m), sizeof *images);
     if (!images) return GENAI_ERROR_MEMORY;
-    result = genai_model_sample(m, 0, n, NULL, images);
+    genai_result result = genai_model_sample(m, 0, n, NULL, images);
     if (!result) result = genai_image_save_grid(m->ctx, path, n, columns, m->dim[2], m->dim[1], m->dim[3], images);
     genai__free(m->ctx, images);
     return result;
 }
 
 /* --- save and load --- */
+typedef struct genai__entries { /* of a file that is to be written or read */
+    genai__entry *entry;
+    size_t        n;
+    char         *name; /* where that of the next optimiser state goes */
+} genai__entries;
 
-static void genai__model_entry(genai__entry *entry, const genai_tensor *t) {
-    entry->name = t->name;
-    entry->ndim = t->ndim;
-    memcpy(entry->dim, t->dim, sizeof entry->dim);
-    entry->data = t->data;
-    entry->count = t->count;
+#define GENAI__STATE_NAMES 512 /* bytes that the names of all optimiser states take at most */
+
+static void genai__entries_add(genai__entries *e, const char *name, int ndim, const int *dim, float *data, size_t count) {
+    const genai__entry entry = {name, ndim, {dim[0], dim[1], dim[2], dim[3]}, data, count};
+    if (e->entry) e->entry[e->n] = entry;
+    e->n++;
+}
+static void genai__entries_tensor(genai__entries *e, const genai_tensor *t) {
+    if (t) genai__entries_add(e, t->name, t->ndim, t->dim, t->data, t->count);
 }
 
-/* What a file holds: every tensor under its name. With `entry` NULL only counts. names takes the names of optimiser states. */
-static size_t genai__model_entries(const genai_model *m, int checkpoint, genai__entry *entry, genai__text *names) {
-    size_t n = 0;
-    int    role, average, i;
-    for (role = 0; role < GENAI__ROLES; role++)
-        for (average = 0; average < 2; average++) {
+/* Every tensor under its name. Only counts where there is no memory yet. */
+static void genai__entries_fill(genai__entries *e, const genai_model *m, int checkpoint) {
+    e->n = 0;
+    for (int role = 0; role < GENAI__ROLES; role++)
+        for (int average = 0; average < 2; average++) {
             genai_net *net = average ? m->average[role] : m->net[role];
-            for (i = 0; net && i < genai__net_tensor_count(net); i++, n++)
-                if (entry) genai__model_entry(&entry[n], genai__net_tensor(net, i));
+            for (int i = 0; net && i < genai__net_tensor_count(net); i++) genai__entries_tensor(e, genai__net_tensor(net, i));
         }
-    for (i = 0; i < GENAI__EXTRAS; i++) {
-        if (!m->extra[i]) continue;
-        if (entry) genai__model_entry(&entry[n], m->extra[i]);
-        n++;
-    }
-    for (role = 0; role < GENAI__ROLES && checkpoint; role++) {
-        genai_optimizer *o = m->optimizer[role];
-        int              group, second;
-        for (group = 0; o && group < o->groups; group++)
-            for (second = 0; second < 2; second++) {
-                float *moment[2];
-                size_t count = genai__optimizer_state(o, group, &moment[0], &moment[1]);
+    for (int i = 0; i < GENAI__EXTRAS; i++) genai__entries_tensor(e, m->extra[i]);
+    for (int role = 0; role < GENAI__ROLES && checkpoint; role++)
+        for (int group = 0; m->optimizer[role] && group < m->optimizer[role]->groups; group++) {
+            float *moment[2];
+            size_t count = genai__optimizer_state(m->optimizer[role], group, &moment[0], &moment[1]);
+            int    dim[4] = {(int)count, 1, 1, 1}, of = group ? GENAI__DECODER : role; /* groups are nets: of the role, then the decoder */
+            for (int second = 0; second < 2; second++) {
                 if (!count || !moment[second]) continue;
-                if (entry) {
-                    int of = role; /* groups are nets: the first is that of the role, the second the decoder */
-                    if (group) of = GENAI__DECODER;
-                    entry[n].ndim = 1;
-                    entry[n].dim[0] = (int)count;
-                    entry[n].dim[1] = entry[n].dim[2] = entry[n].dim[3] = 1;
-                    entry[n].data = moment[second];
-                    entry[n].count = count;
-                    entry[n].name = (const char *)(names->p ? names->p + names->length : NULL);
-                    genai__text_format(names, "optimizer.%s.%s", genai__role_names[of], second ? "v" : "m");
-                    genai__text_bytes(names, "", 1);
-                }
-                n++;
+                genai__entries_add(e, e->name, 1, dim, moment[second], count);
+                if (e->name) e->name += sprintf(e->name, "optimizer.%s.%s", genai__role_names[of], second ? "v" : "m") + 1;
             }
-    }
-    return n;
+        }
+}
+
+/* Those of a model, the entries to be given back with genai__free; without memory entry is NULL. */
+static genai__entries genai__model_entries(const genai_model *m, int checkpoint) {
+    genai__entries e = GENAI__ZEROED;
+    genai__entries_fill(&e, m, checkpoint);
+    e.entry = (genai__entry *)genai__alloc(m->ctx, (e.n + 1) * sizeof *e.entry + GENAI__STATE_NAMES, 1);
+    e.name = e.entry ? (char *)(e.entry + e.n + 1) : NULL;
+    if (e.entry) genai__entries_fill(&e, m, checkpoint);
+    return e;
 }
 
 typedef struct genai__metadata { /* pairs whose texts lie in one block that doesn't move */
@@ -12055,27 +11671,30 @@ typedef struct genai__metadata { /* pairs whose texts lie in one block that does
 } genai__metadata;
 
 static void genai__metadata_add(genai__metadata *md, const char *key, const char *value) { /* value NULL: it was written after the key */
-    size_t room = sizeof md->text - md->used;
-    char  *to = md->text + md->used;
+    char *to = md->text + md->used;
     md->pair[md->n].key = to;
-    md->used += (size_t)snprintf(to, room, "genai.%s", key) + 1;
+    md->used += (size_t)snprintf(to, sizeof md->text - md->used, "genai.%s", key) + 1;
     md->pair[md->n++].value = value;
 }
 static void genai__metadata_number(genai__metadata *md, const char *key, uint64_t value) {
-    char *to;
     genai__metadata_add(md, key, NULL);
-    to = md->text + md->used;
+    char *to = md->text + md->used;
     md->pair[md->n - 1].value = to;
     md->used += (size_t)snprintf(to, sizeof md->text - md->used, "%llu", (unsigned long long)value) + 1;
 }
 
-static void genai__model_metadata(const genai_model *m, int checkpoint, genai__metadata *md) {
-    size_t i;
-    int    role;
+/* What is counted while a model learns, all longs: files have the first, checkpoints all. */
+static const struct { const char *key; size_t at; } genai__counts[] = {
+    {"steps", offsetof(genai_model, steps)}, {"skipped", offsetof(genai_model, skipped)},
+    {"skipped_in_row", offsetof(genai_model, skipped_in_row)}, {"epoch", offsetof(genai_model, epoch)}};
+static long  *genai__count_at(genai_model *m, size_t i) { return (long *)(void *)((char *)m + genai__counts[i].at); }
+static size_t genai__count_of(int checkpoint) { return checkpoint ? GENAI__COUNT(genai__counts) : 1; }
+
+static void genai__model_metadata(genai_model *m, int checkpoint, genai__metadata *md) {
     md->n = md->used = 0;
     genai__metadata_add(md, "version", GENAI_VERSION);
     genai__metadata_add(md, "family", m->family->name);
-    for (i = 0; i < GENAI__COUNT(genai__fields); i++) {
+    for (size_t i = 0; i < GENAI__COUNT(genai__fields); i++) {
         const genai__field *f = &genai__fields[i];
         char                number[32];
         const char         *value = genai__field_text(f, &m->desc, number);
@@ -12086,15 +11705,12 @@ static void genai__model_metadata(const genai_model *m, int checkpoint, genai__m
             md->used += strlen(number) + 1;
         }
     }
-    genai__metadata_number(md, "steps", (uint64_t)m->steps);
+    for (size_t i = 0; i < genai__count_of(checkpoint); i++) genai__metadata_number(md, genai__counts[i].key, (uint64_t)*genai__count_at(m, i));
     genai__metadata_number(md, "seed", m->seed);
     if (!checkpoint) return;
     genai__metadata_number(md, "checkpoint", 1);
-    genai__metadata_number(md, "skipped", (uint64_t)m->skipped);
-    genai__metadata_number(md, "skipped_in_row", (uint64_t)m->skipped_in_row);
-    genai__metadata_number(md, "epoch", (uint64_t)m->epoch);
     genai__metadata_number(md, "position", m->position);
-    for (role = 0; role < GENAI__ROLES; role++)
+    for (int role = 0; role < GENAI__ROLES; role++)
         if (m->optimizer[role]) {
             char key[40];
             sprintf(key, "optimizer.%s.t", genai__role_names[role]);
@@ -12102,27 +11718,16 @@ static void genai__model_metadata(const genai_model *m, int checkpoint, genai__m
         }
 }
 
-#define GENAI__STATE_NAMES 512 /* bytes that the names of all optimiser states take at most */
-
 static genai_result genai__model_write(genai_model *m, const char *path, int checkpoint) {
-    genai_ctx       *ctx = m->ctx;
-    size_t           n = genai__model_entries(m, checkpoint, NULL, NULL);
-    genai__entry    *entry = (genai__entry *)genai__alloc(ctx, n + 1, sizeof *entry);
-    genai__metadata *md = (genai__metadata *)genai__alloc(ctx, 1, sizeof *md);
-    genai__text      names;
+    genai__entries   e = genai__model_entries(m, checkpoint);
+    genai__metadata *md = (genai__metadata *)genai__alloc(m->ctx, 1, sizeof *md);
     genai_result     result = GENAI_ERROR_MEMORY;
-    memset(&names, 0, sizeof names);
-    names.ctx = ctx;
-    names.capacity = GENAI__STATE_NAMES;
-    names.p = (char *)genai__alloc(ctx, names.capacity, 1);
-    if (entry && md && names.p) {
-        genai__model_entries(m, checkpoint, entry, &names);
+    if (e.entry && md) {
         genai__model_metadata(m, checkpoint, md);
-        result = genai__safetensors_write(ctx, path, n, entry, md->n, md->pair);
+        result = genai__safetensors_write(m->ctx, path, e.n, e.entry, md->n, md->pair);
     }
-    genai__text_free(&names);
-    genai__free(ctx, md);
-    genai__free(ctx, entry);
+    genai__free(m->ctx, md);
+    genai__free(m->ctx, e.entry);
     return result;
 }
 
@@ -12131,10 +11736,9 @@ GENAI_API genai_result genai_model_save_checkpoint(genai_model *m, const char *p
 
 /* A whole number out of the metadata, in digits only. */
 static genai_result genai__metadata_read(genai_ctx *ctx, const char *path, const genai__safetensors *file, const char *key, uint64_t most, uint64_t *value) {
-    char        name[64];
-    const char *p;
+    char name[64];
     sprintf(name, "genai.%.50s", key);
-    p = genai__safetensors_get(file, name);
+    const char *p = genai__safetensors_get(file, name);
     *value = 0;
     if (!p || !*p) return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: its metadata has no %s", path, name);
     for (; genai__is_digit(*p); p++) {
@@ -12147,9 +11751,8 @@ static genai_result genai__metadata_read(genai_ctx *ctx, const char *path, const
 
 /* The desc and the preset's row that a file's metadata speak of. */
 static genai_result genai__model_read_desc(genai_ctx *ctx, const char *path, const genai__safetensors *file, genai_model_desc *d, const genai__preset **row) {
-    const char  *version = genai__safetensors_get(file, "genai.version"), *family = genai__safetensors_get(file, "genai.family");
-    double       major = 0;
-    size_t       i;
+    const char *version = genai__safetensors_get(file, "genai.version"), *family = genai__safetensors_get(file, "genai.family");
+    double      major = 0;
     memset(d, 0, sizeof *d);
     if (!version || !family)
         return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: is a safetensors file, but not of a genai model (its metadata has no genai.version and genai.family)", path);
@@ -12159,12 +11762,11 @@ static genai_result genai__model_read_desc(genai_ctx *ctx, const char *path, con
                            genai__safetensors_get(file, "genai.version"));
     if (!genai__family_of(family))
         return genai__fail(ctx, GENAI_ERROR_UNSUPPORTED, "%s: its model is of family '%.40s', which genai " GENAI_VERSION " doesn't know", path, family);
-    for (i = 0; i < GENAI__COUNT(genai__fields); i++) {
+    for (size_t i = 0; i < GENAI__COUNT(genai__fields); i++) {
         const genai__field *f = &genai__fields[i];
         char                name[64];
-        const char         *value;
         sprintf(name, "genai.%.50s", f->key);
-        value = genai__safetensors_get(file, name);
+        const char *value = genai__safetensors_get(file, name);
         if (!genai__field_fits(f, family)) continue;
         if (!value && (genai__field_is_net(f) || f->offset <= offsetof(genai_model_desc, channels)))
             return genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: its metadata has no %s", path, name);
@@ -12181,20 +11783,14 @@ static genai_result genai__model_measure(const genai_model *m, const char *path,
     genai_ctx   *ctx = m->ctx;
     size_t       have = 0, i;
     genai_result result = GENAI_OK;
-    int          role;
     for (i = 0; i < file->n; i++) have += file->entries[i].count;
-    for (role = 0; role < GENAI__ROLES && !result; role++) {
-        genai__net_layout at;
-        genai_net_desc    d;
-        genai_net        *net = NULL;
+    for (int role = 0; role < GENAI__ROLES && !result; role++) {
         if (!(m->family->roles >> role & 1)) continue;
-        memset(&d, 0, sizeof d);
-        d.name = genai__role_names[role];
-        d.text = genai__field_words(genai__role_field(role), &m->desc);
-        genai__net_input(m, role, &d);
+        genai_net_desc d = genai__model_net_desc(m, role, genai__role_names[role]);
+        genai_net     *net = NULL;
         result = genai__net_read(ctx, &d, &net);
         if (!result) {
-            at = genai__net_layout_of(net);
+            genai__net_layout at = genai__net_layout_of(net);
             if (!at.fits || at.count > have)
                 result = genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: the text of its %s wants %zu weights, but the file has %zu values in all", path, d.name, at.count, have);
         }
@@ -12205,70 +11801,52 @@ static genai_result genai__model_measure(const genai_model *m, const char *path,
 
 static const char *genai__entry_shape(char *to, const genai__entry *e) { /* to holds 64 characters */
     size_t n = 0;
-    int    i;
     to[0] = 0;
-    for (i = 0; i < e->ndim; i++) n += (size_t)snprintf(to + n, 64 - n, i ? ",%d" : "%d", e->dim[i]);
+    for (int i = 0; i < e->ndim; i++) n += (size_t)snprintf(to + n, 64 - n, i ? ",%d" : "%d", e->dim[i]);
     return to;
 }
 
 /* Copies the tensors of the file into the model's; both must have the same names and shapes. */
 static genai_result genai__model_fill(genai_model *m, const char *path, const genai__safetensors *file, int checkpoint) {
-    genai_ctx    *ctx = m->ctx;
-    size_t        n = genai__model_entries(m, checkpoint, NULL, NULL), i, k;
-    genai__entry *entry = (genai__entry *)genai__alloc(ctx, n + 1, sizeof *entry);
-    genai__text   names;
-    genai_result  result = GENAI_OK;
-    char          want[64], have[64];
-    memset(&names, 0, sizeof names);
-    names.ctx = ctx;
-    names.capacity = GENAI__STATE_NAMES;
-    names.p = (char *)genai__alloc(ctx, names.capacity, 1);
-    if (!entry || !names.p) result = GENAI_ERROR_MEMORY;
-    else genai__model_entries(m, checkpoint, entry, &names);
-    for (i = 0; i < n && !result; i++) {
-        const genai__entry *e = genai__safetensors_find(file, entry[i].name);
-        if (!e) result = genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: tensor %s is missing", path, entry[i].name);
-        else if (e->ndim != entry[i].ndim || memcmp(e->dim, entry[i].dim, (size_t)e->ndim * sizeof(int)))
-            result = genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: tensor %s is [%s], but by the file's own text it should be [%s]", path, entry[i].name,
-                                 genai__entry_shape(have, e), genai__entry_shape(want, &entry[i]));
+    genai_ctx     *ctx = m->ctx;
+    genai__entries all = genai__model_entries(m, checkpoint);
+    genai_result   result = all.entry ? GENAI_OK : GENAI_ERROR_MEMORY;
+    char           want[64], have[64];
+    size_t         i, k;
+    for (i = 0; i < all.n && !result; i++) {
+        const genai__entry *to = &all.entry[i], *e = genai__safetensors_find(file, to->name);
+        if (!e) result = genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: tensor %s is missing", path, to->name);
+        else if (e->ndim != to->ndim || memcmp(e->dim, to->dim, (size_t)e->ndim * sizeof(int)))
+            result = genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: tensor %s is [%s], but by the file's own text it should be [%s]", path, to->name,
+                                 genai__entry_shape(have, e), genai__entry_shape(want, to));
         else result = genai__entry_finite(ctx, path, e);
-        if (!result && e->count) memcpy(entry[i].data, e->data, e->count * sizeof(float));
+        if (!result && e->count) memcpy(to->data, e->data, e->count * sizeof(float));
     }
-    for (i = 0; i < file->n && !result && file->n != n; i++) {
-        for (k = 0; k < n && strcmp(entry[k].name, file->entries[i].name); k++) {}
-        if (k == n) result = genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: there is a tensor %.80s, which this model doesn't have", path, file->entries[i].name);
+    for (i = 0; i < file->n && !result && file->n != all.n; i++) {
+        for (k = 0; k < all.n && strcmp(all.entry[k].name, file->entries[i].name); k++) {}
+        if (k == all.n) result = genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: there is a tensor %.80s, which this model doesn't have", path, file->entries[i].name);
     }
-    genai__text_free(&names);
-    genai__free(ctx, entry);
+    genai__free(ctx, all.entry);
     return result;
 }
 
 static genai_result genai__model_read_state(genai_model *m, const char *path, const genai__safetensors *file, int checkpoint) {
     const uint64_t most = 2147483647;
-    uint64_t       steps, skipped, in_row, epoch, position, t;
-    genai_result   result = genai__metadata_read(m->ctx, path, file, "steps", most, &steps);
-    int            role;
-    if (result) return result;
-    m->steps = (long)steps;
+    uint64_t       value;
+    for (size_t i = 0; i < genai__count_of(checkpoint); i++) {
+        GENAI__TRY(genai__metadata_read(m->ctx, path, file, genai__counts[i].key, most, &value));
+        *genai__count_at(m, i) = (long)value;
+    }
     if (!checkpoint) return GENAI_OK;
     m->resumed = 1;
-    result = genai__metadata_read(m->ctx, path, file, "seed", ~(uint64_t)0, &m->seed);
-    if (!result) result = genai__metadata_read(m->ctx, path, file, "skipped", most, &skipped);
-    if (!result) result = genai__metadata_read(m->ctx, path, file, "skipped_in_row", most, &in_row);
-    if (!result) result = genai__metadata_read(m->ctx, path, file, "epoch", most, &epoch);
-    if (!result) result = genai__metadata_read(m->ctx, path, file, "position", ((size_t)-1) >> 1, &position);
-    if (result) return result;
-    m->skipped = (long)skipped;
-    m->skipped_in_row = (long)in_row;
-    m->epoch = (long)epoch;
-    m->position = (size_t)position;
-    for (role = 0; role < GENAI__ROLES; role++)
+    GENAI__TRY(genai__metadata_read(m->ctx, path, file, "seed", ~(uint64_t)0, &m->seed));
+    GENAI__TRY(genai__metadata_read(m->ctx, path, file, "position", ((size_t)-1) >> 1, &value));
+    m->position = (size_t)value;
+    for (int role = 0; role < GENAI__ROLES; role++)
         if (m->optimizer[role]) {
             char key[40];
             sprintf(key, "optimizer.%s.t", genai__role_names[role]);
-            result = genai__metadata_read(m->ctx, path, file, key, most, &t);
-            if (result) return result;
-            m->optimizer[role]->t = t;
+            GENAI__TRY(genai__metadata_read(m->ctx, path, file, key, most, &m->optimizer[role]->t));
         }
     return GENAI_OK;
 }
@@ -12289,10 +11867,8 @@ GENAI_API genai_model *genai_model_load(genai_ctx *ctx, const char *path) {
     genai_model_desc     d;
     const genai__preset *row = NULL;
     genai_model         *m = NULL;
-    genai_result         result;
-    if (!ctx) return NULL;
-    if (genai__safetensors_read(ctx, path, &file)) return NULL;
-    result = genai__model_read_desc(ctx, path, &file, &d, &row);
+    if (!ctx || genai__safetensors_read(ctx, path, &file)) return NULL;
+    genai_result result = genai__model_read_desc(ctx, path, &file, &d, &row);
     if (!result) {
         int checkpoint = genai__safetensors_get(&file, "genai.checkpoint") != NULL;
         m = genai__model_begin(ctx, row, &d);
@@ -12303,9 +11879,8 @@ GENAI_API genai_model *genai_model_load(genai_ctx *ctx, const char *path) {
         if (!result) result = genai__model_fill(m, path, &file, checkpoint);
     }
     genai__safetensors_free(ctx, &file);
-    if (!result) return m;
-    genai_model_destroy(m);
-    return NULL;
+    if (result) return genai_model_destroy(m), GENAI__NULL;
+    return m;
 }
 
 /* ====================================================================================================================
@@ -12315,14 +11890,12 @@ GENAI_API genai_model *genai_model_load(genai_ctx *ctx, const char *path) {
  * ================================================================================================================= */
 GENAI_API genai_result genai_model_traverse(genai_model *m, const float *z, int label, int dimension, float low, float high, int n, float *out) {
     genai_result result = genai__model_check(m, "genai_model_traverse", n, z, out);
-    float       *way;
-    int         *labels, i;
     if (!result && (dimension < 0 || dimension >= m->desc.latent))
         result = genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "genai_model_traverse: latent %d, but there are 0 to %d", dimension, m->desc.latent - 1);
     if (result) return result;
-    way = (float *)genai__alloc(m->ctx, (size_t)n * (size_t)m->desc.latent, sizeof *way);
-    labels = (int *)genai__alloc(m->ctx, (size_t)n, sizeof *labels);
-    for (i = 0; i < n && way && labels; i++) {
+    float *way = (float *)genai__alloc(m->ctx, (size_t)n * (size_t)m->desc.latent, sizeof *way);
+    int *labels = (int *)genai__alloc(m->ctx, (size_t)n, sizeof *labels);
+    for (int i = 0; i < n && way && labels; i++) {
         memcpy(way + (size_t)i * (size_t)m->desc.latent, z, (size_t)m->desc.latent * sizeof *z);
         way[(size_t)i * (size_t)m->desc.latent + (size_t)dimension] = n > 1 ? low + (high - low) * ((float)i / (float)(n - 1)) : low;
         labels[i] = label;
@@ -12335,22 +11908,20 @@ GENAI_API genai_result genai_model_traverse(genai_model *m, const float *z, int 
 
 GENAI_API genai_result genai_model_direction(genai_model *m, int n, const float *images, const int *labels, int from, int to, float *z) {
     genai_result result = genai__model_check(m, "genai_model_direction", n, images, z);
-    size_t       latent, k;
-    float       *each;
     int          i, count[2] = {0, 0};
     if (!result && !labels) result = genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "genai_model_direction: labels are NULL");
     if (result) return result;
-    latent = (size_t)m->desc.latent;
+    size_t latent = (size_t)m->desc.latent;
     for (i = 0; i < n; i++) {
         count[0] += labels[i] == from;
         count[1] += labels[i] == to;
     }
     if (!count[0] || !count[1] || from == to)
         return genai__fail(m->ctx, GENAI_ERROR_DATA, "genai_model_direction: of classes %d and %d there are %d and %d images", from, to, count[0], count[1]);
-    each = (float *)genai__alloc(m->ctx, (size_t)n * latent, sizeof *each);
+    float *each = (float *)genai__alloc(m->ctx, (size_t)n * latent, sizeof *each);
     if (!each) return GENAI_ERROR_MEMORY;
     result = m->family->encode ? genai_model_encode(m, n, images, labels, each) : genai_model_refine(m, n, images, labels, NULL, each);
-    for (k = 0; k < latent && !result; k++) {
+    for (size_t k = 0; k < latent && !result; k++) {
         double sum[2] = {0, 0};
         for (i = 0; i < n; i++) {
             if (labels[i] == from) sum[0] += (double)each[(size_t)i * latent + k];
@@ -12407,10 +11978,9 @@ static genai_result genai__refine_start(genai__refine *r, int n, const int *labe
  * appendix F), grey at first. */
 static genai_result genai__refine_encode(genai__refine *r, int n, const int *labels, float *z) {
     size_t       pixels = genai__pixels(r->model), k;
-    int          round;
     genai_result result = GENAI_OK;
     for (k = 0; k < (size_t)n * pixels; k++) r->made[k] = 0.5f;
-    for (round = 0; round < (r->desc.mask ? 10 : 1) && !result; round++) {
+    for (int round = 0; round < (r->desc.mask ? 10 : 1) && !result; round++) {
         for (k = 0; k < (size_t)n * pixels; k++) r->made[k] = (1 - r->weight[k % pixels]) * r->made[k] + r->weight[k % pixels] * r->known[k];
         result = genai__encode(r->model, n, r->made, labels, z);
         if (!result) result = genai__model_paint(r->model, n, z, labels, r->made);
@@ -12420,15 +11990,12 @@ static genai_result genai__refine_encode(genai__refine *r, int n, const int *lab
 
 /* 0.5 / noise^2 sum of weight (made - x)^2, and 0.5 |z|^2 where that is the prior's; over the images too: each image's latents see their own terms only. */
 static genai_tensor *genai__refine_loss(genai__refine *r, genai_tensor *z, int n) {
-    genai_model  *m = r->model;
-    genai_ctx    *ctx = m->ctx;
-    genai_tensor *x, *weight, *error;
-    int           dim[4];
-    memcpy(dim, m->dim, sizeof dim);
-    weight = genai_tensor_of(ctx, 4, dim, r->weight);
-    dim[0] = n;
-    x = genai_tensor_of(ctx, 4, dim, r->known);
-    error = genai_mul(genai_square(genai_sub(genai__images(m, genai__decoded(m, z)), x)), weight);
+    genai_model *m = r->model;
+    genai_ctx   *ctx = m->ctx;
+    int          dim[4] = {n, m->dim[1], m->dim[2], m->dim[3]};
+    genai_tensor *weight = genai_tensor_of(ctx, 4, m->dim, r->weight);
+    genai_tensor *x = genai_tensor_of(ctx, 4, dim, r->known);
+    genai_tensor *error = genai_mul(genai_square(genai_sub(genai__images(m, genai__decoded(m, z)), x)), weight);
     error = genai_scale(genai_sum(error, 0), 0.5f / (r->desc.noise * r->desc.noise), 0);
     return genai__normal_prior(m) ? genai_add(error, genai_scale(genai_sum(genai_square(z), 0), 0.5f, 0)) : error;
 }
@@ -12438,16 +12005,12 @@ static genai_result genai__refine_portion(genai__refine *r, int n, const int *la
     genai_ctx           *ctx = m->ctx;
     genai_net           *painter = genai__best(m, m->family->painter);
     genai_result         result = m->family->encode ? genai__refine_encode(r, n, labels, z) : genai__refine_start(r, n, labels, z);
-    genai_optimizer_desc d;
-    int                  dim[2], step, trainable;
-    size_t               mark;
+    genai_optimizer_desc d = GENAI__ZEROED;
     if (result || r->desc.steps < 0) return result;
-    memset(&d, 0, sizeof d);
     d.lr = r->desc.lr;
     d.schedule = GENAI_SCHEDULE_COSINE;
     d.steps = r->desc.steps;
-    dim[0] = n;
-    dim[1] = m->desc.latent;
+    int dim[2] = {n, m->desc.latent};
     r->z = genai_tensor_create(ctx, 2, dim);
     r->adam = genai_optimizer_create(ctx, &d);
     if (!r->z || !r->adam) result = genai__result_of(ctx);
@@ -12456,9 +12019,9 @@ static genai_result genai__refine_portion(genai__refine *r, int n, const int *la
         memcpy(r->z->data, z, r->z->count * sizeof *z);
         result = genai_optimizer_add_tensor(r->adam, r->z, 1);
     }
-    trainable = genai_net_trainable(painter, 0);
-    mark = genai_tape_mark(ctx);
-    for (step = 0; step < r->desc.steps && !result; step++) {
+    int trainable = genai_net_trainable(painter, 0);
+    size_t mark = genai_tape_mark(ctx);
+    for (int step = 0; step < r->desc.steps && !result; step++) {
         genai_tensor *loss = genai__refine_loss(r, r->z, n);
         genai_optimizer_zero(r->adam);
         result = loss ? genai__backward(loss, mark) : genai__result_of(ctx);
@@ -12467,9 +12030,7 @@ static genai_result genai__refine_portion(genai__refine *r, int n, const int *la
     }
     genai_net_trainable(painter, trainable);
     if (!result) {
-        const genai_tensor *found = m->extra[GENAI__CODES] ? genai__codes_snap(m, r->z) : r->z;
-        if (found) memcpy(z, found->data, r->z->count * sizeof *z);
-        else result = genai__result_of(ctx);
+        result = genai__values_of(ctx, m->extra[GENAI__CODES] ? genai__codes_snap(m, r->z) : r->z, z);
         genai_tape_release(ctx, mark);
     }
     genai_optimizer_destroy(r->adam);
@@ -12509,31 +12070,26 @@ static void genai__refine_end(genai__refine *r) {
  * wants them. */
 static genai_result genai__refine_all(genai_model *m, const char *what, int n, const float *images, const int *labels, const genai_refine_desc *desc, float *z, float *out,
                                       float *score) {
-    genai_result  result = genai__model_check(m, what, n, images, images);
     genai__refine r;
-    size_t        pixels, k;
     float        *own = NULL;
-    int           i, j, recording;
-    uint64_t      mode;
-    if (!result) result = genai__model_labels(m, what, n, labels);
-    if (result) return result;
-    pixels = genai__pixels(m);
-    mode = genai__fp_enter();
-    recording = genai_recording(m->ctx, 1);
-    result = genai__refine_begin(&r, m, what, desc);
+    GENAI__TRY(genai__model_check(m, what, n, images, z ? z : out ? out : score));
+    GENAI__TRY(genai__model_labels(m, what, n, labels));
+    size_t       pixels = genai__pixels(m);
+    genai__visit visit = genai__visit_begin(m->ctx);
+    genai_result result = genai__refine_begin(&r, m, what, desc);
     if (!result && !z) own = (float *)genai__alloc(m->ctx, GENAI__PORTION * (size_t)m->desc.latent, sizeof *own);
     if (!result && !z && !own) result = GENAI_ERROR_MEMORY;
-    for (i = 0; i < n && !result; i += GENAI__PORTION) {
-        const int   *as = m->labels = genai__labels_at(m->desc.classes ? labels : NULL, i);
-        int          part = genai__portion(i, n);
-        float       *latents = z ? z + (size_t)i * (size_t)m->desc.latent : own;
-        for (k = 0; k < (size_t)part * pixels; k++) r.known[k] = r.weight[k % pixels] > 0 ? images[(size_t)i * pixels + k] : 0.5f;
+    for (int i = 0; i < n && !result; i += GENAI__PORTION) {
+        const int *as = m->labels = m->desc.classes ? labels + i : NULL;
+        int        part = genai__portion(i, n);
+        float     *latents = z ? z + (size_t)i * (size_t)m->desc.latent : own;
+        for (size_t k = 0; k < (size_t)part * pixels; k++) r.known[k] = r.weight[k % pixels] > 0 ? images[(size_t)i * pixels + k] : 0.5f;
         result = genai__refine_portion(&r, part, as, latents);
         if (result || z) continue;
         result = genai__model_paint(m, part, latents, as, r.made);
-        for (j = 0; j < part && !result; j++) {
+        for (int j = 0; j < part && !result; j++) {
             double sum = 0;
-            for (k = 0; k < pixels; k++) {
+            for (size_t k = 0; k < pixels; k++) {
                 size_t at = (size_t)j * pixels + k;
                 double d = (double)r.made[at] - (double)r.known[at];
                 if (out) out[(size_t)i * pixels + at] = r.desc.mask ? (1 - r.weight[k]) * r.made[at] + r.weight[k] * r.known[at] : r.made[at];
@@ -12544,39 +12100,33 @@ static genai_result genai__refine_all(genai_model *m, const char *what, int n, c
     }
     genai__free(m->ctx, own);
     genai__refine_end(&r);
-    genai_recording(m->ctx, recording);
-    genai__fp_leave(mode);
+    genai__visit_end(m->ctx, &visit);
     return result;
 }
 
 GENAI_API genai_result genai_model_refine(genai_model *m, int n, const float *images, const int *labels, const genai_refine_desc *desc, float *z) {
-    genai_result result = genai__model_check(m, "genai_model_refine", n, images, z);
-    return result ? result : genai__refine_all(m, "genai_model_refine", n, images, labels, desc, z, NULL, NULL);
+    return genai__refine_all(m, "genai_model_refine", n, images, labels, desc, z, NULL, NULL);
 }
 
 GENAI_API genai_result genai_model_inpaint(genai_model *m, int n, const float *images, const int *labels, const genai_refine_desc *desc, float *out) {
-    genai_result result = genai__model_check(m, "genai_model_inpaint", n, images, out);
-    if (!result && (!desc || !desc->mask)) result = genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "genai_model_inpaint: there is no mask");
-    return result ? result : genai__refine_all(m, "genai_model_inpaint", n, images, labels, desc, NULL, out, NULL);
+    GENAI__TRY(genai__model_check(m, "genai_model_inpaint", n, images, out));
+    if (!desc || !desc->mask) return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "genai_model_inpaint: there is no mask");
+    return genai__refine_all(m, "genai_model_inpaint", n, images, labels, desc, NULL, out, NULL);
 }
 
 GENAI_API genai_result genai_model_denoise(genai_model *m, int n, const float *images, const int *labels, const genai_refine_desc *desc, float *out) {
-    genai_result      result = genai__model_check(m, "genai_model_denoise", n, images, out);
-    genai_refine_desc d;
-    memset(&d, 0, sizeof d);
+    genai_refine_desc d = GENAI__ZEROED;
     if (desc) d = *desc;
     d.mask = NULL;
-    return result ? result : genai__refine_all(m, "genai_model_denoise", n, images, labels, &d, NULL, out, NULL);
+    return genai__refine_all(m, "genai_model_denoise", n, images, labels, &d, NULL, out, NULL);
 }
 
 GENAI_API genai_result genai_model_anomaly(genai_model *m, int n, const float *images, const int *labels, const genai_refine_desc *desc, float *score) {
-    genai_result      result = genai__model_check(m, "genai_model_anomaly", n, images, score);
-    genai_refine_desc d;
-    memset(&d, 0, sizeof d);
+    genai_refine_desc d = GENAI__ZEROED;
     if (desc) d = *desc;
     d.mask = NULL;
-    if (!result && !d.steps && m->family->encode) d.steps = -1;
-    return result ? result : genai__refine_all(m, "genai_model_anomaly", n, images, labels, &d, NULL, NULL, score);
+    if (m && !d.steps && m->family->encode) d.steps = -1;
+    return genai__refine_all(m, "genai_model_anomaly", n, images, labels, &d, NULL, NULL, score);
 }
 
 /* ====================================================================================================================
@@ -12632,7 +12182,6 @@ static const char *genai__fit_path(genai__fit *f, const char *name) {
 }
 
 /* --- health: how the training fares, and what it is told when it doesn't --- */
-
 /* What to try against a trouble, if the family has such a setting; one whose value is given, only if it isn't set. */
 typedef struct genai__cure { const char *key, *text; int of, value; } genai__cure;
 static const genai__cure genai__cures[] = {
@@ -12691,19 +12240,17 @@ static genai_result genai__health_begin(genai__fit *f) {
     genai_health  *h = &f->progress.health;
     genai_dataset *of = f->test ? f->test : f->data;
     size_t         pixels = genai__pixels(m), count = genai_dataset_describe(of).count;
-    genai_result   result;
-    int            role;
     h->balance = h->diversity = h->saturated = -1;
     h->measured = h->latents = h->active = -1;
     f->right = 0.5;
     f->loss = 2 * GENAI__LOG_2;
-    for (role = 0; role < GENAI__ROLES; role++)
+    for (int role = 0; role < GENAI__ROLES; role++)
         if (m->optimizer[role]) h->norm_name[h->norms++] = genai__role_names[role];
     f->samples = (float *)genai__alloc(f->ctx, (1 + genai__at_once(m, 1)) * GENAI__SEEN * pixels, sizeof(float));
     if (!f->samples) return GENAI_ERROR_MEMORY;
     f->real = f->samples + GENAI__SEEN * pixels;
     f->seen = count < GENAI__SEEN ? (int)count : GENAI__SEEN;
-    result = genai_dataset_batch(of, 0, 0, f->seen, f->real, f->seen_labels); /* shuffled: folders are in the order of their classes */
+    genai_result result = genai_dataset_batch(of, 0, 0, f->seen, f->real, f->seen_labels); /* shuffled: folders are in the order of their classes */
     f->spread = genai__health_spread(f->seen, pixels, f->real + (genai__at_once(m, f->seen) - (size_t)f->seen) * pixels, &f->ends); /* of pairs, the targets */
     if (result || !m->net[GENAI__ENCODER] || genai__pointwise(m)) return result;
     f->kl = (float *)genai__alloc(f->ctx, (size_t)m->desc.latent, sizeof(float));
@@ -12725,7 +12272,6 @@ static genai_result genai__health_posterior(genai__fit *f) {
     genai_tensor *x, *mean, *log_var, *kl = NULL;
     genai_result  result = genai__model_labels(m, "genai_model_fit", f->seen, f->seen_labels);
     genai__quiet  q = genai__quiet_begin(f->ctx);
-    int           i;
     x = result ? NULL : genai__binarised(m, genai__model_input(m, f->seen, f->real), 0);
     if (x && genai__posterior(m, genai__best(m, GENAI__ENCODER), x, GENAI_EVAL, &mean, &log_var))
         kl = genai_mean(genai_scale(genai_sub(genai_add(genai_exp(log_var), genai_square(mean)), genai_scale(log_var, 1, 1)), 0.5f, 0), 1);
@@ -12736,7 +12282,7 @@ static genai_result genai__health_posterior(genai__fit *f) {
         kl = genai_sum(genai_square(mean), 1);
     }
     h->active = f->seen > 1 ? 0 : -1;
-    for (i = 0; kl && f->seen > 1 && i < h->latents; i++) h->active += kl->data[i] > 0.01f * (float)(f->seen - 1);
+    for (int i = 0; kl && f->seen > 1 && i < h->latents; i++) h->active += kl->data[i] > 0.01f * (float)(f->seen - 1);
     if (kl) h->kl = f->kl;
     else if (!result) result = genai__result_of(f->ctx);
     genai__quiet_end(f->ctx, q);
@@ -12774,9 +12320,8 @@ static genai_result genai__health_measure(genai__fit *f) {
     const char   *made = m->family->backs ? "translations" : "samples";
     double        spread, ends;
     char          what[200], a[32], b[32];
-    genai_result  result = m->family->backs ? genai_model_translate(m, n, f->real, 0, f->samples) : genai_model_sample(m, 0, n, NULL, f->samples);
-    if (!result && f->kl) result = genai__health_posterior(f);
-    if (result) return result;
+    GENAI__TRY(m->family->backs ? genai_model_translate(m, n, f->real, 0, f->samples) : genai_model_sample(m, 0, n, NULL, f->samples));
+    if (f->kl) GENAI__TRY(genai__health_posterior(f));
     h->measured = m->steps;
     spread = genai__health_spread(n, genai__pixels(m), f->samples, &ends);
     h->diversity = drawn && f->spread > 0 ? (float)(spread / f->spread) : -1;
@@ -12796,12 +12341,11 @@ static genai_result genai__health_measure(genai__fit *f) {
 /* --- metrics.csv --- */
 static void genai__fit_header(genai__fit *f, genai__text *t) {
     const genai_model *m = f->model;
-    int                i;
     genai__text_add(t, "step,epoch,seconds");
-    for (i = 0; m->family->losses[i]; i++) genai__text_format(t, ",%s", genai__loss_name(m, i));
+    for (int i = 0; m->family->losses[i]; i++) genai__text_format(t, ",%s", genai__loss_name(m, i));
     genai__text_add(t, ",images_per_s,skipped,measure");
     if (m->loss && m->loss->middle >= 0) genai__text_add(t, ",balance");
-    for (i = 0; i < f->progress.health.norms; i++) genai__text_format(t, ",norm_%s", f->progress.health.norm_name[i]);
+    for (int i = 0; i < f->progress.health.norms; i++) genai__text_format(t, ",norm_%s", f->progress.health.norm_name[i]);
     genai__text_add(t, ",diversity,saturated");
     if (f->kl) genai__text_add(t, ",active,kl_latents");
     genai__text_add(t, "\n");
@@ -12833,13 +12377,11 @@ static void genai__fit_row(genai__fit *f) {
 }
 
 static genai_result genai__fit_flush(genai__fit *f) {
-    genai_result result = GENAI_OK;
-    const char  *path;
     f->flushed = genai__now();
     if (f->rows.failed) return GENAI_ERROR_MEMORY;
     if (!f->desc.out || !f->rows.length) return GENAI_OK;
-    path = genai__fit_path(f, "metrics.csv");
-    result = !path ? GENAI_ERROR_MEMORY : genai__append_file(f->ctx, path, f->rows.p, f->rows.length);
+    const char  *path = genai__fit_path(f, "metrics.csv");
+    genai_result result = !path ? GENAI_ERROR_MEMORY : genai__append_file(f->ctx, path, f->rows.p, f->rows.length);
     f->rows.length = 0;
     return result;
 }
@@ -12847,17 +12389,13 @@ static genai_result genai__fit_flush(genai__fit *f) {
 /* Keeps the rows of a metrics.csv that is there up to the model's step: those after it will come again. */
 static genai_result genai__fit_begin_rows(genai__fit *f) {
     const genai_io *io = &f->ctx->desc.io;
-    genai__bytes    old;
-    genai__text     kept;
+    genai__bytes    old = GENAI__ZEROED;
+    genai__text     kept = {f->ctx, NULL, 0, 0, 0};
     genai_result    result = GENAI_OK;
     const char     *path = genai__fit_path(f, "metrics.csv");
-    void           *file;
     size_t          i = 0;
-    memset(&old, 0, sizeof old);
-    memset(&kept, 0, sizeof kept);
-    kept.ctx = f->ctx;
     if (!path) return GENAI_ERROR_MEMORY;
-    file = io->open(io->user, path, 0);
+    void *file = io->open(io->user, path, 0);
     if (file) {
         result = genai__file_read(f->ctx, path, file, (size_t)-1, &old);
         io->close(io->user, file);
@@ -12886,8 +12424,16 @@ static genai_result genai__fit_begin_rows(genai__fit *f) {
 }
 
 /* --- pictures and checkpoints --- */
+static genai_result genai__fit_grid(genai__fit *f, const char *kind, int n, const float *images) {
+    const int *dim = f->model->dim;
+    char       name[64];
+    sprintf(name, "samples/%s-%06ld" GENAI__PICTURE, kind, f->model->steps);
+    const char *path = genai__fit_path(f, name);
+    return path ? genai_image_save_grid(f->ctx, path, n, GENAI__GRID, dim[2], dim[1], dim[3], images) : GENAI_ERROR_MEMORY;
+}
+
 /* Families that turn images into images: bands of sources, what becomes of them, and targets. */
-static genai_result genai__fit_translations(genai__fit *f, const char *path) {
+static genai_result genai__fit_translations(genai__fit *f) {
     genai_model *m = f->model;
     size_t       pixels = genai__pixels(m), bytes = pixels * sizeof(float);
     float       *made = f->pairs + (size_t)(2 * f->shown) * pixels, *grid = made + (size_t)f->shown * pixels;
@@ -12900,48 +12446,34 @@ static genai_result genai__fit_translations(genai__fit *f, const char *path) {
         memcpy(to + GENAI__GRID * pixels, made + (size_t)i * pixels, bytes);
         memcpy(to + 2 * GENAI__GRID * pixels, f->pairs + (size_t)(f->shown + i) * pixels, bytes);
     }
-    return result ? result : genai_image_save_grid(f->ctx, path, 3 * bands * GENAI__GRID, GENAI__GRID, m->dim[2], m->dim[1], m->dim[3], grid);
+    return result ? result : genai__fit_grid(f, "step", 3 * bands * GENAI__GRID, grid);
 }
 
 static genai_result genai__fit_pictures(genai__fit *f) {
     genai_model *m = f->model;
-    char         name[64];
-    genai_result result;
-    const char  *path;
     size_t       pixels = genai__pixels(m);
-    int          i;
     if (!f->desc.out) return GENAI_OK;
-    sprintf(name, "samples/step-%06ld" GENAI__PICTURE, m->steps);
-    path = genai__fit_path(f, name);
-    if (!path) return GENAI_ERROR_MEMORY;
-    if (m->family->backs) return genai__fit_translations(f, path);
-    result = genai_image_save_grid(f->ctx, path, GENAI__SEEN, GENAI__GRID, m->dim[2], m->dim[1], m->dim[3], f->samples);
-    if (result || !f->shown) return result;
-    for (i = 0; i < f->shown && !result; i += GENAI__GRID / 2) { /* pairs: the second half of `pairs` holds them side by side */
-        int n = f->shown - i < GENAI__GRID / 2 ? f->shown - i : GENAI__GRID / 2, j;
+    if (m->family->backs) return genai__fit_translations(f);
+    GENAI__TRY(genai__fit_grid(f, "step", GENAI__SEEN, f->samples));
+    for (int i = 0; i < f->shown; i += GENAI__GRID / 2) { /* pairs: the second half of `pairs` holds them side by side */
+        int    n = f->shown - i < GENAI__GRID / 2 ? f->shown - i : GENAI__GRID / 2;
         float *side = f->pairs + (size_t)GENAI__PAIRS * pixels + (size_t)(2 * i) * pixels;
         float *made = f->pairs + (size_t)(3 * GENAI__PAIRS) * pixels;
-        result = genai_model_reconstruct(m, n, f->pairs + (size_t)i * pixels, f->classes + i, made);
-        for (j = 0; j < n; j++) {
+        GENAI__TRY(genai_model_reconstruct(m, n, f->pairs + (size_t)i * pixels, f->classes + i, made));
+        for (int j = 0; j < n; j++) {
             memcpy(side + (size_t)(2 * j) * pixels, f->pairs + (size_t)(i + j) * pixels, pixels * sizeof(float));
             memcpy(side + (size_t)(2 * j + 1) * pixels, made + (size_t)j * pixels, pixels * sizeof(float));
         }
     }
-    sprintf(name, "samples/reconstruction-%06ld" GENAI__PICTURE, m->steps);
-    path = genai__fit_path(f, name);
-    if (!path) return GENAI_ERROR_MEMORY;
-    if (result) return result;
-    return genai_image_save_grid(f->ctx, path, 2 * f->shown, GENAI__GRID, m->dim[2], m->dim[1], m->dim[3], f->pairs + (size_t)GENAI__PAIRS * pixels);
+    return f->shown ? genai__fit_grid(f, "reconstruction", 2 * f->shown, f->pairs + (size_t)GENAI__PAIRS * pixels) : GENAI_OK;
 }
 
 static genai_result genai__fit_save(genai__fit *f) {
-    genai_result result = genai__fit_flush(f);
-    const char  *path;
     f->saved = genai__now();
-    if (result || !f->desc.out) return result;
-    path = genai__fit_path(f, "checkpoint.safetensors");
-    result = path ? genai_model_save_checkpoint(f->model, path) : GENAI_ERROR_MEMORY;
-    if (result) return result;
+    GENAI__TRY(genai__fit_flush(f));
+    if (!f->desc.out) return GENAI_OK;
+    const char *path = genai__fit_path(f, "checkpoint.safetensors");
+    GENAI__TRY(path ? genai_model_save_checkpoint(f->model, path) : GENAI_ERROR_MEMORY);
     path = genai__fit_path(f, "model.safetensors");
     return path ? genai_model_save(f->model, path) : GENAI_ERROR_MEMORY;
 }
@@ -12956,33 +12488,34 @@ static genai_result genai__fit_check(genai__fit *f, const genai_fit_desc *desc) 
     genai_model       *m = f->model;
     genai_ctx         *ctx = f->ctx;
     genai_dataset_info info = genai_dataset_describe(f->data);
-    genai_result       result;
-    int                i, role;
     if (desc) f->desc = *desc;
     if (f->desc.epochs < 0 || f->desc.steps < 0 || !(f->desc.minutes >= 0) || f->desc.batch < 0 || f->desc.sample_every < 0 || f->desc.checkpoint_every < 0)
         return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "genai_model_fit: epochs, steps, minutes, batch and the intervals must not be negative");
     if (!f->desc.epochs && !f->desc.steps && !(f->desc.minutes > 0)) f->desc.epochs = 10;
     if (!f->desc.batch) f->desc.batch = (genai__preset_of(m->desc.preset) ? genai__preset_of(m->desc.preset) : genai__preset_of(m->family->name))->info.batch;
-    result = genai__data_check(m, "genai_model_fit", f->data);
-    if (result) return result;
+    GENAI__TRY(genai__data_check(m, "genai_model_fit", f->data));
     if (m->resumed && m->seed != ctx->desc.seed)
         return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "this training began with seed %llu, but the context has seed %llu: to go on, make the context with seed %llu",
                            (unsigned long long)m->seed, (unsigned long long)ctx->desc.seed, (unsigned long long)m->seed);
     f->test = f->desc.test ? f->desc.test : genai_dataset_test(f->data);
     if (f->test && !m->family->evaluate) f->test = NULL;
-    if (f->test) result = genai__data_check(m, "genai_model_fit's test set", f->test);
+    if (f->test) GENAI__TRY(genai__data_check(m, "genai_model_fit's test set", f->test));
     f->count = info.count;
     f->batch = (size_t)f->desc.batch > f->count ? (int)f->count : f->desc.batch;
-    for (role = 0; role < GENAI__ROLES; role++)
-        for (i = 0; m->net[role] && i < m->net[role]->layers; i++)
+    for (int role = 0; role < GENAI__ROLES; role++)
+        for (int i = 0; m->net[role] && i < m->net[role]->layers; i++)
             if (m->net[role]->layer[i].kind->owns == GENAI__OWNS_SCALE_AND_STATISTICS) f->lone = 1;
-    return result;
+    return GENAI_OK;
+}
+
+static genai_result genai__make_dir(genai_ctx *ctx, const char *path) { /* NULL: there was no memory for it */
+    if (!path) return GENAI_ERROR_MEMORY;
+    return ctx->desc.io.make_dir(ctx->desc.io.user, path) ? genai__io_fail(ctx, path, "the folder could not be made") : GENAI_OK;
 }
 
 static genai_result genai__fit_begin(genai__fit *f) {
     genai_model *m = f->model;
     size_t       pixels = genai__pixels(m);
-    genai_result result = GENAI_OK;
     f->images = (float *)genai__alloc(f->ctx, genai__at_once(m, f->batch) * pixels, sizeof(float));
     f->labels = (int *)genai__alloc(f->ctx, (size_t)f->batch, sizeof(int));
     if (!f->images || !f->labels) return GENAI_ERROR_MEMORY;
@@ -12991,23 +12524,17 @@ static genai_result genai__fit_begin(genai__fit *f) {
         m->epoch++;
     }
     f->began = f->saved = f->flushed = genai__now();
-    result = genai__health_begin(f);
-    if (result || !f->desc.out) return result;
-    result = f->ctx->desc.io.make_dir(f->ctx->desc.io.user, f->desc.out) ? genai__io_fail(f->ctx, f->desc.out, "the folder could not be made") : GENAI_OK;
-    if (!result) {
-        const char *path = genai__fit_path(f, "samples");
-        if (!path) return GENAI_ERROR_MEMORY;
-        if (f->ctx->desc.io.make_dir(f->ctx->desc.io.user, path)) result = genai__io_fail(f->ctx, path, "the folder could not be made");
-    }
-    if (!result) result = genai__fit_begin_rows(f);
-    if (!result && (m->family->encode || m->family->backs)) { /* unseen images where there are any */
-        genai_dataset *of = f->test ? f->test : f->data;
-        size_t         n = genai_dataset_describe(of).count;
-        f->shown = n < GENAI__PAIRS ? (int)n : GENAI__PAIRS;
-        f->pairs = (float *)genai__alloc(f->ctx, (size_t)(m->family->backs ? 6 * GENAI__PAIRS : 3 * GENAI__PAIRS + GENAI__GRID / 2) * pixels, sizeof(float));
-        result = f->pairs ? genai_dataset_batch(of, -1, 0, f->shown, f->pairs, f->classes) : GENAI_ERROR_MEMORY;
-    }
-    return result;
+    GENAI__TRY(genai__health_begin(f));
+    if (!f->desc.out) return GENAI_OK;
+    GENAI__TRY(genai__make_dir(f->ctx, f->desc.out));
+    GENAI__TRY(genai__make_dir(f->ctx, genai__fit_path(f, "samples")));
+    GENAI__TRY(genai__fit_begin_rows(f));
+    if (!m->family->encode && !m->family->backs) return GENAI_OK;
+    genai_dataset *of = f->test ? f->test : f->data; /* unseen images where there are any */
+    size_t         n = genai_dataset_describe(of).count;
+    f->shown = n < GENAI__PAIRS ? (int)n : GENAI__PAIRS;
+    f->pairs = (float *)genai__alloc(f->ctx, (size_t)(m->family->backs ? 6 * GENAI__PAIRS : 3 * GENAI__PAIRS + GENAI__GRID / 2) * pixels, sizeof(float));
+    return f->pairs ? genai_dataset_batch(of, -1, 0, f->shown, f->pairs, f->classes) : GENAI_ERROR_MEMORY;
 }
 
 /* Images of the next step; 0 at the end of the epoch. */
@@ -13038,13 +12565,12 @@ static int genai__fit_done(const genai__fit *f) {
 static genai_result genai__fit_report(genai__fit *f) { /* calls on_step; STOPPED if it says so */
     genai_progress *p = &f->progress;
     genai_model    *m = f->model;
-    double          left;
     p->step = m->steps;
     p->skipped = m->skipped;
     p->seconds = genai__now() - f->began;
     p->images_per_s = f->rate;
     p->eta = p->steps && f->rate > 0 ? (double)(p->steps - p->step) * f->batch / f->rate : -1;
-    left = 60 * f->desc.minutes - p->seconds;
+    double left = 60 * f->desc.minutes - p->seconds;
     if (f->desc.minutes > 0 && (p->eta < 0 || left < p->eta)) p->eta = left > 0 ? left : 0;
     return f->desc.on_step && f->desc.on_step(f->desc.user, p) ? GENAI_STOPPED : GENAI_OK;
 }
@@ -13052,9 +12578,8 @@ static genai_result genai__fit_report(genai__fit *f) { /* calls on_step; STOPPED
 static genai_result genai__fit_step(genai__fit *f, int n) {
     genai_model *m = f->model;
     double       start = genai__now(), seconds, weight;
-    genai_result result = genai_dataset_batch(f->data, m->epoch, m->position, n, f->images, f->labels);
-    if (!result) result = genai_model_step(m, n, f->images, f->labels, &f->losses);
-    if (result) return result;
+    GENAI__TRY(genai_dataset_batch(f->data, m->epoch, m->position, n, f->images, f->labels));
+    GENAI__TRY(genai_model_step(m, n, f->images, f->labels, &f->losses));
     genai__sampler_make(m, 0); /* one that was fitted belongs to the encoder of before */
     m->position += (size_t)n;
     genai__health_step(f);
@@ -13076,53 +12601,43 @@ static genai_result genai__fit_loop(genai__fit *f) {
         int n = genai__fit_next(f), every, draws;
         if (n) {
             f->progress.epoch = m->epoch;
-            result = genai__fit_step(f, n);
-            if (result) return result;
+            GENAI__TRY(genai__fit_step(f, n));
         }
         f->progress.measure = NULL;
         if (!genai__fit_next(f)) { /* the end of an epoch */
             m->position = 0;
             m->epoch++;
-            if (f->test) result = genai_model_evaluate(m, f->test, &f->progress.measure, &f->progress.value);
-            if (result) return result;
+            if (f->test) GENAI__TRY(genai_model_evaluate(m, f->test, &f->progress.measure, &f->progress.value));
         }
         if (!n) continue; /* resumed with another batch size, before a lone image */
         draws = f->desc.out && (f->desc.sample_every ? m->steps % f->desc.sample_every == 0 : genai__fit_round(m->steps));
-        if (draws || ((m->steps % GENAI__HEALTH_EVERY == 0 || genai__fit_done(f)) && genai__health_is_cheap(m))) result = genai__health_measure(f);
-        if (result) return result;
+        if (draws || ((m->steps % GENAI__HEALTH_EVERY == 0 || genai__fit_done(f)) && genai__health_is_cheap(m))) GENAI__TRY(genai__health_measure(f));
         result = genai__fit_report(f);
         every = m->steps <= 100 ? 1 : m->steps <= 10000 ? 10 : 100;
         if (f->desc.out && (m->steps % every == 0 || f->progress.measure || f->progress.health.measured == m->steps || result == GENAI_STOPPED)) genai__fit_row(f);
-        if (draws) {
-            genai_result drawn = genai__fit_pictures(f);
-            if (drawn) return drawn;
-        }
+        if (draws) GENAI__TRY(genai__fit_pictures(f));
         if (f->desc.out && result != GENAI_STOPPED) {
             int due = f->desc.checkpoint_every ? m->steps % f->desc.checkpoint_every == 0 : genai__now() - f->saved >= 60;
-            genai_result saved = due ? genai__fit_save(f) : genai__now() - f->flushed >= 1 ? genai__fit_flush(f) : GENAI_OK;
-            if (saved) return saved;
+            GENAI__TRY(due ? genai__fit_save(f) : genai__now() - f->flushed >= 1 ? genai__fit_flush(f) : GENAI_OK);
         }
     }
     return result;
 }
 
 GENAI_API genai_result genai_model_fit(genai_model *m, genai_dataset *data, const genai_fit_desc *desc) {
-    genai__fit   f;
-    genai_result result, last;
-    long         first;
+    genai__fit f = GENAI__ZEROED;
     if (!m) return GENAI_ERROR_ARGUMENT;
     if (!data) return m->ctx->result ? m->ctx->result : genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "genai_model_fit: data is NULL");
-    memset(&f, 0, sizeof f);
     f.model = f.progress.model = m;
     f.ctx = f.rows.ctx = f.path.ctx = m->ctx;
     f.data = data;
     f.progress.losses = &f.losses;
-    first = m->steps;
-    result = genai__fit_check(&f, desc);
+    long first = m->steps;
+    genai_result result = genai__fit_check(&f, desc);
     if (!result) result = genai__fit_begin(&f);
     if (!result) result = genai__fit_loop(&f);
     if ((!result || result == GENAI_STOPPED) && m->steps > first) {
-        last = genai__fit_save(&f);
+        genai_result last = genai__fit_save(&f);
         if (!last && m->desc.sampler && strcmp(m->desc.sampler, "prior")) {
             last = genai_model_fit_sampler(m, data, m->desc.sampler, m->desc.components);
             if (!last) last = genai__fit_save(&f);
@@ -13168,16 +12683,15 @@ static const char *genai__line_name(const char *name) {
 }
 
 GENAI_API int genai_progress_bar(void *user, const genai_progress *p) {
-    char                line[400], number[32], piece[4][128];
-    const genai_health *h;
-    size_t              n = 0;
-    int                 i, terminal = genai__terminal();
-    double              now = genai__now();
+    char   line[400], number[32], piece[4][128];
+    size_t n = 0;
+    int    i, terminal = genai__terminal();
+    double now = genai__now();
     (void)user;
     if (!p || !p->model) return 0;
     if (!p->finished && !p->measure && p->step > 1 && now - p->model->shown < (terminal ? 0.1 : 5)) return 0;
     p->model->shown = now;
-    h = &p->health;
+    const genai_health *h = &p->health;
     n += (size_t)snprintf(line + n, sizeof line - n, p->steps ? "step %ld/%ld" : "step %ld", p->step, p->steps);
     n += (size_t)snprintf(line + n, sizeof line - n, "  epoch %ld", p->epoch + 1);
     for (i = 0; i < p->losses->count; i++)
@@ -13210,21 +12724,16 @@ GENAI_API int genai_progress_bar(void *user, const genai_progress *p) {
  * for each row, so 10,000 vectors need no more memory than their own.
  * ================================================================================================================= */
 static genai_result genai__evaluate(genai_model *m, const char *what, genai_dataset *data, int samples, double *value) { /* samples: 0, or those of nll */
-    genai_dataset_info info;
-    genai_result       result = GENAI_OK;
-    float             *images;
-    double             sum = 0;
-    size_t             i;
-    int                labels[GENAI__PORTION];
-    uint64_t           mode;
+    genai_result result = GENAI_OK;
+    double       sum = 0;
+    int          labels[GENAI__PORTION];
     if (!data || !value) return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "%s: %s is NULL", what, data ? "value" : "data");
-    info = genai_dataset_describe(data);
-    result = genai__data_check(m, what, data);
-    if (result) return result;
-    images = (float *)genai__alloc(m->ctx, genai__at_once(m, GENAI__PORTION) * genai__pixels(m), sizeof *images);
+    genai_dataset_info info = genai_dataset_describe(data);
+    GENAI__TRY(genai__data_check(m, what, data));
+    float *images = (float *)genai__alloc(m->ctx, genai__at_once(m, GENAI__PORTION) * genai__pixels(m), sizeof *images);
     if (!images) return GENAI_ERROR_MEMORY;
-    mode = genai__fp_enter();
-    for (i = 0; i < info.count && !result; i += GENAI__PORTION) {
+    uint64_t mode = genai__fp_enter();
+    for (size_t i = 0; i < info.count && !result; i += GENAI__PORTION) {
         int n = info.count - i < GENAI__PORTION ? (int)(info.count - i) : GENAI__PORTION;
         result = genai_dataset_batch(data, -1, i, n, images, labels);
         if (!result) result = genai__model_labels(m, what, n, labels);
@@ -13278,28 +12787,24 @@ GENAI_API void genai_judge_destroy(genai_judge *j) {
 }
 
 GENAI_API genai_judge_info genai_judge_describe(const genai_judge *j) {
-    genai_judge_info none;
-    memset(&none, 0, sizeof none);
+    genai_judge_info none = GENAI__ZEROED;
     return j ? j->info : none;
 }
 
 /* With fresh weights. Images are halved until both sides are 7 or less: so the weights stay few for any size. */
 static genai_judge *genai__judge_make(genai_ctx *ctx, const genai_judge_info *info, uint32_t stream) {
     genai_judge   *j = (genai_judge *)genai__alloc(ctx, 1, sizeof *j);
-    genai_net_desc d;
-    genai__text    t;
+    genai_net_desc d = GENAI__ZEROED;
+    genai__text    t = {ctx, NULL, 0, 0, 0};
     char           head[40];
     int            channels = 32, side;
     if (!j) return NULL;
     j->ctx = ctx;
     j->info = *info;
-    memset(&t, 0, sizeof t);
-    t.ctx = ctx;
     genai__text_format(&t, "conv %d k3 | batchnorm | relu | ", channels / 2);
     for (side = info->width > info->height ? info->width : info->height; side > 7; side = (side + 1) / 2, channels = channels < 128 ? 2 * channels : 128)
         genai__text_format(&t, "conv %d k4 s2 | batchnorm | relu | ", channels);
     genai__text_format(&t, "flatten | dropout 0.3 | dense %d nobias | batchnorm | relu", info->features);
-    memset(&d, 0, sizeof d);
     d.name = "judge.body";
     d.text = t.p;
     d.ndim = 3;
@@ -13316,30 +12821,23 @@ static genai_judge *genai__judge_make(genai_ctx *ctx, const genai_judge_info *in
     d.dim[0] = info->features;
     d.stream = genai__net_stream(d.name) + stream;
     if (j->body) j->head = genai_net_create(ctx, &d);
-    if (j->head) return j;
-    genai_judge_destroy(j);
-    return NULL;
+    if (!j->head) return genai_judge_destroy(j), GENAI__NULL;
+    return j;
 }
 
 /* What the outside wants of n images; NULL: not wanted. */
 static genai_result genai__judge_run(genai_judge *j, const char *what, int n, const float *images, float *features, int *labels, float *probabilities) {
-    size_t       pixels, k = (size_t)j->info.classes, d = (size_t)j->info.features;
-    int          dim[4], i, r, c;
+    int          dim[4] = {n, j->info.height, j->info.width, j->info.channels}, i, r, c;
+    size_t       pixels = (size_t)dim[1] * (size_t)dim[2] * (size_t)dim[3], k = (size_t)j->info.classes, d = (size_t)j->info.features;
     genai_result result = GENAI_OK;
-    uint64_t     mode;
     if (n < 1 || !images) return genai__fail(j->ctx, GENAI_ERROR_ARGUMENT, "%s: %s", what, images ? "n must be at least 1" : "images are NULL");
-    dim[1] = j->info.height;
-    dim[2] = j->info.width;
-    dim[3] = j->info.channels;
-    pixels = (size_t)dim[1] * (size_t)dim[2] * (size_t)dim[3];
-    mode = genai__fp_enter();
+    uint64_t mode = genai__fp_enter();
     for (i = 0; i < n && !result; i += GENAI__PORTION) {
-        genai__quiet  q = genai__quiet_begin(j->ctx);
-        genai_tensor *f, *p;
+        genai__quiet q = genai__quiet_begin(j->ctx);
         dim[0] = genai__portion(i, n);
-        f = genai_net_forward(j->body, genai_tensor_of(j->ctx, 4, dim, images + (size_t)i * pixels), GENAI_EVAL);
+        genai_tensor *f = genai_net_forward(j->body, genai_tensor_of(j->ctx, 4, dim, images + (size_t)i * pixels), GENAI_EVAL);
         if (f && features) memcpy(features + (size_t)i * d, f->data, f->count * sizeof(float));
-        p = labels || probabilities ? genai_softmax(genai_net_forward(j->head, f, GENAI_EVAL)) : f;
+        genai_tensor *p = labels || probabilities ? genai_softmax(genai_net_forward(j->head, f, GENAI_EVAL)) : f;
         if (!p) result = genai__result_of(j->ctx);
         else if (probabilities) memcpy(probabilities + (size_t)i * k, p->data, p->count * sizeof(float));
         for (r = 0; r < dim[0] && p && labels; r++)
@@ -13362,22 +12860,16 @@ GENAI_API genai_result genai_judge_features(genai_judge *j, int n, const float *
 
 /* Steps through epochs of full batches, the learning rate falling to 0 along a cosine. images and labels: room for a batch. */
 static genai_result genai__judge_train(genai_judge *j, genai_dataset *data, long steps, float *images, int *labels) {
-    genai_optimizer_desc d;
-    genai_optimizer     *o;
+    genai_optimizer_desc d = GENAI__ZEROED;
     size_t               count = data->info.count, at = 0;
-    int                  n = count < GENAI__JUDGE_BATCH ? (int)count : GENAI__JUDGE_BATCH, dim[4];
-    genai_result         result;
+    int                  n = count < GENAI__JUDGE_BATCH ? (int)count : GENAI__JUDGE_BATCH;
+    int                  dim[4] = {n, j->info.height, j->info.width, j->info.channels};
     long                 step, epoch = 0;
-    memset(&d, 0, sizeof d);
     d.lr = 0.002f;
     d.schedule = GENAI_SCHEDULE_COSINE;
     d.steps = (int)steps;
-    dim[0] = n;
-    dim[1] = j->info.height;
-    dim[2] = j->info.width;
-    dim[3] = j->info.channels;
-    o = genai_optimizer_create(j->ctx, &d);
-    result = o ? genai_optimizer_add(o, j->body, 1) : genai__result_of(j->ctx);
+    genai_optimizer *o = genai_optimizer_create(j->ctx, &d);
+    genai_result result = o ? genai_optimizer_add(o, j->body, 1) : genai__result_of(j->ctx);
     if (!result) result = genai_optimizer_add(o, j->head, 1);
     for (step = 0; step < steps && !result; step++, at += (size_t)n) {
         size_t        mark = genai_tape_mark(j->ctx);
@@ -13421,49 +12913,28 @@ static genai_result genai__judge_check(genai_ctx *ctx, const genai_dataset *data
     if (data->info.classes < 2 || data->info.classes > GENAI__JUDGE_CLASSES || data->info.count < 2)
         return genai__fail(ctx, GENAI_ERROR_UNSUPPORTED, "a judge learns to tell classes apart, but the data has %zu images of %d classes (2 to %d): give labels, or a "
                            "folder with one folder for each class", data->info.count, data->info.classes, GENAI__JUDGE_CLASSES);
-    memset(info, 0, sizeof *info);
-    info->width = data->info.width;
-    info->height = data->info.height;
-    info->channels = data->info.channels;
-    info->classes = data->info.classes;
-    info->features = d->features;
-    info->accuracy = -1;
+    const genai_judge_info fresh = {data->info.width, data->info.height, data->info.channels, data->info.classes, d->features, -1};
+    *info = fresh;
     return GENAI_OK;
 }
 
 GENAI_API genai_judge *genai_judge_create(genai_ctx *ctx, genai_dataset *data, const genai_judge_desc *desc) {
-    genai_judge     *j;
-    genai_judge_desc d;
+    genai_judge_desc d = GENAI__ZEROED;
     genai_judge_info info;
-    genai_result     result;
-    float           *images;
-    int             *labels, recording;
-    uint32_t         stream, draw;
-    uint64_t         step, mode;
-    memset(&d, 0, sizeof d);
     if (desc) d = *desc;
     if (!ctx || ctx->result || genai__judge_check(ctx, data, &d, &info)) return NULL;
-    images = (float *)genai__alloc(ctx, GENAI__JUDGE_BATCH * genai__dataset_bytes(data), sizeof *images);
-    labels = (int *)genai__alloc(ctx, GENAI__JUDGE_BATCH, sizeof *labels);
-    j = images && labels ? genai__judge_make(ctx, &info, d.stream) : NULL;
-    result = j ? GENAI_OK : genai__result_of(ctx);
-    mode = genai__fp_enter();
-    stream = ctx->stream;
-    step = ctx->step;
-    draw = ctx->draw;
-    recording = genai_recording(ctx, 1);
+    float *images = (float *)genai__alloc(ctx, GENAI__JUDGE_BATCH * genai__dataset_bytes(data), sizeof *images);
+    int *labels = (int *)genai__alloc(ctx, GENAI__JUDGE_BATCH, sizeof *labels);
+    genai_judge *j = images && labels ? genai__judge_make(ctx, &info, d.stream) : NULL;
+    genai_result result = j ? GENAI_OK : genai__result_of(ctx);
+    genai__visit visit = genai__visit_begin(ctx);
     if (!result) result = genai__judge_train(j, data, d.steps, images, labels);
-    genai_recording(ctx, recording);
-    ctx->stream = stream;
-    ctx->step = step;
-    ctx->draw = draw;
     if (!result && data->test) result = genai__judge_test(j, data->test, images, labels);
-    genai__fp_leave(mode);
+    genai__visit_end(ctx, &visit);
     genai__free(ctx, images);
     genai__free(ctx, labels);
-    if (!result) return j;
-    genai_judge_destroy(j);
-    return NULL;
+    if (result) return genai_judge_destroy(j), GENAI__NULL;
+    return j;
 }
 
 /* --- its file: the sizes as metadata, from which the nets follow, and the nets' tensors --- */
@@ -13479,40 +12950,30 @@ static genai_tensor *genai__judge_tensor(const genai_judge *j, int i) {
 }
 
 GENAI_API genai_result genai_judge_save(genai_judge *j, const char *path) {
-    genai__metadata *md;
-    genai__entry    *entry;
-    genai_result     result = GENAI_ERROR_MEMORY;
-    genai_tensor    *t;
-    size_t           i;
-    int              n;
+    genai_result   result = GENAI_ERROR_MEMORY;
+    genai__entries e = GENAI__ZEROED;
+    int            n = 0;
     if (!j) return GENAI_ERROR_ARGUMENT;
-    for (n = 0; genai__judge_tensor(j, n); n++) {}
-    entry = (genai__entry *)genai__alloc(j->ctx, (size_t)n, sizeof *entry);
-    md = (genai__metadata *)genai__alloc(j->ctx, 1, sizeof *md);
-    if (entry && md) {
+    while (genai__judge_tensor(j, n)) n++;
+    e.entry = (genai__entry *)genai__alloc(j->ctx, (size_t)n, sizeof *e.entry);
+    genai__metadata *md = (genai__metadata *)genai__alloc(j->ctx, 1, sizeof *md);
+    if (e.entry && md) {
         genai__metadata_add(md, "version", GENAI_VERSION);
-        for (i = 0; i < GENAI__COUNT(genai__judge_keys); i++)
+        for (size_t i = 0; i < GENAI__COUNT(genai__judge_keys); i++)
             genai__metadata_number(md, genai__judge_keys[i].key, (uint64_t)*(const int *)(const void *)((const char *)&j->info + genai__judge_keys[i].at));
         genai__metadata_number(md, "judge.tested", j->info.accuracy >= 0); /* millionths: a judge's word isn't finer */
         genai__metadata_number(md, "judge.accuracy", j->info.accuracy >= 0 ? (uint64_t)(1e6 * j->info.accuracy + 0.5) : 0);
-        for (i = 0; (t = genai__judge_tensor(j, (int)i)) != NULL; i++) {
-            entry[i].name = t->name;
-            entry[i].ndim = t->ndim;
-            memcpy(entry[i].dim, t->dim, sizeof entry[i].dim);
-            entry[i].data = t->data;
-            entry[i].count = t->count;
-        }
-        result = genai__safetensors_write(j->ctx, path, (size_t)n, entry, md->n, md->pair);
+        for (n = 0; genai__judge_tensor(j, n); n++) genai__entries_tensor(&e, genai__judge_tensor(j, n));
+        result = genai__safetensors_write(j->ctx, path, e.n, e.entry, md->n, md->pair);
     }
-    genai__free(j->ctx, entry);
+    genai__free(j->ctx, e.entry);
     genai__free(j->ctx, md);
     return result;
 }
 
 static genai_result genai__judge_fill(genai_judge *j, const char *path, const genai__safetensors *file) {
     genai_tensor *t;
-    int           i;
-    for (i = 0; (t = genai__judge_tensor(j, i)) != NULL; i++) {
+    for (int i = 0; (t = genai__judge_tensor(j, i)) != NULL; i++) {
         const genai__entry *e = genai__safetensors_find(file, t->name);
         genai_result        result = e ? genai__entry_finite(j->ctx, path, e) : GENAI_OK;
         if (!e || e->ndim != t->ndim || memcmp(e->dim, t->dim, (size_t)t->ndim * sizeof(int)))
@@ -13526,16 +12987,14 @@ static genai_result genai__judge_fill(genai_judge *j, const char *path, const ge
 
 GENAI_API genai_judge *genai_judge_load(genai_ctx *ctx, const char *path) {
     genai__safetensors file;
-    genai_judge_info   info;
+    genai_judge_info   info = GENAI__ZEROED;
     genai_judge       *j = NULL;
     genai_result       result = GENAI_OK;
     uint64_t           value, tested = 0;
-    size_t             i;
     if (!ctx || ctx->result || genai__safetensors_read(ctx, path, &file)) return NULL;
     if (!genai__safetensors_get(&file, "genai.judge.width"))
         result = genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: is a safetensors file, but not of a judge (its metadata has no genai.judge.width)", path);
-    memset(&info, 0, sizeof info);
-    for (i = 0; i < GENAI__COUNT(genai__judge_keys) && !result; i++) {
+    for (size_t i = 0; i < GENAI__COUNT(genai__judge_keys) && !result; i++) {
         result = genai__metadata_read(ctx, path, &file, genai__judge_keys[i].key, genai__judge_keys[i].most, &value);
         if (!result && !value) result = genai__fail(ctx, GENAI_ERROR_FORMAT, "%s: genai.%s in its metadata is 0", path, genai__judge_keys[i].key);
         *(int *)(void *)((char *)&info + genai__judge_keys[i].at) = (int)value;
@@ -13548,9 +13007,8 @@ GENAI_API genai_judge *genai_judge_load(genai_ctx *ctx, const char *path) {
         result = j ? genai__judge_fill(j, path, &file) : genai__result_of(ctx);
     }
     genai__safetensors_free(ctx, &file);
-    if (!result) return j;
-    genai_judge_destroy(j);
-    return NULL;
+    if (result) return genai_judge_destroy(j), GENAI__NULL;
+    return j;
 }
 
 /* --- Frechet distance between the normal distributions that have the sets' means and covariances --- */
@@ -13605,34 +13063,31 @@ typedef struct genai__moments {
 static void genai__mean_row(void *arg, size_t i) {
     genai__moments *m = (genai__moments *)arg;
     double          sum = 0;
-    size_t          k;
-    for (k = 0; k < m->n; k++) sum += (double)m->x[k * m->dim + i];
+    for (size_t k = 0; k < m->n; k++) sum += (double)m->x[k * m->dim + i];
     m->mean[i] = sum / (double)m->n;
 }
 static void genai__covariance_row(void *arg, size_t i) {
     genai__moments *m = (genai__moments *)arg;
     double         *row = m->covariance + i * m->dim;
-    size_t          j, k;
-    for (k = 0; k < m->n; k++) {
+    for (size_t k = 0; k < m->n; k++) {
         const float *x = m->x + k * m->dim;
         double       xi = (double)x[i] - m->mean[i];
-        for (j = 0; j < m->dim; j++) row[j] += xi * ((double)x[j] - m->mean[j]);
+        for (size_t j = 0; j < m->dim; j++) row[j] += xi * ((double)x[j] - m->mean[j]);
     }
-    for (j = 0; j < m->dim; j++) row[j] /= (double)(m->n - 1);
+    for (size_t j = 0; j < m->dim; j++) row[j] /= (double)(m->n - 1);
 }
 
 /* tr (S S')^1/2 is the sum of the singular values of F F'^T for any F with F^T F = S (and F' likewise): the singular values of
  * a product need no product of covariances, whose small eigenvalues would drown. F's row i is l^1/2 v. */
 static genai_result genai__frechet(genai_ctx *ctx, const genai_measure_desc *d, double *distance) {
-    size_t          dim = (size_t)d->dim, square, i, j;
-    double         *block, *product, sum = 0;
-    genai__moments  m[2];
-    int             k;
+    size_t         dim = (size_t)d->dim, square, i, j;
+    double        *block, *product, sum = 0;
+    genai__moments m[2];
     if (!genai__mul(dim, dim, &square) || !genai__mul(square, 3, &square) || !genai__add(square, 2 * dim, &square)) square = (size_t)-1;
     block = (double *)genai__alloc(ctx, square, sizeof *block);
     if (!block) return GENAI_ERROR_MEMORY;
     product = block + 2 * dim * (dim + 1);
-    for (k = 0; k < 2; k++) {
+    for (int k = 0; k < 2; k++) {
         m[k].x = k ? d->made : d->real;
         m[k].n = (size_t)(k ? d->made_count : d->real_count);
         m[k].dim = dim;
@@ -13707,6 +13162,11 @@ static void genai__scan_rows(void *arg, size_t group) {
         }
 }
 
+static genai__scan genai__scan_of(genai_ctx *ctx, size_t n, const float *a, size_t m, const float *b, int dim, int keep, float *nearest) {
+    genai__scan s = {ctx, n, m, (size_t)dim, a, b, 0, keep, nearest, NULL, NULL, {0, 0}, NULL};
+    return s;
+}
+
 static void genai__scan_all(genai__scan *s) {
     genai__for_rows(s->ctx, (s->n + GENAI__SCAN_ROWS - 1) / GENAI__SCAN_ROWS, GENAI__SCAN_ROWS * s->m * s->dim, genai__scan_rows, s);
 }
@@ -13726,30 +13186,18 @@ static genai_result genai__vectors_check(genai_ctx *ctx, const char *what, const
 }
 
 GENAI_API genai_result genai_nearest(genai_ctx *ctx, int n, const float *a, int m, const float *b, int dim, int *index, float *distance) {
-    genai__scan  s;
-    genai_result result;
-    uint64_t     mode;
-    int          i;
     if (!ctx) return GENAI_ERROR_ARGUMENT;
-    result = genai__vectors_check(ctx, "genai_nearest", "first", n, 1, dim, a);
-    if (!result) result = genai__vectors_check(ctx, "genai_nearest", "second", m, 1, dim, b);
-    if (result) return result;
-    memset(&s, 0, sizeof s);
-    s.ctx = ctx;
-    s.n = (size_t)n;
-    s.m = (size_t)m;
-    s.dim = (size_t)dim;
-    s.a = a;
-    s.b = b;
-    s.keep = 1;
+    GENAI__TRY(genai__vectors_check(ctx, "genai_nearest", "first", n, 1, dim, a));
+    GENAI__TRY(genai__vectors_check(ctx, "genai_nearest", "second", m, 1, dim, b));
+    float *nearest = distance ? distance : (float *)genai__alloc(ctx, (size_t)n, sizeof(float));
+    if (!nearest) return GENAI_ERROR_MEMORY;
+    genai__scan s = genai__scan_of(ctx, (size_t)n, a, (size_t)m, b, dim, 1, nearest);
     s.index = index;
-    s.nearest = distance ? distance : (float *)genai__alloc(ctx, s.n, sizeof(float));
-    if (!s.nearest) return GENAI_ERROR_MEMORY;
-    mode = genai__fp_enter();
+    uint64_t mode = genai__fp_enter();
     genai__scan_all(&s);
-    for (i = 0; i < n; i++) s.nearest[i] = sqrtf(s.nearest[i]);
+    for (int i = 0; i < n; i++) nearest[i] = sqrtf(nearest[i]);
     genai__fp_leave(mode);
-    if (!distance) genai__free(ctx, s.nearest);
+    if (!distance) genai__free(ctx, nearest);
     return GENAI_OK;
 }
 
@@ -13761,20 +13209,13 @@ static genai_result genai__neighbours(genai_ctx *ctx, const genai_measure_desc *
     float      *nearest = (float *)genai__alloc(ctx, 2 * (n + m), (size_t)keep * sizeof(float));
     int        *within = (int *)genai__alloc(ctx, n + m, 2 * sizeof(int));
     if (nearest && within) {
-        memset(s, 0, sizeof s);
         for (k = 0; k < 4; k++) {
-            int a = k == 1 || k == 2, b = k % 2; /* 1: made */
-            s[k].ctx = ctx;
-            s[k].dim = (size_t)d->dim;
+            int    a = k == 1 || k == 2, b = k % 2; /* 1: made */
+            size_t at = k == 0 ? 0 : k == 1 ? n : k == 2 ? n + m : n + 2 * m;
+            s[k] = genai__scan_of(ctx, a ? m : n, a ? d->made : d->real, b ? m : n, b ? d->made : d->real, d->dim, keep, nearest + (size_t)keep * at);
             s[k].self = k < 2;
-            s[k].n = a ? m : n;
-            s[k].m = b ? m : n;
-            s[k].a = a ? d->made : d->real;
-            s[k].b = b ? d->made : d->real;
-            s[k].keep = keep;
             s[k].k[0] = d->k;
             s[k].k[1] = d->k_density;
-            s[k].nearest = nearest + (size_t)keep * (k == 0 ? 0 : k == 1 ? n : k == 2 ? n + m : n + 2 * m);
             s[k].within = k == 2 ? within : within + 2 * m;
             if (k >= 2) s[k].radius = s[k - 2].nearest;
             genai__scan_all(&s[k]);
@@ -13830,11 +13271,10 @@ static genai_result genai__kernel_distance(genai_ctx *ctx, const genai_measure_d
     size_t            n = (size_t)d->real_count, m = (size_t)d->made_count, rows, i;
     double            mean[3];
     genai__kernel_job s;
-    int               k;
     s.dim = (size_t)d->dim;
     s.sum = (double *)genai__alloc(ctx, n > m ? n : m, sizeof(double));
     if (!s.sum) return GENAI_ERROR_MEMORY;
-    for (k = 0; k < 3; k++) { /* real with real, made with made, real with made */
+    for (int k = 0; k < 3; k++) { /* real with real, made with made, real with made */
         s.a = k == 1 ? d->made : d->real;
         s.b = k ? d->made : d->real;
         rows = k == 1 ? m : n;
@@ -13850,25 +13290,19 @@ static genai_result genai__kernel_distance(genai_ctx *ctx, const genai_measure_d
 }
 
 GENAI_API genai_result genai_measure(genai_ctx *ctx, const genai_measure_desc *desc, genai_measures *out) {
-    genai_measure_desc d;
-    genai_measures     measures;
-    genai_result       result;
-    uint64_t           mode;
-    int                least;
+    genai_measures measures = GENAI__ZEROED;
     if (!ctx) return GENAI_ERROR_ARGUMENT;
     if (!desc || !out) return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "genai_measure: %s is NULL", desc ? "out" : "desc");
-    d = *desc;
-    memset(&measures, 0, sizeof measures);
+    genai_measure_desc d = *desc;
     if (!d.k) d.k = 3;
     if (!d.k_density) d.k_density = 5;
     if (d.k < 1 || d.k > GENAI__MOST_NEIGHBOURS || d.k_density < 1 || d.k_density > GENAI__MOST_NEIGHBOURS)
         return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "genai_measure: k is %d and k_density %d, but both must be from 1 to %d", d.k, d.k_density, GENAI__MOST_NEIGHBOURS);
-    least = (d.k > d.k_density ? d.k : d.k_density) + 1;
-    result = genai__vectors_check(ctx, "genai_measure", "real", d.real_count, least, d.dim, d.real);
-    if (!result) result = genai__vectors_check(ctx, "genai_measure", "made", d.made_count, least, d.dim, d.made);
-    if (result) return result;
-    mode = genai__fp_enter();
-    result = genai__frechet(ctx, &d, &measures.frechet);
+    int least = (d.k > d.k_density ? d.k : d.k_density) + 1;
+    GENAI__TRY(genai__vectors_check(ctx, "genai_measure", "real", d.real_count, least, d.dim, d.real));
+    GENAI__TRY(genai__vectors_check(ctx, "genai_measure", "made", d.made_count, least, d.dim, d.made));
+    uint64_t mode = genai__fp_enter();
+    genai_result result = genai__frechet(ctx, &d, &measures.frechet);
     if (!result) result = genai__neighbours(ctx, &d, &measures);
     if (!result) result = genai__kernel_distance(ctx, &d, &measures.kernel);
     genai__fp_leave(mode);
