@@ -495,7 +495,9 @@ typedef struct genai_net_desc {
 } genai_net_desc;
 
 typedef enum genai_rule { GENAI_RULE_DEFAULT, GENAI_RULE_ADAM, GENAI_RULE_ADAMW, GENAI_RULE_SGD, GENAI_RULE_RMSPROP } genai_rule;
-typedef enum genai_schedule { GENAI_SCHEDULE_CONSTANT, GENAI_SCHEDULE_LINEAR, GENAI_SCHEDULE_COSINE, GENAI_SCHEDULE_EXPONENTIAL } genai_schedule;
+typedef enum genai_schedule {
+    GENAI_SCHEDULE_DEFAULT, GENAI_SCHEDULE_CONSTANT, GENAI_SCHEDULE_LINEAR, GENAI_SCHEDULE_COSINE, GENAI_SCHEDULE_EXPONENTIAL, GENAI_SCHEDULE_INVERSE
+} genai_schedule;
 
 typedef struct genai_optimizer_desc {
     genai_rule     rule;         /* 0: Adam                                                                          */
@@ -508,10 +510,11 @@ typedef struct genai_optimizer_desc {
     float          weight_decay; /* AdamW: decoupled (Loshchilov and Hutter 2019); others: added to the gradient; 0: none */
     float          clip_norm;    /* gradients of all groups together are scaled down to this L2 norm; 0: none        */
     float          clip_value;   /* each gradient element is clamped to +-this; 0: none                              */
-    genai_schedule schedule;     /* 0: constant                                                                      */
+    genai_schedule schedule;     /* DEFAULT: constant                                                                */
     int            warmup;       /* steps of linear rise from 0 to lr before the schedule; 0: none                   */
     int            steps;        /* length of the schedule: LINEAR and COSINE end there at lr * final; EXPONENTIAL
-                                    multiplies by `final` every so many steps; 0: constant                           */
+                                    multiplies by `final` every so many steps; INVERSE is at lr / 2 there, lr / 3 after
+                                    as many again: good for any length (Robbins and Monro 1951); 0: constant         */
     float          final;        /* 0: LINEAR and COSINE end at 0; EXPONENTIAL 0.5                                   */
 } genai_optimizer_desc;
 
@@ -601,8 +604,9 @@ typedef struct genai_model_desc {
     float          lr_discriminator; /* 0: the same as lr, or the preset's                                             */
     float          beta1, beta2;
     float          clip_norm;
-    genai_schedule schedule;      /* of the learning rates; with schedule_steps, warmup                                */
-    int            schedule_steps, warmup;
+    genai_schedule schedule;      /* of the learning rates; DEFAULT: the preset's, which is INVERSE for gan, else CONSTANT */
+    int            schedule_steps; /* 0: 3000 for INVERSE; must be given for the others                                */
+    int            warmup;
     float          ema;           /* decay of the averaged copy that samples are made from, less in the first t updates: (1+t)/(10+t);
                                      a gan's has batch norm's statistics from passes of its own; GENAI_ZERO: none      */
     genai_init     init;
@@ -4948,6 +4952,7 @@ static double genai__schedule(const genai_optimizer_desc *d, uint64_t t) {
         case GENAI_SCHEDULE_LINEAR: return 1 + (final - 1) * x;
         case GENAI_SCHEDULE_COSINE: return final + (1 - final) * 0.5 * (1 + genai__cos_pi(x)); /* Loshchilov and Hutter 2017, eq. 5 */
         case GENAI_SCHEDULE_EXPONENTIAL: return genai__power(final, t / steps);
+        case GENAI_SCHEDULE_INVERSE: return (double)steps / (double)(steps + t);
         default: return 1; /* constant */
     }
 }
@@ -4959,7 +4964,7 @@ static genai_result genai__optimizer_resolve(genai_ctx *ctx, genai_optimizer_des
     float       below_1 = 0.9999999f;
     if ((int)d->rule < 0 || d->rule > GENAI_RULE_RMSPROP)
         return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "optimizer: there is no rule number %d", (int)d->rule);
-    if ((int)d->schedule < 0 || d->schedule > GENAI_SCHEDULE_EXPONENTIAL)
+    if ((int)d->schedule < 0 || d->schedule > GENAI_SCHEDULE_INVERSE)
         return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "optimizer: there is no schedule number %d", (int)d->schedule);
     if (!d->rule) d->rule = GENAI_RULE_ADAM;
     if (d->lr == 0) d->lr = d->rule == GENAI_RULE_SGD ? 0.01f : 0.001f;
@@ -9070,7 +9075,7 @@ typedef struct genai__field {
     const char        *families; /* NULL: all                                              */
 } genai__field;
 
-static const char *const genai__schedule_words[] = {"constant", "linear", "cosine", "exponential", NULL};
+static const char *const genai__schedule_words[] = {"default", "constant", "linear", "cosine", "exponential", "inverse", NULL};
 static const char *const genai__model_init_words[] = {"default", "he", "glorot", "normal", "orthogonal", NULL};
 typedef char genai__enums_are_ints[sizeof(genai_rule) == sizeof(int) && sizeof(genai_schedule) == sizeof(int) && sizeof(genai_init) == sizeof(int) ? 1 : -1];
 
@@ -10860,7 +10865,9 @@ static genai_result genai__resolve(genai_model *m, const genai__preset *row, con
     if (d->r1 > 0 && !d->r1_every) d->r1_every = 16;
     if (!d->critic_steps) d->critic_steps = 1;
     if (!d->init) d->init = row->init;
-    if (d->schedule && !d->schedule_steps)
+    if (!d->schedule) d->schedule = GENAI_SCHEDULE_CONSTANT;
+    if (d->schedule == GENAI_SCHEDULE_INVERSE && !d->schedule_steps) d->schedule_steps = 3000;
+    if (d->schedule != GENAI_SCHEDULE_CONSTANT && !d->schedule_steps)
         return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "schedule %s needs schedule_steps, the number of steps it goes over", genai__schedule_words[d->schedule]);
     for (role = 0; role < GENAI__GENERATOR_BACK; role++) /* one text serves both ways */
         if (m->family->roles >> role & 1) {

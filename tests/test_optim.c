@@ -184,13 +184,14 @@ static double schedule(const genai_optimizer_desc *d, int t) {
     if (d->schedule == GENAI_SCHEDULE_LINEAR) return 1 + (final - 1) * x;
     if (d->schedule == GENAI_SCHEDULE_COSINE) return final + (1 - final) * 0.5 * (1 + cos(3.14159265358979323846 * x));
     if (d->schedule == GENAI_SCHEDULE_EXPONENTIAL) return pow(final > 0 ? final : 0.5, t / d->steps);
+    if (d->schedule == GENAI_SCHEDULE_INVERSE) return 1 / (1 + (double)t / d->steps);
     return 1;
 }
 
 static void test_schedules(void) {
     genai_ctx *ctx = context(1, GENAI_ISA_BEST);
     int        kind, warmup, steps, f, t;
-    for (kind = GENAI_SCHEDULE_CONSTANT; kind <= GENAI_SCHEDULE_EXPONENTIAL; kind++)
+    for (kind = GENAI_SCHEDULE_DEFAULT; kind <= GENAI_SCHEDULE_INVERSE; kind++)
         for (warmup = 0; warmup < 6; warmup += 5)
             for (steps = 0; steps < 20; steps += 7)
                 for (f = 0; f < 2; f++) {
