@@ -616,8 +616,11 @@ typedef struct genai_refine_desc {
     const float *mask;         /* [H,W]: 1 where the images are known, 0 where not, between by trust; 0: all is known          */
     int          steps;        /* of Adam; 0: 200, -1: none                                                                     */
     float        lr;           /* 0: 0.05                                                                                       */
-    float        noise;        /* standard deviation of a known pixel from its true value; 0: 0.1                               */
-    int          starts;       /* 0: 256                                                                                        */
+    float        noise;        /* standard deviation of a known pixel from its true value; 0: 0.1, with a mask 0.5: the less, the
+                                  more of what is known is forced on a model that can't draw it exactly                         */
+    int          starts;       /* samples among which the search begins, where there is no encoder; 0: 64 for a completion, 256 at least */
+    int          completions;  /* of inpaint and denoise: the mean of so many (at most 64), from the nearest starts; 0: 1. One is
+                                  sharp and one of many possible, their mean is nearest to the truth in squared error           */
     uint64_t     seed;         /* of the starts                                                                                 */
 } genai_refine_desc;
 
@@ -11951,30 +11954,36 @@ typedef struct genai__refine {
     genai_optimizer  *adam;
 } genai__refine;
 
-/* Without encoder: the sample that is nearest in what is known. */
+/* The samples that are nearest in what is known: for each image as many as it has rows. */
 static genai_result genai__refine_start(genai__refine *r, int n, const int *labels, float *z) {
     genai_model *m = r->model;
     size_t       pixels = genai__pixels(m), latent = (size_t)m->desc.latent, k;
+    int          rows = r->desc.completions, i, j, as[GENAI__PORTION];
     double       best[GENAI__PORTION];
-    int          i, j, first, as[GENAI__PORTION];
     genai_result result = GENAI_OK;
-    for (i = 0; i < n && !result; i++) { /* starts of one image have its label: conditional models paint them anew for each */
-        if (i && !m->desc.classes) break;
-        for (first = 0; first < r->desc.starts && !result; first += GENAI__PORTION) {
-            int    count = genai__portion(first, r->desc.starts), from = m->desc.classes ? i : 0, to = m->desc.classes ? i + 1 : n, l;
+    for (i = 0; i < n; i++) best[i] = 1e300;
+    memset(z, 0, (size_t)n * latent * sizeof *z);
+    for (i = 0; i < n && !result; i += m->desc.classes ? rows : n) { /* starts of one image have its label: conditional models paint them anew for each */
+        for (int first = 0; first < r->desc.starts && !result; first += GENAI__PORTION) {
+            int    count = genai__portion(first, r->desc.starts), to = m->desc.classes ? i + rows : n;
             float *drawn = genai__fixed_latents(m, GENAI__STREAM_SAMPLE, r->desc.seed, (size_t)first, count);
             for (j = 0; j < GENAI__PORTION; j++) as[j] = m->desc.classes ? labels[i] : 0;
             result = drawn ? genai__model_paint(m, count, drawn, m->desc.classes ? as : NULL, r->made) : GENAI_ERROR_MEMORY;
-            for (l = from; l < to && !result; l++)
+            for (int l = i; l < to && !result; l += rows)
                 for (j = 0; j < count; j++) {
+                    int    at = l + rows - 1;
                     double sum = 0;
                     for (k = 0; k < pixels; k++) {
                         double d = (double)r->made[(size_t)j * pixels + k] - (double)r->known[(size_t)l * pixels + k];
                         sum += (double)r->weight[k] * (d * d);
                     }
-                    if ((first || j) && !(sum < best[l])) continue;
-                    best[l] = sum;
-                    memcpy(z + (size_t)l * latent, drawn + (size_t)j * latent, latent * sizeof *z);
+                    if (!(sum < best[at])) continue;
+                    for (; at > l && sum < best[at - 1]; at--) { /* nearest first */
+                        best[at] = best[at - 1];
+                        memcpy(z + (size_t)at * latent, z + (size_t)(at - 1) * latent, latent * sizeof *z);
+                    }
+                    best[at] = sum;
+                    memcpy(z + (size_t)at * latent, drawn + (size_t)j * latent, latent * sizeof *z);
                 }
         }
     }
@@ -12011,7 +12020,7 @@ static genai_result genai__refine_portion(genai__refine *r, int n, const int *la
     genai_model         *m = r->model;
     genai_ctx           *ctx = m->ctx;
     genai_net           *painter = genai__best(m, m->family->painter);
-    genai_result         result = m->family->encode ? genai__refine_encode(r, n, labels, z) : genai__refine_start(r, n, labels, z);
+    genai_result         result = m->family->encode && r->desc.completions == 1 ? genai__refine_encode(r, n, labels, z) : genai__refine_start(r, n, labels, z);
     genai_optimizer_desc d = GENAI__ZEROED;
     if (result || r->desc.steps < 0) return result;
     d.lr = r->desc.lr;
@@ -12052,8 +12061,11 @@ static genai_result genai__refine_begin(genai__refine *r, genai_model *m, const 
     if (desc) r->desc = *desc;
     if (!r->desc.steps) r->desc.steps = 200;
     if (r->desc.lr == 0) r->desc.lr = 0.05f;
-    if (r->desc.noise == 0) r->desc.noise = 0.1f;
-    if (!r->desc.starts) r->desc.starts = 256;
+    if (r->desc.noise == 0) r->desc.noise = r->desc.mask ? 0.5f : 0.1f;
+    if (!r->desc.completions) r->desc.completions = 1;
+    if (!r->desc.starts) r->desc.starts = r->desc.completions > 4 ? 64 * r->desc.completions : 256;
+    if (r->desc.completions < 1 || r->desc.completions > GENAI__PORTION || r->desc.completions > r->desc.starts)
+        return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "%s: completions %d must be from 1 to %d and not above starts, %d", what, r->desc.completions, GENAI__PORTION, r->desc.starts);
     if (r->desc.steps < -1 || !(r->desc.lr > 0 && r->desc.lr < 100) || !(r->desc.noise >= 1e-4f && r->desc.noise < 1e4f) || r->desc.starts < 0 || r->desc.starts > 1 << 20)
         return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "%s: steps, lr, noise or starts is out of range", what);
     r->weight = (float *)genai__alloc(m->ctx, pixels, sizeof(float));
@@ -12086,21 +12098,28 @@ static genai_result genai__refine_all(genai_model *m, const char *what, int n, c
     genai_result result = genai__refine_begin(&r, m, what, desc);
     if (!result && !z) own = (float *)genai__alloc(m->ctx, GENAI__PORTION * (size_t)m->desc.latent, sizeof *own);
     if (!result && !z && !own) result = GENAI_ERROR_MEMORY;
-    for (int i = 0; i < n && !result; i += GENAI__PORTION) {
-        const int *as = m->labels = m->desc.classes ? labels + i : NULL;
-        int        part = genai__portion(i, n);
-        float     *latents = z ? z + (size_t)i * (size_t)m->desc.latent : own;
-        for (size_t k = 0; k < (size_t)part * pixels; k++) r.known[k] = r.weight[k % pixels] > 0 ? images[(size_t)i * pixels + k] : 0.5f;
-        result = genai__refine_portion(&r, part, as, latents);
-        if (result || z) continue;
-        result = genai__model_paint(m, part, latents, as, r.made);
-        for (int j = 0; j < part && !result; j++) {
+    if (!result && (z || score)) r.desc.completions = 1;
+    for (int i = 0, part; i < n && !result; i += part) {
+        int    rows = r.desc.completions, as[GENAI__PORTION], row;
+        float *latents = z ? z + (size_t)i * (size_t)m->desc.latent : own;
+        part = n - i < GENAI__PORTION / rows ? n - i : GENAI__PORTION / rows;
+        for (row = 0; row < part * rows; row++) {
+            const float *x = images + (size_t)(i + row / rows) * pixels;
+            as[row] = m->desc.classes ? labels[i + row / rows] : 0;
+            for (size_t k = 0; k < pixels; k++) r.known[(size_t)row * pixels + k] = r.weight[k] > 0 ? x[k] : 0.5f;
+        }
+        m->labels = m->desc.classes ? as : NULL;
+        result = genai__refine_portion(&r, row, m->labels, latents);
+        if (!result && !z) result = genai__model_paint(m, row, latents, m->labels, r.made);
+        m->labels = NULL;
+        for (int j = 0; j < part && !result && !z; j++) {
             double sum = 0;
             for (size_t k = 0; k < pixels; k++) {
-                size_t at = (size_t)j * pixels + k;
-                double d = (double)r.made[at] - (double)r.known[at];
-                if (out) out[(size_t)i * pixels + at] = r.desc.mask ? (1 - r.weight[k]) * r.made[at] + r.weight[k] * r.known[at] : r.made[at];
-                sum += d * d;
+                float mean = 0, known = r.known[(size_t)(j * rows) * pixels + k], d;
+                for (row = j * rows; row < (j + 1) * rows; row++) mean += r.made[(size_t)row * pixels + k];
+                d = (mean /= (float)rows) - known;
+                if (out) out[(size_t)(i + j) * pixels + k] = r.desc.mask ? (1 - r.weight[k]) * mean + r.weight[k] * known : mean;
+                sum += (double)d * (double)d;
             }
             if (score) score[i + j] = (float)(sum / (double)pixels);
         }

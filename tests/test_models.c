@@ -1189,6 +1189,30 @@ static void test_refine(void) {
         }
         for (i = 0; i < 140 * 6; i++) holes[i] = half[i % 6] > 0 ? x[i] : zero / zero;
         CHECK(!genai_model_inpaint(m, 140, holes, NULL, &r, again) && !memcmp(out, again, sizeof out), "what is hidden matters: %s", genai_ctx_error(g));
+        r.completions = 3; /* the mean of the three of 130 samples that are nearest in what is known */
+        r.starts = 130;
+        r.steps = -1;
+        CHECK(!genai_model_inpaint(m, 140, x, NULL, &r, out) && !genai_model_sample(m, 0, 130, NULL, again), "%s", genai_ctx_error(g));
+        for (i = 0; i < 140; i++) {
+            double mean[6] = {0, 0, 0, 0, 0, 0}, before = -1;
+            int    round, j, best = 0;
+            for (round = 0; round < 3; round++) {
+                double least = 1e9;
+                for (j = 0; j < 130; j++) {
+                    double sum = 0;
+                    for (k = 0; k < 6; k++) sum += (double)half[k] * pow((double)again[6 * j + k] - (double)x[6 * i + k], 2);
+                    if (sum > before && sum < least) { least = sum; best = j; }
+                }
+                before = least;
+                for (k = 0; k < 6; k++) mean[k] += (double)again[6 * best + k] / 3;
+            }
+            for (k = 0; k < 6; k++)
+                CHECK(fabs((double)out[6 * i + k] - (1 - (double)half[k]) * mean[k] - (double)half[k] * (double)x[6 * i + k]) < 1e-6, "family %d, image %d: %g", f, i, (double)out[6 * i + k]);
+        }
+        r.completions = 131;
+        CHECK_RESULT(g, GENAI_ERROR_ARGUMENT, genai_model_inpaint(m, 1, x, NULL, &r, out));
+        r.completions = r.starts = 0;
+        r.steps = 400;
         CHECK(!genai_model_denoise(m, 140, x, NULL, &r, out) && !genai_model_anomaly(m, 140, x, NULL, f ? NULL : &r, score), "%s", genai_ctx_error(g));
         if (f) genai_model_reconstruct(m, 140, x, NULL, out); /* an encoder's model is asked once */
         for (i = 0; i < 140; i++) {

@@ -287,6 +287,7 @@ static int inpaint(use *u) {
     memset(&d, 0, sizeof d);
     d.mask = mask;
     d.noise = (float)u->args->noise;
+    d.completions = (int)u->args->completions;
     d.seed = u->args->seed;
     if (genai_model_inpaint(u->model, u->n, u->images, u->labels, &d, made[2])) goto done;
     mean = mean_image(u);
@@ -308,6 +309,7 @@ static int denoise(use *u) {
     if (status) return status;
     memset(&d, 0, sizeof d);
     d.noise = (float)u->args->noise;
+    d.completions = (int)u->args->completions;
     d.seed = u->args->seed;
     made[0] = u->images;
     made[1] = tool_floats((size_t)u->n, u->pixels);
