@@ -605,7 +605,7 @@ typedef struct genai_model_desc {
     float          beta1, beta2;
     float          clip_norm;
     genai_schedule schedule;      /* of the learning rates; DEFAULT: the preset's, which is INVERSE for gan, else CONSTANT */
-    int            schedule_steps; /* 0: 3000 for INVERSE; must be given for the others                                */
+    int            schedule_steps; /* 0: 2000 for INVERSE; must be given for the others                                */
     int            warmup;
     float          ema;           /* decay of the averaged copy that samples are made from, less in the first t updates: (1+t)/(10+t);
                                      a gan's has batch norm's statistics from passes of its own; GENAI_ZERO: none      */
@@ -9291,16 +9291,15 @@ static int genai__channels(int level, int width, int most) {
 }
 
 /* Latents to images of so many outputs a pixel: dense, then transposed convolutions whose kernel 4 is a multiple of the stride 2, so that every pixel
- * gets as many terms as its neighbours (Odena et al. 2016). Sizes that 2^levels doesn't divide are cropped. */
-static void genai__text_up(const genai_model *m, genai__text *t, int width, int outputs, const char *between, const char *end) {
+ * gets as many terms as its neighbours (Odena et al. 2016). Sizes that 2^levels doesn't divide are cropped. fine: the pixels come from a convolution at
+ * full size, which is worth its time to GANs only (docs/quality.md). */
+static void genai__text_up(const genai_model *m, genai__text *t, int width, int outputs, int fine, const char *between, const char *end) {
     int levels = genai__levels(m), level, h = genai__halved(m->dim[1], levels), w = genai__halved(m->dim[2], levels);
     int channels = genai__channels(levels + 1, width, 8 * width);
     genai__text_format(t, "dense %d*%d*%d nobias | reshape %dx%dx%d | %s | ", h, w, channels, h, w, channels, between);
-    for (level = levels; level > 0; level--) {
-        if (level > 1) genai__text_format(t, "convt %d k4 s2 | %s | ", genai__channels(level, width, 8 * width), between);
-        else genai__text_format(t, "convt %d k4 s2", outputs);
-    }
-    if (!levels) genai__text_format(t, "conv %d k3", outputs);
+    if (!levels) fine = 1;
+    for (level = levels; level > !fine; level--) genai__text_format(t, "convt %d k4 s2 | %s | ", genai__channels(level, width, 8 * width), between);
+    genai__text_format(t, fine ? "conv %d k3" : "convt %d k4 s2", outputs);
     if (h << levels != m->dim[1] || w << levels != m->dim[2]) genai__text_format(t, " | crop %dx%d", m->dim[1], m->dim[2]);
     genai__text_add(t, end);
 }
@@ -9769,10 +9768,10 @@ static genai_net *genai__best(const genai_model *m, int role) { return m->averag
 /* --- text --- */
 static void genai__gan_text(const genai_model *m, int role, genai__text *t) {
     if (role == GENAI__DISCRIMINATOR) genai__text_critic(m, t, 64);
-    else if (genai__condition(m, "projection")) genai__text_up(m, t, 32, m->dim[3], "cbatchnorm | lrelu 0.2", " | tanh");
+    else if (genai__condition(m, "projection")) genai__text_up(m, t, 32, m->dim[3], 1, "cbatchnorm | lrelu 0.2", " | tanh");
     else {
         if (m->desc.classes) genai__text_add(t, "label | ");
-        genai__text_up(m, t, 32, m->dim[3], "batchnorm | lrelu 0.2", " | tanh");
+        genai__text_up(m, t, 32, m->dim[3], 1, "batchnorm | lrelu 0.2", " | tanh");
     }
 }
 
@@ -9851,7 +9850,7 @@ static void genai__vae_text(const genai_model *m, int role, genai__text *t) {
     const char *likelihood = m->desc.likelihood ? m->desc.likelihood : "";
     int         halves = !strcmp(likelihood, "gaussian_learned");
     if (m->desc.classes) genai__text_add(t, "label | ");
-    if (role == GENAI__DECODER) genai__text_up(m, t, 32, m->dim[3] * (1 + halves), "batchnorm | relu", halves || !strcmp(likelihood, "bernoulli") ? "" : " | tanh");
+    if (role == GENAI__DECODER) genai__text_up(m, t, 32, m->dim[3] * (1 + halves), 0, "batchnorm | relu", halves || !strcmp(likelihood, "bernoulli") ? "" : " | tanh");
     else {
         char end[40];
         sprintf(end, genai__pointwise(m) ? "dense %d" : "dense 2*%d", m->desc.latent);
@@ -10122,7 +10121,7 @@ static void genai__vaegan_text(const genai_model *m, int role, genai__text *t) {
     int small = role == GENAI__DECODER && !strcmp(m->desc.likelihood, "features");
     if (m->desc.classes && small) genai__text_add(t, "label | ");
     if (role == GENAI__DISCRIMINATOR) genai__text_critic(m, t, 32);
-    else if (small) genai__text_up(m, t, 16, m->dim[3], "batchnorm | relu", " | tanh");
+    else if (small) genai__text_up(m, t, 16, m->dim[3], 0, "batchnorm | relu", " | tanh");
     else genai__vae_text(m, role, t);
 }
 
@@ -10635,11 +10634,11 @@ static const genai__family *const genai__families[] = {&genai__gan, &genai__vae,
 
 static const genai__preset genai__presets[] = {
     {{"gan", "gan", "convolutional GAN for any image size", 0, 0, 0, 16}, {32, 32, 3}, 100, {NULL, NULL, NULL, NULL},
-     "nonsaturating", NULL, 0, 0, 4e-4f, 0, 0.5f, 0.9999f, GENAI_INIT_NORMAL},
+     "nonsaturating", NULL, 0, 0, 4e-4f, 0, GENAI_ZERO, 0.9999f, GENAI_INIT_NORMAL},
     {{"vae", "vae", "convolutional variational autoencoder for any image size", 0, 0, 0, 64}, {32, 32, 3}, 64, {NULL, NULL, NULL, NULL},
      NULL, "bernoulli", 1, 0, 1e-3f, 0, 0.9f, GENAI_ZERO, GENAI_INIT_DEFAULT},
     {{"vaegan", "vaegan", "VAE with a GAN's sharpness, for any image size (Larsen et al. 2016)", 0, 0, 0, 32}, {32, 32, 3}, 32, {NULL, NULL, NULL, NULL},
-     "nonsaturating", "features", 5, 0.3f, 1e-3f, 2e-4f, 0.5f, 0.999f, GENAI_INIT_DEFAULT},
+     "nonsaturating", "features", 5, 0.3f, 1e-3f, 2e-4f, 0.5f, 0.999f, GENAI_INIT_NORMAL},
     {{"dcgan_k4", "gan", "DCGAN with kernels of 4, 32x32", 32, 32, 0, 64}, {32, 32, 3}, 100,
      {"dense 4*4*256 nobias | batchnorm | lrelu 0.3 | reshape 4x4x256 | convt 128 k4 s2 | batchnorm | lrelu 0.3 | convt 64 k4 s2 | batchnorm | "
       "lrelu 0.3 | convt $C k4 s2 | tanh",
@@ -10695,7 +10694,7 @@ static const genai__preset genai__presets[] = {
 /* What else a preset sets. */
 typedef struct genai__setting { const char *preset, *key, *value; } genai__setting;
 static const genai__setting genai__settings[] = {
-    {"gan", "r1", "0.3"},
+    {"gan", "r1", "0.3"}, {"gan", "beta2", "0.99"}, {"gan", "schedule", "inverse"},
     {"ae", "sampler", "mixture"}, {"wae", "divergence", "mmd"}, {"iwae", "importance", "50"}, {"iwae", "binarise", "1"},
 };
 
@@ -10869,7 +10868,7 @@ static genai_result genai__resolve(genai_model *m, const genai__preset *row, con
     if (!d->critic_steps) d->critic_steps = 1;
     if (!d->init) d->init = row->init;
     if (!d->schedule) d->schedule = GENAI_SCHEDULE_CONSTANT;
-    if (d->schedule == GENAI_SCHEDULE_INVERSE && !d->schedule_steps) d->schedule_steps = 3000;
+    if (d->schedule == GENAI_SCHEDULE_INVERSE && !d->schedule_steps) d->schedule_steps = 2000;
     if (d->schedule != GENAI_SCHEDULE_CONSTANT && !d->schedule_steps)
         return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "schedule %s needs schedule_steps, the number of steps it goes over", genai__schedule_words[d->schedule]);
     for (role = 0; role < GENAI__GENERATOR_BACK; role++) /* one text serves both ways */
