@@ -34,7 +34,8 @@ typedef struct measure {
 } measure;
 
 static const measure in_space[PER_SPACE] = {
-    {"frechet", "Frechet distance", -1, "How far the whole set is from unseen real images, in mean and covariance. Lower is better; it falls with the number of images, so compare equal numbers only. It isn't an FID, whose features are Inception's."},
+    {"frechet", "Frechet distance", -1, "How far the whole set is from unseen real images, in mean and covariance. Lower is better; it falls with the "
+     "number of images, so compare equal numbers only. It isn't an FID, whose features are Inception's."},
     {"kernel", "Kernel distance", -1, "How far the whole set is off, without a bias from the number of images: about 0 at best, and a little below 0 by chance."},
     {"precision", "Precision", 1, "Share of the samples that lie among real images: do they look real? 1 is best, and easily had by making few kinds of images."},
     {"recall", "Recall", 1, "Share of the real images that lie among samples: do all kinds occur? 1 is best; strange samples far out can raise it."},
@@ -45,7 +46,8 @@ static const char *const space_key[SPACES] = {"judge", "random", "pixels"};
 static const char *const space_name[SPACES] = {"in the features of a classifier trained on the real images", "in the features of a fixed random convolutional network",
                                                "in pixels, by their principal components"};
 static const measure others[MEASURES - NEAREST] = {
-    {"nearest", "Distance to the training images", 0, "Median distance of a sample to its nearest training image; unseen real images have 1. Well below 1: copies of training images, or blurred ones. Above 1: unlike any of them."},
+    {"nearest", "Distance to the training images", 0, "Median distance of a sample to its nearest training image; unseen real images have 1. Well below 1: copies of "
+     "training images, or blurred ones. Above 1: unlike any of them."},
     {"sample_ms", "Milliseconds a sample", -1, "Time to make one image, in a batch of all of them on this machine."},
     {"train_s", "Seconds of training", -1, "As the run's metrics.csv has it, on the machine that trained it."},
     {"parameters", "Parameters", -1, "Trained values in all its nets."},
@@ -641,7 +643,7 @@ static void write_pictures(const comparison *c, tool_report *r, const char *what
         snprintf(path, sizeof path, "%s/pictures/%d-%s.png", c->args->out, i, what);
         if (i == NOISE || !tool_exists(path)) continue;
         if (!any++) fprintf(r->file, "<h2>%s</h2>\n<p>%s</p>\n<div class=\"cards\">\n", title, read);
-        report_picture(r, path, c->subject[i].name, 1);
+        report_picture(r, path, c->subject[i].name, 2);
     }
     if (any) fputs("</div>\n", r->file);
 }
@@ -656,7 +658,7 @@ static int write_report(const comparison *c) {
             c->width, c->height, c->channels, c->n, c->tests, c->trained);
     report_text(&r, c->args->data);
     fprintf(r.file, "). Seed %llu. \xc2\xb1 is one standard error, of %d parts of the samples unless a sentence says otherwise. The two grey rows give the scale: real images that "
-            "the models were trained on, and noise. The best of the others is green.</p>\n", (unsigned long long)c->args->seed, PARTS);
+            "the models were trained on, and noise. Noise may lie beyond the end of a scale. The best of the others is green.</p>\n", (unsigned long long)c->args->seed, PARTS);
     for (int i = OWN; i < c->subjects; i++)
         if (c->subject[i].count < c->n) {
             fputs("<p><b>", r.file);

@@ -22,7 +22,7 @@ static const char style[] =
     ".bar{display:grid;grid-template-columns:7.5rem minmax(2rem,1fr) 8.4rem;gap:.5rem;align-items:center;font-size:.86rem;font-variant-numeric:tabular-nums}\n"
     ".bar>span:first-child{overflow:hidden;text-overflow:ellipsis;white-space:nowrap}.bar>span:last-child{text-align:right;white-space:nowrap}\n"
     ".bar svg{width:100%;height:12px;overflow:hidden}.bar rect{fill:var(--bar)}.bar .still{fill:var(--still)}.bar line{stroke:var(--fg);stroke-width:1.5}\n"
-    ".bar .why{grid-column:2/4;text-align:left;white-space:normal;color:var(--dim);font-size:.78rem;line-height:1.3}\n"
+    ".bar>span.why{grid-column:2/4;text-align:left;white-space:normal;color:var(--dim);font-size:.78rem;line-height:1.3}\n"
     ".curve svg{width:100%;height:120px;display:block;border:solid var(--line);border-width:0 0 1px 1px}.curve polyline{fill:none;stroke:var(--bar);stroke-width:1.5}\n"
     ".ends{display:flex;justify-content:space-between;font-size:.78rem;color:var(--dim);font-variant-numeric:tabular-nums}\n"
     "pre{overflow-x:auto;background:var(--card);border:1px solid var(--line);border-radius:6px;padding:.8rem;font-size:.8rem}details{margin:.8rem 0}\n"
@@ -143,8 +143,8 @@ void report_curves(tool_report *r, const char *csv, double *seconds) {
             if (n < 2 || !is_curve(name[c])) continue;
             fputs("<div class=\"card curve\"><h3>", r->file);
             report_text(r, name[c]);
-            fprintf(r->file, "</h3><div class=\"ends\"><span>%.4g</span><span>last %.4g</span></div><svg viewBox=\"0 0 %d 100\" preserveAspectRatio=\"none\"><polyline vector-effect=\"non-scaling-stroke\" points=\"",
-                    high, y, POINTS - 1);
+            fprintf(r->file, "</h3><div class=\"ends\"><span>%.4g</span><span>last %.4g</span></div><svg viewBox=\"0 0 %d 100\" preserveAspectRatio=\"none\">", high, y, POINTS - 1);
+            fputs("<polyline vector-effect=\"non-scaling-stroke\" points=\"", r->file);
             for (k = 0; k < POINTS; k++)
                 if (count[c * POINTS + k] > 0) fprintf(r->file, "%d,%.1f ", k, high > low ? 98 - 96 * (sum[c * POINTS + k] - low) / (high - low) : 50.0);
             fprintf(r->file, "\"/></svg><div class=\"ends\"><span>%.4g</span><span>step %.0f</span></div></div>\n", low, last);
@@ -173,9 +173,9 @@ int report_run(const char *dir, genai_model *model, long step, int finished) {
             (unsigned long long)genai_model_seed(model));
     fputs("<h2>Now</h2>\n<div class=\"cards\">", r.file);
     snprintf(path, sizeof path, "%s/samples/step-%06ld.png", dir, step);
-    report_picture(&r, path, d.latent ? "Samples, from the same latents at every step" : "Images above what becomes of them", 1);
+    report_picture(&r, path, d.latent ? "Samples, from the same latents at every step" : "Images above what becomes of them", 2);
     snprintf(path, sizeof path, "%s/samples/reconstruction-%06ld.png", dir, step);
-    report_picture(&r, path, "Images, unseen ones where there are any, above what the model makes of them", 1);
+    report_picture(&r, path, "Images, unseen ones where there are any, above what the model makes of them", 2);
     fputs("</div>\n<h2>Curves</h2>\n<p>How a loss is read depends on the family; genai.h, MANUAL, says it for each. Losses of different families can't be compared: "
           "that is what <code>genai compare</code> is for.</p>\n", r.file);
     snprintf(path, sizeof path, "%s/metrics.csv", dir);
