@@ -22,9 +22,9 @@
 #endif
 
 enum { JUDGE, RANDOM, PIXELS, SPACES };
-enum { FRECHET, KERNEL, PRECISION, RECALL, DENSITY, COVERAGE, PER_SPACE };
-enum { NEAREST = SPACES * PER_SPACE, SAMPLE_MS, TRAIN_S, PARAMETERS, BYTES, MEASURES };
-enum { LEAST = 10, PARTS = 4, PORTION = 512, TRAINING = 0, NOISE = 1, OWN = 2 /* subjects: two of our own for the scale, then the user's */ };
+enum { FRECHET, KERNEL, PRECISION, RECALL, DENSITY, COVERAGE, KL_GAUSSIAN, KL_NEAREST, KL_HISTOGRAM, JS_HISTOGRAM, PER_SPACE };
+enum { PARZEN = SPACES * PER_SPACE, SIGMA, NEAREST, MS_SSIM, DIVERSITY, RECOGNISED, MSE, PSNR, SSIM, PROBE, PURITY, NMI, ELBO, NLL, SAMPLE_MS, TRAIN_S, PARAMETERS, BYTES, MEASURES };
+enum { LEAST = 10, PARTS = 4, PORTION = 512, COMPONENTS = 32, PCA_IMAGES = 400, SIGMAS = 10, TRAINING = 0, NOISE = 1, OWN = 2 /* subjects: two of our own for the scale, then the user's */ };
 
 /* best: 1 the highest, -1 the lowest, 0 neither. */
 typedef struct measure {
@@ -41,13 +41,34 @@ static const measure in_space[PER_SPACE] = {
     {"recall", "Recall", 1, "Share of the real images that lie among samples: do all kinds occur? 1 is best; strange samples far out can raise it."},
     {"density", "Density", 1, "How thickly the samples lie around real images; about 1 for real images, more for a model that keeps to the usual ones."},
     {"coverage", "Coverage", 1, "Share of the real images that have a sample near them. 1 is best; outliers don't raise it, as they do recall."},
+    {"kl_gaussian", "KL of normal distributions", -1, "Kullback-Leibler divergence from real images to samples, as if both were normal distributions, in nats. Infinite "
+     "where the samples lack a direction altogether."},
+    {"kl_nearest", "KL by neighbours", -1, "The same divergence without a shape assumed, from distances to third neighbours. Rough in many dimensions, so only differences tell; "
+     "copies of real images make it too small."},
+    {"kl_histogram", "KL of histograms", -1, "The same between shares of images in 50 cells, k-means clusters of the real images. High: some kinds of images hardly occur among samples."},
+    {"js_histogram", "Jensen-Shannon divergence", -1, "Between the same shares; 0 where they are equal, log 2 = 0.69 where no cell has both. It doesn't see how images look within a cell."},
 };
 static const char *const space_key[SPACES] = {"judge", "random", "pixels"};
 static const char *const space_name[SPACES] = {"in the features of a classifier trained on the real images", "in the features of a fixed random convolutional network",
                                                "in pixels, by their principal components"};
-static const measure others[MEASURES - NEAREST] = {
+static const measure others[MEASURES - PARZEN] = {
+    {"parzen", "Parzen log-likelihood", 1, "Mean log-density, in nats, of test images under normal windows around the samples; the width is chosen on other test images. Known from papers, "
+     "but not to be trusted: it prefers blurred images, and ranks models otherwise than their likelihood does. \xc2\xb1: over test images."},
+    {"parzen_sigma", "Width of the Parzen windows", 0, "The one of ten from 0.1 to 1 that suits the validation images best, as in the papers. 0.1 or 1: a better one may lie beyond."},
     {"nearest", "Distance to the training images", 0, "Median distance of a sample to its nearest training image; unseen real images have 1. Well below 1: copies of "
      "training images, or blurred ones. Above 1: unlike any of them."},
+    {"ms_ssim", "MS-SSIM between samples", 0, "Likeness of pairs of samples, 1 for equal ones. Near that of real images is best; higher means that samples are too much alike. \xc2\xb1: over pairs."},
+    {"diversity", "Diversity of samples", 0, "Mean squared difference between pairs of samples against that between pairs of unseen images: 1 as the data, 0 all alike. \xc2\xb1: over pairs."},
+    {"recognised", "Recognised as their class", 1, "Of a conditional model: share of the samples that the classifier takes for the class they were made for."},
+    {"mse", "Reconstruction: squared error", -1, "Mean squared error of unseen images after encoding and decoding, pixels in [0,1]. Low values need many latents, and don't make good samples. "
+     "\xc2\xb1: over test images."},
+    {"psnr", "Reconstruction: PSNR", 1, "The same in decibels, 10 log10 of 1 / error, in the mean over images."},
+    {"ssim", "Reconstruction: SSIM", 1, "Likeness of structures in windows of 11 pixels between unseen images and their reconstructions; 1 is best, and blur lowers it more than it lowers PSNR."},
+    {"probe", "Latents: linear probe", 1, "Share of the unseen images whose class linear regression finds from their latents, learned from those of training images."},
+    {"purity", "Latents: cluster purity", 1, "k-means clusters of the unseen images' latents, as many as classes: share of the images in clusters where their class is the commonest."},
+    {"nmi", "Latents: mutual information", 1, "Of these clusters and the classes, normalised: 0 for independent ones, 1 for equal ones."},
+    {"elbo", "Bound on -log p(x)", -1, "The family's own bound on unseen images, in nats; of Bernoulli pixels only, as numbers of other likelihoods are on other scales."},
+    {"nll", "-log p(x) by importance sampling", -1, "An estimate from above that falls as --nll grows; compare equal K and models of one likelihood only."},
     {"sample_ms", "Milliseconds a sample", -1, "Time to make one image, in a batch of all of them on this machine."},
     {"train_s", "Seconds of training", -1, "As the run's metrics.csv has it, on the machine that trained it."},
     {"parameters", "Parameters", -1, "Trained values in all its nets."},
@@ -78,15 +99,16 @@ typedef struct comparison {
     size_t           pixels, trained;   /* values of an image; training images                                        */
     float           *real, *features[SPACES], *image, *made[SPACES]; /* of the test images; of a subject's            */
     int             *labels;            /* of the test images                                                         */
-    double           unseen, began;     /* median distance of test images to training images                         */
+    float           *basis;             /* principal components                                                       */
+    double           unseen, apart, began; /* of test images: median distance to training images, mean squared difference of pairs */
     const char      *no_judge;
     subject         *subject;
     int              work, done;        /* pieces of work, for the estimate                                           */
 } comparison;
 
-static measure measure_at(int m) { return m < NEAREST ? in_space[m % PER_SPACE] : others[m - NEAREST]; }
+static measure measure_at(int m) { return m < PARZEN ? in_space[m % PER_SPACE] : others[m - PARZEN]; }
 static void    key_of(int m, char to[40]) {
-    snprintf(to, 40, m < NEAREST ? "%s.%s" : "%s", measure_at(m).key, m < NEAREST ? space_key[m / PER_SPACE] : "");
+    snprintf(to, 40, m < PARZEN ? "%s.%s" : "%s", measure_at(m).key, m < PARZEN ? space_key[m / PER_SPACE] : "");
 }
 
 static double now(void) {
@@ -232,7 +254,7 @@ static int open_data(comparison *c) {
 static int features_of(comparison *c, int n, const float *images, float *const to[SPACES]) {
     for (int space = JUDGE; space <= RANDOM; space++)
         if (c->judge[space] && genai_judge_features(c->judge[space], n, images, to[space])) return TOOL_FAILED;
-    return TOOL_DONE;
+    return genai_pca_project(c->ctx, n, (int)c->pixels, images, c->dim[PIXELS], c->basis, to[PIXELS]) ? TOOL_FAILED : TOOL_DONE;
 }
 
 /* Squared distances don't matter here: the nearest training image of each of n images, its distance and number. Training images pass by in portions. */
@@ -259,10 +281,33 @@ static double median(float *x, int n) {
     return ((double)x[(n - 1) / 2] + (double)x[n / 2]) / 2;
 }
 
+/* Principal components of some training images. */
+static int components(comparison *c) {
+    int    n = c->trained < PCA_IMAGES ? (int)c->trained : PCA_IMAGES, most = n - 1 < (int)c->pixels ? n - 1 : (int)c->pixels, status = TOOL_FAILED;
+    float *images = tool_floats((size_t)n, c->pixels);
+    c->dim[PIXELS] = most < COMPONENTS ? most : COMPONENTS;
+    c->basis = tool_floats((size_t)c->dim[PIXELS] + 1, c->pixels);
+    if (images && c->basis && !genai_dataset_batch(c->train, 0, 0, n, images, NULL) && !genai_pca(c->ctx, n, (int)c->pixels, images, c->dim[PIXELS], c->basis)) status = TOOL_DONE;
+    free(images);
+    return status;
+}
+
+/* How alike images 0 and 1, 2 and 3, ... are. */
+static int pairs(comparison *c, int n, const float *images, genai_similarity *to) {
+    size_t half = (size_t)n / 2;
+    float *sides = tool_floats(2 * half, c->pixels);
+    int    status = TOOL_FAILED;
+    for (size_t i = 0; sides && i < 2 * half; i++) memcpy(sides + (i % 2 * half + i / 2) * c->pixels, images + i * c->pixels, c->pixels * sizeof *sides);
+    if (sides && !genai_similarities(c->ctx, (int)half, c->width, c->height, c->channels, sides, sides + half * c->pixels, to)) status = TOOL_DONE;
+    free(sides);
+    return status;
+}
+
 /* The judges, and of the test images the features and the distance to training images, 0 of which is a copy. */
 static int prepare(comparison *c) {
     genai_judge_desc d;
     float           *distance = tool_floats((size_t)c->tests, 1);
+    genai_similarity *similar = (genai_similarity *)malloc((size_t)c->tests * sizeof *similar);
     int              copies = 0, status = TOOL_FAILED;
     size_t           most = (size_t)(c->n > c->tests ? c->n : c->tests);
     memset(&d, 0, sizeof d);
@@ -270,7 +315,7 @@ static int prepare(comparison *c) {
     c->real = tool_floats((size_t)c->tests, c->pixels);
     c->image = tool_floats(most, c->pixels);
     c->labels = (int *)malloc((size_t)c->tests * sizeof(int));
-    if (!distance || !c->real || !c->image || !c->labels || genai_dataset_batch(c->test, 0, 0, c->tests, c->real, c->labels)) goto done;
+    if (!distance || !similar || !c->real || !c->image || !c->labels || genai_dataset_batch(c->test, 0, 0, c->tests, c->real, c->labels)) goto done;
     progress(c, "real images", "is anything in both parts?");
     if (nearest_training(c, c->tests, c->real, distance, NULL)) goto done;
     for (int i = 0; i < c->tests; i++) copies += distance[i] < 1e-6f;
@@ -283,6 +328,10 @@ static int prepare(comparison *c) {
     progress(c, "real images", "training the judge");
     if (c->classes < 2) c->no_judge = "a classifier needs labels of two classes or more, which the data hasn't got";
     else if (!(c->judge[JUDGE] = genai_judge_create(c->ctx, c->train, &d))) goto done;
+    d.steps = -1;
+    if (!(c->judge[RANDOM] = genai_judge_create(c->ctx, c->train, &d)) || components(c)) goto done;
+    if (pairs(c, c->tests, c->real, similar)) goto done;
+    for (int i = 0; i < c->tests / 2; i++) c->apart += similar[i].mse / (c->tests / 2);
     for (int space = JUDGE; space < SPACES; space++) {
         if (space <= RANDOM && c->judge[space]) c->dim[space] = genai_judge_describe(c->judge[space]).features;
         if (!c->dim[space]) continue;
@@ -293,6 +342,7 @@ static int prepare(comparison *c) {
     status = features_of(c, c->tests, c->real, c->features);
 done:
     free(distance);
+    free(similar);
     return status;
 }
 
@@ -315,6 +365,10 @@ static int measured(comparison *c, int space, int first, int n, double to[PER_SP
     to[RECALL] = x.recall;
     to[DENSITY] = x.density;
     to[COVERAGE] = x.coverage;
+    to[KL_GAUSSIAN] = x.kl_gaussian;
+    to[KL_NEAREST] = x.kl_nearest;
+    to[KL_HISTOGRAM] = x.kl_histogram;
+    to[JS_HISTOGRAM] = x.js_histogram;
     return 1;
 }
 
@@ -340,6 +394,7 @@ static void measure_space(comparison *c, subject *s, int space) {
         for (int k = 0; k < PARTS && parts; k++) mean += part[k][m] / PARTS;
         for (int k = 0; k < PARTS && parts; k++) square += (part[k][m] - mean) * (part[k][m] - mean);
         know(s, space * PER_SPACE + m, all[m], parts ? sqrt(square / (PARTS - 1) / PARTS) : -1);
+        if (m == KL_GAUSSIAN && all[m] < 0) lacks(s, space * PER_SPACE + m, "a covariance isn't of full rank: some feature is constant, or follows from others");
     }
     genai_ctx_clear(c->ctx);
     if (known && (n <= c->dim[space] || c->tests <= c->dim[space]))
@@ -374,6 +429,125 @@ done:
     return status;
 }
 
+/* Mean and standard error of one field of n similarities; scale multiplies both. */
+static void know_mean(subject *s, int m, const genai_similarity *x, size_t field, int n, double scale) {
+    double mean = 0, square = 0, gap;
+    for (int i = 0; i < n; i++) mean += *(const double *)(const void *)((const char *)&x[i] + field) / n;
+    for (int i = 0; i < n; i++) gap = *(const double *)(const void *)((const char *)&x[i] + field) - mean, square += gap * gap;
+    know(s, m, scale * mean, n > 1 ? scale * sqrt(square / (n - 1) / n) : -1);
+}
+
+/* Between pairs of samples. */
+static int measure_pairs(comparison *c, subject *s) {
+    int               half = s->count / 2, status = TOOL_FAILED;
+    genai_similarity *x = (genai_similarity *)malloc((size_t)s->count * sizeof *x);
+    if (x && !pairs(c, s->count, c->image, x)) {
+        status = TOOL_DONE;
+        know_mean(s, MS_SSIM, x, offsetof(genai_similarity, ms_ssim), half, 1);
+        if (c->apart > 0) know_mean(s, DIVERSITY, x, offsetof(genai_similarity, mse), half, 1 / c->apart);
+        else lacks(s, DIVERSITY, "the test images are all alike");
+    }
+    free(x);
+    return status;
+}
+
+/* The width is chosen on a quarter of the test images, the rest are measured. */
+static int measure_parzen(comparison *c, subject *s) {
+    int     valid = c->tests / 4, n = c->tests - valid, best = 0, status = TOOL_FAILED;
+    double  sigma[SIGMAS], mean[SIGMAS] = {0}, total = 0, square = 0, *value = (double *)malloc((size_t)c->tests * SIGMAS * sizeof *value);
+    for (int k = 0; k < SIGMAS; k++) sigma[k] = pow(10, (double)k / (SIGMAS - 1) - 1);
+    if (!value || genai_parzen(c->ctx, (int)c->pixels, s->count, c->image, valid, c->real, SIGMAS, sigma, value)) goto done;
+    for (int i = 0; i < valid * SIGMAS; i++) mean[i % SIGMAS] += value[i];
+    for (int k = 1; k < SIGMAS; k++)
+        if (mean[k] > mean[best]) best = k;
+    if (genai_parzen(c->ctx, (int)c->pixels, s->count, c->image, n, c->real + (size_t)valid * c->pixels, 1, &sigma[best], value)) goto done;
+    for (int i = 0; i < n; i++) total += value[i] / n;
+    for (int i = 0; i < n; i++) square += (value[i] - total) * (value[i] - total);
+    know(s, PARZEN, total, sqrt(square / (n - 1) / n));
+    know(s, SIGMA, sigma[best], -1);
+    status = TOOL_DONE;
+done:
+    free(value);
+    return status;
+}
+
+/* Reconstructions of all test images, and what the latents know of classes. What this model can't do is told in its cells. */
+static int measure_encoder(comparison *c, subject *s, const int *labels) {
+    genai_model_desc  d = genai_model_resolved(s->model);
+    genai_probe_desc  probe;
+    genai_probe_result found;
+    genai_similarity *x = (genai_similarity *)malloc((size_t)c->tests * sizeof *x);
+    int               n = c->trained < (size_t)c->n ? (int)c->trained : c->n, status = TOOL_FAILED;
+    int              *seen_labels = (int *)malloc((size_t)n * sizeof *seen_labels);
+    float            *seen = tool_floats((size_t)n, c->pixels), *z = tool_floats((size_t)n, (size_t)d.latent), *unseen = tool_floats((size_t)c->tests, (size_t)d.latent);
+    float            *made = tool_floats((size_t)c->tests, c->pixels);
+    if (!x || !seen_labels || !seen || !z || !unseen || !made) goto done;
+    status = TOOL_DONE;
+    if (genai_model_reconstruct(s->model, c->tests, c->real, labels, made) || genai_similarities(c->ctx, c->tests, c->width, c->height, c->channels, c->real, made, x)) {
+        for (int m = MSE; m <= SSIM; m++) lacks(s, m, "%s", genai_ctx_error(c->ctx));
+        genai_ctx_clear(c->ctx);
+    } else {
+        know_mean(s, MSE, x, offsetof(genai_similarity, mse), c->tests, 1);
+        know_mean(s, PSNR, x, offsetof(genai_similarity, psnr), c->tests, 1);
+        know_mean(s, SSIM, x, offsetof(genai_similarity, ssim), c->tests, 1);
+    }
+    memset(&probe, 0, sizeof probe);
+    probe.dim = d.latent;
+    probe.classes = c->classes;
+    probe.train_count = n;
+    probe.test_count = c->tests;
+    probe.train = z;
+    probe.test = unseen;
+    probe.train_labels = seen_labels;
+    probe.test_labels = c->labels;
+    if (c->classes < 2)
+        for (int m = PROBE; m <= NMI; m++) lacks(s, m, "the data has no labels of two classes or more");
+    else if (d.latent > 2048)
+        for (int m = PROBE; m <= NMI; m++) lacks(s, m, "%d latents are too many for a linear probe (2048 at most)", d.latent);
+    else if (genai_dataset_batch(c->train, 0, 0, n, seen, seen_labels) || genai_model_encode(s->model, n, seen, d.classes ? seen_labels : NULL, z) ||
+             genai_model_encode(s->model, c->tests, c->real, labels, unseen) || genai_probe(c->ctx, &probe, &found)) {
+        for (int m = PROBE; m <= NMI; m++) lacks(s, m, "%s", genai_ctx_error(c->ctx));
+        genai_ctx_clear(c->ctx);
+    } else {
+        know(s, PROBE, found.accuracy, sqrt(found.accuracy * (1 - found.accuracy) / c->tests));
+        know(s, PURITY, found.purity, -1);
+        know(s, NMI, found.nmi, -1);
+    }
+done:
+    free(x);
+    free(seen_labels);
+    free(seen);
+    free(z);
+    free(unseen);
+    free(made);
+    return status;
+}
+
+static void measure_likelihood(comparison *c, subject *s) {
+    const char *name = NULL;
+    double      value = 0;
+    char        text[32];
+    if (genai_model_evaluate(s->model, c->test, &name, &value)) refused(c, s, ELBO);
+    else if (!strcmp(name, "test -ELBO")) know(s, ELBO, value, -1);
+    else lacks(s, ELBO, "its own measure is '%s', %s, on another scale", name, shown(value, text));
+    if (!c->args->nll) lacks(s, NLL, "not asked for: --nll K takes K samples for each image");
+    else if (genai_model_nll(s->model, c->test, (int)c->args->nll, &value)) refused(c, s, NLL);
+    else know(s, NLL, value, -1);
+}
+
+/* Of a conditional model's samples, whose classes go in turn. */
+static void measure_recognised(comparison *c, subject *s) {
+    int classes = s->model ? genai_model_resolved(s->model).classes : 0, right = 0, *labels = (int *)malloc((size_t)s->count * sizeof *labels);
+    if (!classes) lacks(s, RECOGNISED, "it isn't conditional");
+    else if (!c->judge[JUDGE] || classes != c->classes) lacks(s, RECOGNISED, "there is no classifier of its %d classes", classes);
+    else if (!labels || genai_judge_classify(c->judge[JUDGE], s->count, c->image, labels, NULL)) refused(c, s, RECOGNISED);
+    else {
+        for (int i = 0; i < s->count; i++) right += labels[i] == i % classes;
+        know(s, RECOGNISED, (double)right / s->count, sqrt((double)right * (s->count - right) / s->count) / s->count);
+    }
+    free(labels);
+}
+
 /* Rows of unseen images and what the model makes of them; ways between latents. */
 static int measure_latents(comparison *c, subject *s) {
     enum { ROWS = 4, STEPS = 10 };
@@ -395,6 +569,8 @@ static int measure_latents(comparison *c, subject *s) {
         if (k == ROWS && !status) status = picture(c, s, "interpolations", ROWS * STEPS, STEPS, grid);
     }
     genai_ctx_clear(c->ctx);
+    if (!status) status = measure_encoder(c, s, labels);
+    if (!status) measure_likelihood(c, s);
     c->hush = 0;
 done:
     free(z);
@@ -410,7 +586,7 @@ static void measure_costs(comparison *c, subject *s) {
     long   n = 0;
     (void)c;
     if (!s->model) {
-        for (int m = SAMPLE_MS; m <= BYTES; m++) lacks(s, m, "images are given, not a model");
+        for (int m = MSE; m <= BYTES; m++) lacks(s, m, "images are given, not a model");
         return;
     }
     genai_model_describe(s->model, text, sizeof text);
@@ -460,6 +636,10 @@ static int measure_subject(comparison *c, subject *s) {
     for (int space = 0; space < SPACES && !status; space++) measure_space(c, s, space);
     progress(c, s->name, "nearest training images");
     if (!status) status = measure_nearest(c, s);
+    progress(c, s->name, "pixels");
+    if (!status) status = measure_pairs(c, s);
+    if (!status) status = measure_parzen(c, s);
+    measure_recognised(c, s);
     progress(c, s->name, "latents");
     if (!status && s->model) status = measure_latents(c, s);
     return status;
@@ -478,7 +658,7 @@ static int best_of(const comparison *c, int m) {
     return have > 1 ? best : -1;
 }
 
-static const int summary[] = {FRECHET, KERNEL, PRECISION, RECALL, COVERAGE, NEAREST, SAMPLE_MS};
+static const int summary[] = {FRECHET, KERNEL, PRECISION, RECALL, COVERAGE, PARZEN, MS_SSIM, NEAREST, SSIM, PROBE, SAMPLE_MS};
 #define SUMMARY ((int)(sizeof summary / sizeof summary[0]))
 /* In which space the summary is: the judge's, if there is one. */
 static int summary_at(const comparison *c, int k) { return summary[k] < PER_SPACE ? summary[k] + (c->no_judge ? RANDOM : JUDGE) * PER_SPACE : summary[k]; }
@@ -600,7 +780,7 @@ static void write_bars(const comparison *c, tool_report *r, int m) {
         if (x->value - error < low) low = x->value - error;
         if (x->value + error > high) high = x->value + error;
     }
-    if (!any && (m >= NEAREST || m % PER_SPACE)) return; /* the reason stands in the first card */
+    if (!any && (m >= PARZEN || m % PER_SPACE)) return; /* the reason stands in the first card */
     if (!(high > low)) high = low + 1;
     fprintf(r->file, "<div class=\"card\"><h3>%s</h3>\n", what.name);
     for (int n = 0; n < c->subjects; n++) {
@@ -682,8 +862,8 @@ static int write_report(const comparison *c) {
         for (int m = 0; m < PER_SPACE; m++) write_bars(c, &r, space * PER_SPACE + m);
         fputs("</div>\n", r.file);
     }
-    fputs("<h2>Copies, latents, costs</h2>\n<div class=\"cards\">\n", r.file);
-    for (int m = NEAREST; m < MEASURES; m++) write_bars(c, &r, m);
+    fputs("<h2>Pixels, copies, latents, costs</h2>\n<div class=\"cards\">\n", r.file);
+    for (int m = PARZEN; m < MEASURES; m++) write_bars(c, &r, m);
     fputs("</div>\n", r.file);
     for (int i = OWN; i < c->subjects; i++) {
         snprintf(path, sizeof path, "%s/metrics.csv", c->subject[i].run);
@@ -721,7 +901,7 @@ static int compare(comparison *c) {
     snprintf(c->subject[NOISE].name, sizeof c->subject[NOISE].name, "noise");
     c->subject[TRAINING].count = c->trained < (size_t)c->n ? (int)c->trained : c->n;
     c->subject[NOISE].count = c->n;
-    c->work = 2 + 4 * c->subjects;
+    c->work = 2 + 5 * c->subjects;
     status = prepare(c);
     for (int i = 0; i < c->subjects && !status; i++) status = measure_subject(c, &c->subject[i]);
     progress_end();
@@ -761,6 +941,7 @@ int tool_compare(const tool_args *a) {
     free(c.real);
     free(c.image);
     free(c.labels);
+    free(c.basis);
     for (int space = 0; space < SPACES; space++) free(c.features[space]), free(c.made[space]);
     return status;
 }
