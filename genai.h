@@ -727,10 +727,7 @@ typedef struct genai_probe_desc { /* vectors, the latents of images say, and the
     const int   *train_labels, *test_labels;   /* 0..classes-1                                                         */
 } genai_probe_desc;
 
-typedef struct genai_probe_result {
-    double accuracy;            /* of the linear probe, on test                                                        */
-    double purity, nmi;         /* of k-means on test, `classes` clusters; 1 is best                                   */
-} genai_probe_result;
+typedef struct genai_probe_result { double accuracy, purity, nmi; } genai_probe_result; /* of test; 1 is best             */
 
 /* ====================================================================================================================
  * >>api (public)
@@ -1037,10 +1034,9 @@ GENAI_API genai_judge   *genai_judge_load(genai_ctx *ctx, const char *path);
  * Memory grows with the counts, not their product. Warns where a count is too small for a covariance of full rank. Errors:
  * ARGUMENT for too few vectors (2, and more than k), NONFINITE for values that are not finite or beyond 1e15. */
 GENAI_API genai_result   genai_measure(genai_ctx *ctx, const genai_measure_desc *desc, genai_measures *out);
-/* Of genai_measures too: kl_gaussian is (tr S'^-1 S + gap' S'^-1 gap - D + log |S'|/|S|) / 2, blind to all but two moments; kl_nearest
- * is D/n sum log (nu_k / rho_k) + log m/(n-1), of distances in made and in real (Wang, Kulkarni and Verdu 2009, (5)), with a bias where
- * D is large, real vectors with k copies left out; the histograms count k-means cells of the real vectors (Richardson and Weiss
- * 2018), kl's with half a vector more in each, and don't see inside a cell. Copies of real vectors make kl_nearest too small. */
+/* Of genai_measures too: kl_gaussian, (tr S'^-1 S + gap' S'^-1 gap - D + log |S'|/|S|) / 2, sees two moments only; kl_nearest, D/n sum log (nu_k
+ * / rho_k) + log m/(n-1) of distances in made and in real (Wang, Kulkarni and Verdu 2009), is biased where D is large and too small for copies,
+ * vectors with k copies left out; histograms, over k-means cells of real (Richardson and Weiss 2018; kl: half a vector more in each), not inside a cell. */
 
 /* Principal components of x [n,dim]: basis [1+k,dim] gets the mean, then k directions of falling variance, exact, through the products
  * of all x (n at most 2048: some hundreds do for images); project: places y [n,k] of x along them. k at most dim and n - 1. */
@@ -12955,12 +12951,11 @@ static genai_result genai__judge_check(genai_ctx *ctx, const genai_dataset *data
     if (!d->features) d->features = 64;
     if (d->features < 1 || d->features > GENAI__JUDGE_FEATURES || d->steps < -1 || d->steps > 1000000000)
         return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "genai_judge_create: %d features (1 to %d) in %ld steps (-1 to 1000000000)", d->features, GENAI__JUDGE_FEATURES, d->steps);
-    const genai_judge_info fresh = {data->info.width, data->info.height, data->info.channels, d->steps > 0 ? data->info.classes : 1, d->features, -1};
-    *info = fresh;
-    if (d->steps < 0) return GENAI_OK;
-    if (data->info.classes < 2 || data->info.classes > GENAI__JUDGE_CLASSES || data->info.count < 2)
+    if (d->steps > 0 && (data->info.classes < 2 || data->info.classes > GENAI__JUDGE_CLASSES || data->info.count < 2))
         return genai__fail(ctx, GENAI_ERROR_UNSUPPORTED, "a judge learns to tell classes apart, but the data has %zu images of %d classes (2 to %d): give labels, or a "
                            "folder with one folder for each class", data->info.count, data->info.classes, GENAI__JUDGE_CLASSES);
+    const genai_judge_info fresh = {data->info.width, data->info.height, data->info.channels, d->steps > 0 ? data->info.classes : 1, d->features, -1};
+    *info = fresh;
     return GENAI_OK;
 }
 
@@ -12969,20 +12964,16 @@ GENAI_API genai_judge *genai_judge_create(genai_ctx *ctx, genai_dataset *data, c
     genai_judge_info info;
     if (desc) d = *desc;
     if (!ctx || ctx->result || genai__judge_check(ctx, data, &d, &info)) return NULL;
-    if (d.steps < 0) { /* all seeds have the same one */
-        uint64_t     seed = ctx->desc.seed;
-        ctx->desc.seed = 0;
-        genai_judge *random = genai__judge_make(ctx, &info, d.stream);
-        ctx->desc.seed = seed;
-        return random;
-    }
     float *images = (float *)genai__alloc(ctx, GENAI__JUDGE_BATCH * genai__dataset_bytes(data), sizeof *images);
     int *labels = (int *)genai__alloc(ctx, GENAI__JUDGE_BATCH, sizeof *labels);
+    uint64_t seed = ctx->desc.seed;
+    if (d.steps < 0) ctx->desc.seed = 0; /* all seeds have the same random one */
     genai_judge *j = images && labels ? genai__judge_make(ctx, &info, d.stream) : NULL;
+    ctx->desc.seed = seed;
     genai_result result = j ? GENAI_OK : genai__result_of(ctx);
     genai__visit visit = genai__visit_begin(ctx);
-    if (!result) result = genai__judge_train(j, data, d.steps, images, labels);
-    if (!result && data->test) result = genai__judge_test(j, data->test, images, labels);
+    if (!result && d.steps > 0) result = genai__judge_train(j, data, d.steps, images, labels);
+    if (!result && d.steps > 0 && data->test) result = genai__judge_test(j, data->test, images, labels);
     genai__visit_end(ctx, &visit);
     genai__free(ctx, images);
     genai__free(ctx, labels);
@@ -13134,14 +13125,14 @@ static void genai__covariance_row(void *arg, size_t i) {
  * a product need no product of covariances, whose small eigenvalues would drown. F's row i is l^1/2 v. */
 static double genai__kl_gaussian(const genai__moments *m, const double *product) { /* product [i,j]: of row i of real's F, j of made's */
     size_t dim = m->dim, i, j;
-    double sum = -(double)dim, least[2] = {1e300, 1e300}, most[2] = {0, 0}, l[2], along;
+    double sum = -(double)dim, least = 1e300, most = 0, l[2], along; /* of both sets' l */
     for (i = 0; i < dim; i++) {
         for (int k = 0; k < 2; k++) {
             l[k] = genai__dot(dim, m[k].covariance + i * dim, m[k].covariance + i * dim);
-            if (l[k] < least[k]) least[k] = l[k];
-            if (l[k] > most[k]) most[k] = l[k];
+            least = l[k] < least ? l[k] : least;
+            most = l[k] > most ? l[k] : most;
         }
-        if (!(least[0] > 1e-12 * most[0] && least[1] > 1e-12 * most[1])) return -1;
+        if (!(least > 1e-13 * most)) return -1;
         for (along = 0, j = 0; j < dim; j++) along += (m[0].mean[j] - m[1].mean[j]) * m[1].covariance[i * dim + j];
         sum += along * along / (l[1] * l[1]) + genai__log(l[1]) - genai__log(l[0]);
         for (j = 0; j < dim; j++) sum += product[j * dim + i] * product[j * dim + i] / (l[1] * l[1]); /* l_j (v_j v'_i)^2 / l'_i */
@@ -13315,41 +13306,37 @@ static genai_result genai__neighbours(genai_ctx *ctx, const genai_measure_desc *
 
 /* --- k-means (Lloyd 1982) from centres drawn by distance (Arthur and Vassilvitskii 2007): center [k,dim], cell [n] of each x --- */
 static genai_result genai__kmeans(genai_ctx *ctx, size_t n, int dim, const float *x, int k, float *center, int *cell) {
-    size_t  d = (size_t)dim, i, j, at;
+    size_t  d = (size_t)dim, i, j;
     float  *nearest = (float *)genai__alloc(ctx, n, sizeof *nearest);
-    int    *before = (int *)genai__alloc(ctx, n, sizeof *before);
-    double *sum = (double *)genai__alloc(ctx, (size_t)k, (d + 1) * sizeof *sum);
-    genai_result result = nearest && before && sum ? GENAI_OK : GENAI_ERROR_MEMORY;
-    for (int c = 0; c < k && !result; c++) {
-        double total = 0, left;
-        for (i = 0; i < n; i++) total += c ? (double)nearest[i] : 1;
+    double *sum = (double *)genai__alloc(ctx, (size_t)k, (d + 1) * sizeof *sum), total, left; /* and how many */
+    for (int c = 0; c < k && nearest && sum; c++) {
+        for (total = 0, i = 0; i < n; i++) total += (double)(nearest[i] = c ? nearest[i] : 1);
         left = total * genai__draw(0, GENAI__STREAM_MIXTURE, 1, 0, (uint32_t)c).w[0] / 4294967296.0;
-        for (i = 0; i + 1 < n && left >= (c ? (double)nearest[i] : 1); i++) left -= c ? (double)nearest[i] : 1;
+        for (i = 0; i + 1 < n && left >= (double)nearest[i]; i++) left -= (double)nearest[i];
         memcpy(center + (size_t)c * d, x + i * d, d * sizeof *x);
         genai__scan s = genai__scan_of(ctx, n, x, (size_t)c + 1, center, dim, 1, nearest);
         genai__scan_all(&s);
     }
-    for (int round = 0; round < 100 && !result; round++) {
+    for (int round = 0, moved = 1; round <= 30 && moved && nearest && sum; round++) {
         genai__scan s = genai__scan_of(ctx, n, x, (size_t)k, center, dim, 1, nearest);
         s.index = cell;
         genai__scan_all(&s);
-        if (round && !memcmp(before, cell, n * sizeof *cell)) break;
-        memcpy(before, cell, n * sizeof *cell);
         memset(sum, 0, (size_t)k * (d + 1) * sizeof *sum);
-        for (i = 0; i < n; i++) {
-            at = (size_t)cell[i] * (d + 1);
-            for (j = 0; j < d; j++) sum[at + j] += (double)x[i * d + j];
-            sum[at + d]++;
+        for (i = 0; i < n; i++)
+            for (j = 0; j <= d; j++) sum[(size_t)cell[i] * (d + 1) + j] += j < d ? (double)x[i * d + j] : 1;
+        for (moved = 0, i = 0; i < (size_t)k * d && round < 30; i++) {
+            double *of = sum + i / d * (d + 1);
+            float   mean = of[d] > 0 ? (float)(of[i % d] / of[d]) : center[i]; /* an empty one stays */
+            moved |= mean < center[i] || mean > center[i];
+            center[i] = mean;
         }
-        for (i = 0; i < (size_t)k; i++)
-            for (j = 0; j < d && sum[i * (d + 1) + d] > 0; j++) center[i * d + j] = (float)(sum[i * (d + 1) + j] / sum[i * (d + 1) + d]);
     }
     genai__free(ctx, nearest);
-    genai__free(ctx, before);
     genai__free(ctx, sum);
-    return result;
+    return nearest && sum ? GENAI_OK : GENAI_ERROR_MEMORY;
 }
 
+static double genai__entropy(double count, double n) { return count > 0 ? -count / n * genai__log(count / n) : 0; } /* one part of it */
 static genai_result genai__histograms(genai_ctx *ctx, const genai_measure_desc *d, genai_measures *out) {
     size_t  n = (size_t)d->real_count, m = (size_t)d->made_count, i;
     float  *center = (float *)genai__alloc(ctx, (size_t)d->cells * (size_t)d->dim + m, sizeof *center);
@@ -13362,8 +13349,7 @@ static genai_result genai__histograms(genai_ctx *ctx, const genai_measure_desc *
         for (i = 0; i < n + m; i++) count[2 * cell[i] + (i >= n)]++;
         for (int c = 0; c < d->cells; c++) {
             double p = count[2 * c] / (double)n, q = count[2 * c + 1] / (double)m, more = 0.5 * d->cells;
-            if (p > 0) out->js_histogram += 0.5 * p * genai__log(2 * p / (p + q));
-            if (q > 0) out->js_histogram += 0.5 * q * genai__log(2 * q / (p + q));
+            out->js_histogram += genai__entropy((p + q) / 2, 1) - genai__entropy(p, 1) / 2 - genai__entropy(q, 1) / 2;
             p = (count[2 * c] + 0.5) / ((double)n + more);
             out->kl_histogram += p * genai__log(p * ((double)m + more) / (count[2 * c + 1] + 0.5));
         }
@@ -13378,8 +13364,7 @@ static genai_result genai__histograms(genai_ctx *ctx, const genai_measure_desc *
 typedef struct genai__pca {
     size_t       n, dim, k;
     const float *x, *mean; /* [n,dim], [dim] and behind it the directions */
-    float       *y;
-    double      *gram;
+    float *y; double *gram;
 } genai__pca;
 
 static void genai__pca_row(void *arg, size_t i) { /* of the products of x - mean, or of places */
@@ -13393,6 +13378,7 @@ static void genai__pca_row(void *arg, size_t i) { /* of the products of x - mean
     }
 }
 
+/* basis: wanted; else y, by the basis made. */
 static genai_result genai__pca_run(genai_ctx *ctx, const char *what, int n, int dim, const float *x, int k, float *basis, const float *made, float *y) {
     size_t     d = (size_t)dim, a, b, j;
     genai__pca s = {(size_t)n, d, (size_t)k, x, made, y, NULL};
@@ -13400,10 +13386,7 @@ static genai_result genai__pca_run(genai_ctx *ctx, const char *what, int n, int 
     if (!made || (!y && !basis) || k < 1 || k > dim || (basis && n > 2048))
         return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: %d components of %d vectors (2048 at most) of %d values, or NULL", what, k, n, dim);
     GENAI__TRY(genai__vectors_check(ctx, what, "given", n, basis ? k + 1 : 1, dim, x));
-    if (basis) {
-        s.gram = (double *)genai__alloc(ctx, s.n, s.n * sizeof(double));
-        if (!s.gram) return GENAI_ERROR_MEMORY;
-    }
+    if (basis && !(s.gram = (double *)genai__alloc(ctx, s.n, s.n * sizeof(double)))) return GENAI_ERROR_MEMORY;
     uint64_t mode = genai__fp_enter();
     for (j = 0; j < d && basis; j++) {
         double sum = 0;
@@ -13418,7 +13401,7 @@ static genai_result genai__pca_run(genai_ctx *ctx, const char *what, int n, int 
             if ((length = genai__dot(s.n, s.gram + a * s.n, s.gram + a * s.n)) > most) most = length, b = a;
         for (j = 0; j < d; j++) {
             double sum = 0;
-            for (a = 0; a < s.n && most > 0; a++) sum += s.gram[b * s.n + a] * ((double)x[a * d + j] - (double)basis[j]);
+            for (a = 0; a < s.n; a++) sum += s.gram[b * s.n + a] * ((double)x[a * d + j] - (double)basis[j]);
             basis[c * d + j] = most > 0 ? (float)(sum / sqrt(most * sqrt(most))) : 0;
         }
         memset(s.gram + b * s.n, 0, s.n * sizeof *s.gram);
@@ -13438,112 +13421,91 @@ GENAI_API genai_result genai_pca_project(genai_ctx *ctx, int n, int dim, const f
 /* --- Parzen windows --- */
 #define GENAI__PARZEN_SIGMAS 32
 
-typedef struct genai__parzen {
-    genai_ctx    *ctx;
-    size_t        n, m, dim;
-    const float  *x, *made;
-    int           sigmas;
-    const double *sigma;
-    double       *value;
-} genai__parzen;
+typedef struct genai__parzen { genai__scan scan; int sigmas; const double *sigma; double *value; } genai__parzen; /* of a among b */
 
 /* A few rows share the made vectors while these are in the cache; sums of exp((nearest - d) / 2 sigma^2) as they pass by. */
 static void genai__parzen_rows(void *arg, size_t group) {
-    const genai__parzen *s = (const genai__parzen *)arg;
+    const genai__parzen *p = (const genai__parzen *)arg;
+    const genai__scan   *s = &p->scan;
     size_t from = group * GENAI__SCAN_ROWS, rows = from + GENAI__SCAN_ROWS < s->n ? GENAI__SCAN_ROWS : s->n - from;
     double nearest[GENAI__SCAN_ROWS], sum[GENAI__SCAN_ROWS][GENAI__PARZEN_SIGMAS], scale[GENAI__PARZEN_SIGMAS];
-    for (int k = 0; k < s->sigmas; k++) scale[k] = 0.5 / (s->sigma[k] * s->sigma[k]);
+    for (int k = 0; k < p->sigmas; k++) scale[k] = 0.5 / (p->sigma[k] * p->sigma[k]);
     for (size_t j = 0; j < s->m; j++)
         for (size_t i = 0; i < rows; i++) {
-            double d = (double)genai__distance(s->ctx->kernels, s->dim, s->x + (from + i) * s->dim, s->made + j * s->dim), less = j ? d - nearest[i] : 0;
+            double d = (double)genai__distance(s->ctx->kernels, s->dim, s->a + (from + i) * s->dim, s->b + j * s->dim), less = j ? d - nearest[i] : 0;
             if (!j || less < 0) nearest[i] = d;
-            for (int k = 0; k < s->sigmas; k++) {
+            for (int k = 0; k < p->sigmas; k++)
                 if (!j) sum[i][k] = 1;
                 else if (less < 0) sum[i][k] = sum[i][k] * genai__exp(less * scale[k]) + 1;
                 else if (less * scale[k] < 50) sum[i][k] += genai__exp(-less * scale[k]);
-            }
         }
-    for (size_t i = 0; i < rows; i++)
-        for (int k = 0; k < s->sigmas; k++)
-            s->value[(from + i) * (size_t)s->sigmas + (size_t)k] = genai__log(sum[i][k] / (double)s->m) - nearest[i] * scale[k] -
-                                                                   (double)s->dim * (GENAI__HALF_LOG_2PI + genai__log(s->sigma[k]));
+    for (size_t i = 0; i < rows * (size_t)p->sigmas; i++) {
+        size_t row = i / (size_t)p->sigmas, k = i % (size_t)p->sigmas;
+        p->value[from * (size_t)p->sigmas + i] = genai__log(sum[row][k] / (double)s->m) - nearest[row] * scale[k] - (double)s->dim * (GENAI__HALF_LOG_2PI + genai__log(p->sigma[k]));
+    }
 }
 
 GENAI_API genai_result genai_parzen(genai_ctx *ctx, int dim, int m, const float *made, int n, const float *x, int sigmas, const double *sigma, double *value) {
-    genai__parzen s = {ctx, (size_t)n, (size_t)m, (size_t)dim, x, made, sigmas, sigma, value};
+    genai__parzen p = {genai__scan_of(ctx, (size_t)n, x, (size_t)m, made, dim, 0, NULL), sigmas, sigma, value};
     int           good = sigma && value && sigmas >= 1 && sigmas <= GENAI__PARZEN_SIGMAS;
     if (!ctx) return GENAI_ERROR_ARGUMENT;
-    for (int k = 0; k < sigmas && good; k++) good = sigma[k] >= 1e-6 && sigma[k] <= 1e6;
+    for (int k = 0; good && k < sigmas; k++) good = sigma[k] >= 1e-6 && sigma[k] <= 1e6;
     if (!good) return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "genai_parzen: %d values of sigma (1 to %d), each from 1e-6 to 1e6; none and value not NULL", sigmas, GENAI__PARZEN_SIGMAS);
     GENAI__TRY(genai__vectors_check(ctx, "genai_parzen", "made", m, 1, dim, made));
     GENAI__TRY(genai__vectors_check(ctx, "genai_parzen", "given", n, 1, dim, x));
     uint64_t mode = genai__fp_enter();
-    genai__for_rows(ctx, (s.n + GENAI__SCAN_ROWS - 1) / GENAI__SCAN_ROWS, GENAI__SCAN_ROWS * s.m * s.dim, genai__parzen_rows, &s);
+    genai__for_rows(ctx, (p.scan.n + GENAI__SCAN_ROWS - 1) / GENAI__SCAN_ROWS, GENAI__SCAN_ROWS * p.scan.m * p.scan.dim, genai__parzen_rows, &p);
     genai__fp_leave(mode);
     return GENAI_OK;
 }
 
 /* --- pairs of images --- */
 typedef struct genai__alike {
-    int          w, h, c;
-    const float *a, *b;
-    float       *half; /* [2,H,W,C] for each pair: both, shrunk from scale to scale in place */
-    double       window[11];
-    genai_similarity *out;
+    int               w, h, c;
+    const float      *image[2];
+    float *half; double window[11]; genai_similarity *out; /* half [2,H,W,C] for each pair: both, shrunk in place from scale to scale */
 } genai__alike;
 
 /* Means over pixels and channels of SSIM and of its contrast-structure part, windows inside the image. */
 static void genai__ssim(const genai__alike *s, int w, int h, const float *a, const float *b, double out[2]) {
-    int    side = w < h ? w : h, k = side >= 11 ? 11 : side - (side + 1) % 2;
-    double total = 0, count = 0;
+    int    side = w < h ? w : h, k = side >= 11 ? 11 : side - (side + 1) % 2, places = (h - k + 1) * (w - k + 1) * s->c;
+    double total = out[0] = out[1] = 0;
     for (int i = 0; i < k; i++) total += s->window[5 - k / 2 + i];
-    out[0] = out[1] = 0;
-    for (int y = 0; y + k <= h; y++)
-        for (int x = 0; x + k <= w; x++)
-            for (int c = 0; c < s->c; c++, count++) {
-                double ma = 0, mb = 0, aa = 0, bb = 0, ab = 0, cs;
-                for (int i = 0; i < k * k; i++) {
-                    size_t at = ((size_t)(y + i / k) * (size_t)w + (size_t)(x + i % k)) * (size_t)s->c + (size_t)c;
-                    double g = s->window[5 - k / 2 + i / k] * s->window[5 - k / 2 + i % k] / (total * total), p = (double)a[at], q = (double)b[at];
-                    ma += g * p;
-                    mb += g * q;
-                    aa += g * p * p;
-                    bb += g * q * q;
-                    ab += g * p * q;
-                }
-                cs = (2 * (ab - ma * mb) + 9e-4) / (aa - ma * ma + bb - mb * mb + 9e-4); /* (0.03 L)^2, (0.01 L)^2, L = 1 */
-                out[0] += cs * (2 * ma * mb + 1e-4) / (ma * ma + mb * mb + 1e-4);
-                out[1] += cs;
-            }
-    out[0] /= count;
-    out[1] /= count;
+    for (int place = 0; place < places; place++) {
+        int    x = place / s->c % (w - k + 1), y = place / s->c / (w - k + 1);
+        double m[5] = {0, 0, 0, 0, 0}, cs; /* means of a, b, their squares, their product */
+        for (int i = 0; i < k * k; i++) {
+            int    at = ((y + i / k) * w + x + i % k) * s->c + place % s->c;
+            double g = s->window[5 - k / 2 + i / k] * s->window[5 - k / 2 + i % k] / (total * total), p = (double)a[at], q = (double)b[at];
+            const double term[5] = {p, q, p * p, q * q, p * q};
+            for (int t = 0; t < 5; t++) m[t] += g * term[t];
+        }
+        cs = (2 * (m[4] - m[0] * m[1]) + 9e-4) / (m[2] - m[0] * m[0] + m[3] - m[1] * m[1] + 9e-4); /* (0.03 L)^2, (0.01 L)^2, L = 1 */
+        out[0] += cs * (2 * m[0] * m[1] + 1e-4) / (m[0] * m[0] + m[1] * m[1] + 1e-4) / places;
+        out[1] += cs / places;
+    }
 }
 
-static void genai__pair_row(void *arg, size_t row) {
+static void genai__alike_row(void *arg, size_t row) {
     static const double weight[5] = {0.0448, 0.2856, 0.3001, 0.2363, 0.1333};
     const genai__alike *s = (const genai__alike *)arg;
-    int              w = s->w, h = s->h, scales = 1;
-    size_t           pixels = (size_t)w * (size_t)h * (size_t)s->c, i;
-    float           *image[2];
-    double           sum = 0, part[2], weights = 0, made = 0;
+    int               w = s->w, h = s->h, scales = 1, at;
+    size_t            pixels = (size_t)(w * h * s->c), i;
+    float            *image[2] = {s->half + 2 * row * pixels, s->half + (2 * row + 1) * pixels};
+    double            part[2], weights = weight[0], made = 0;
     genai_similarity *to = &s->out[row];
-    for (int k = 0; k < 2; k++) {
-        image[k] = s->half + (2 * row + (size_t)k) * pixels;
-        memcpy(image[k], (k ? s->b : s->a) + row * pixels, pixels * sizeof(float));
-    }
-    for (i = 0; i < pixels; i++) sum += ((double)image[0][i] - (double)image[1][i]) * ((double)image[0][i] - (double)image[1][i]);
-    to->mse = sum / (double)pixels;
+    for (int k = 0; k < 2; k++) memcpy(image[k], s->image[k] + row * pixels, pixels * sizeof(float));
+    for (to->mse = 0, i = 0; i < pixels; i++) to->mse += ((double)image[0][i] - (double)image[1][i]) * ((double)image[0][i] - (double)image[1][i]);
+    to->mse /= (double)pixels;
     to->psnr = to->mse > 1e-10 ? -10 / 2.302585092994045684 * genai__log(to->mse) : 100;
-    while (scales < 5 && (w < h ? w : h) >> scales >= 11) scales++;
-    for (int k = 0; k < scales; k++) weights += weight[k];
+    for (; scales < 5 && (w < h ? w : h) >> scales >= 11; scales++) weights += weight[scales];
     for (int k = 0; k < scales; k++, w /= 2, h /= 2) {
         genai__ssim(s, w, h, image[0], image[1], part);
         if (!k) to->ssim = part[0];
         made += part[k < scales - 1] > 1e-300 ? weight[k] / weights * genai__log(part[k < scales - 1]) : -1e300;
         for (int j = 0; j < 2 && k + 1 < scales; j++)
-            for (int at = 0; at < (w / 2) * (h / 2) * s->c; at++) {
-                int          c = at % s->c, x = at / s->c % (w / 2), y = at / s->c / (w / 2);
-                const float *p = image[j] + ((size_t)(2 * y) * (size_t)w + (size_t)(2 * x)) * (size_t)s->c + (size_t)c;
+            for (at = 0; at < (w / 2) * (h / 2) * s->c; at++) {
+                const float *p = image[j] + (2 * (at / s->c / (w / 2)) * w + 2 * (at / s->c % (w / 2))) * s->c + at % s->c;
                 image[j][at] = 0.25f * ((p[0] + p[s->c]) + (p[w * s->c] + p[(w + 1) * s->c]));
             }
     }
@@ -13554,20 +13516,15 @@ GENAI_API genai_result genai_similarities(genai_ctx *ctx, int n, int width, int 
     if (!ctx) return GENAI_ERROR_ARGUMENT;
     if (!out || width < 1 || height < 1 || width > GENAI__IMAGE_SIDE || height > GENAI__IMAGE_SIDE || channels < 1 || channels > 4)
         return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "genai_similarities: %s", out ? "images have 1 to 4096 pixels a side and 1 to 4 channels" : "out is NULL");
-    GENAI__TRY(genai__vectors_check(ctx, "genai_similarities", "first", n, 1, width * height * channels, a));
-    GENAI__TRY(genai__vectors_check(ctx, "genai_similarities", "second", n, 1, width * height * channels, b));
-    size_t       pixels = (size_t)width * (size_t)height * (size_t)channels;
-    genai__alike s = {width, height, channels, NULL, NULL, NULL, {0}, NULL};
+    for (int k = 0; k < 2; k++) GENAI__TRY(genai__vectors_check(ctx, "genai_similarities", k ? "second" : "first", n, 1, width * height * channels, k ? b : a));
+    size_t       pixels = (size_t)(width * height * channels);
+    genai__alike s = {width, height, channels, {a, b}, NULL, {0}, out};
     s.half = (float *)genai__alloc(ctx, 2 * GENAI__PORTION, pixels * sizeof(float));
     if (!s.half) return GENAI_ERROR_MEMORY;
-    for (int i = 0; i < 11; i++) s.window[i] = genai__exp(-(i - 5) * (i - 5) / 4.5);
     uint64_t mode = genai__fp_enter();
-    for (int i = 0; i < n; i += GENAI__PORTION) {
-        s.a = a + (size_t)i * pixels;
-        s.b = b + (size_t)i * pixels;
-        s.out = out + i;
-        genai__for_rows(ctx, (size_t)genai__portion(i, n), 1000 * pixels, genai__pair_row, &s);
-    }
+    for (int i = 0; i < 11; i++) s.window[i] = genai__exp(-(i - 5) * (i - 5) / 4.5);
+    for (int i = 0; i < n; i += GENAI__PORTION, s.image[0] += GENAI__PORTION * pixels, s.image[1] += GENAI__PORTION * pixels, s.out += GENAI__PORTION)
+        genai__for_rows(ctx, (size_t)genai__portion(i, n), 1000 * pixels, genai__alike_row, &s);
     genai__fp_leave(mode);
     genai__free(ctx, s.half);
     return GENAI_OK;
@@ -13591,7 +13548,7 @@ static void genai__solve(size_t n, double *a, size_t m, double *b) { /* a [n,n] 
 }
 
 static genai_result genai__probe_linear(genai_ctx *ctx, const genai_probe_desc *d, double *accuracy) {
-    size_t  dim = (size_t)d->dim, n = (size_t)d->train_count, classes = (size_t)d->classes, count, i, j, c, right = 0;
+    size_t  dim = (size_t)d->dim, n = (size_t)d->train_count, classes = (size_t)d->classes, count, i, j, c, said, right = 0;
     if (!genai__mul(dim + classes + 2, dim + 1, &count)) count = (size_t)-1;
     double *mean = (double *)genai__alloc(ctx, count, sizeof *mean);
     if (!mean) return GENAI_ERROR_MEMORY;
@@ -13611,8 +13568,7 @@ static genai_result genai__probe_linear(genai_ctx *ctx, const genai_probe_desc *
     genai__solve(dim, a, classes, weight);
     for (i = 0; i < (size_t)d->test_count; i++) {
         double best = 0, sum;
-        size_t said = 0;
-        for (c = 0; c < classes; c++) {
+        for (said = c = 0; c < classes; c++) {
             for (sum = base[c], j = 0; j < dim; j++) sum += ((double)d->test[i * dim + j] - mean[j]) * scale[j] * weight[c * dim + j];
             if (!c || sum > best) best = sum, said = c;
         }
@@ -13623,28 +13579,25 @@ static genai_result genai__probe_linear(genai_ctx *ctx, const genai_probe_desc *
     return GENAI_OK;
 }
 
-static double genai__entropy(double count, double n) { return count > 0 ? -count / n * genai__log(count / n) : 0; }
 static genai_result genai__probe_clusters(genai_ctx *ctx, const genai_probe_desc *d, genai_probe_result *out) {
-    size_t k = (size_t)d->classes, n = (size_t)d->test_count, i, j;
+    size_t k = (size_t)d->classes, n = (size_t)d->test_count, i;
     float *center = (float *)genai__alloc(ctx, k, (size_t)d->dim * sizeof *center);
-    int   *cell = (int *)genai__alloc(ctx, n + k * k, sizeof *cell), *count = cell ? cell + n : NULL;
-    double joint = 0, one = 0, other = 0, pure = 0;
+    int   *cell = (int *)genai__alloc(ctx, n + k * (k + 2), sizeof *cell), *count = cell ? cell + n : NULL; /* [cell,class], of cells, of classes */
+    double joint = 0, each = 0;
     genai_result result = center && cell ? genai__kmeans(ctx, n, d->dim, d->test, d->classes, center, cell) : GENAI_ERROR_MEMORY;
-    for (i = 0; i < n && !result; i++) count[(size_t)cell[i] * k + (size_t)d->test_labels[i]]++;
-    for (i = 0; i < k && !result; i++) {
-        int rows = 0, columns = 0, most = 0;
-        for (j = 0; j < k; j++) {
-            rows += count[i * k + j];
-            columns += count[j * k + i];
-            if (count[i * k + j] > most) most = count[i * k + j];
-            joint += genai__entropy(count[i * k + j], (double)n);
-        }
-        pure += most;
-        one += genai__entropy(rows, (double)n);
-        other += genai__entropy(columns, (double)n);
+    for (i = 0; i < n && !result; i++) {
+        count[(size_t)cell[i] * k + (size_t)d->test_labels[i]]++;
+        count[k * k + (size_t)cell[i]]++;
+        count[k * (k + 1) + (size_t)d->test_labels[i]]++;
     }
-    out->purity = pure / (double)n;
-    out->nmi = one + other > 0 ? 2 * (one + other - joint) / (one + other) : 1;
+    for (i = 0; i < k * k && !result; i++) {
+        int most = 0;
+        for (size_t j = 0; j < k && i % k == 0; j++) most = count[i + j] > most ? count[i + j] : most;
+        out->purity += most / (double)n;
+        joint += genai__entropy(count[i], (double)n);
+    }
+    for (i = 0; i < 2 * k && !result; i++) each += genai__entropy(count[k * k + i], (double)n);
+    out->nmi = each > 0 ? 2 * (each - joint) / each : 1;
     genai__free(ctx, center);
     genai__free(ctx, cell);
     return result;
@@ -13653,14 +13606,13 @@ static genai_result genai__probe_clusters(genai_ctx *ctx, const genai_probe_desc
 GENAI_API genai_result genai_probe(genai_ctx *ctx, const genai_probe_desc *d, genai_probe_result *out) {
     genai_probe_result made = GENAI__ZEROED;
     if (!ctx) return GENAI_ERROR_ARGUMENT;
-    if (!d || !out || !d->train_labels || !d->test_labels) return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "genai_probe: desc, its labels or out are NULL");
-    if (d->classes < 2 || d->classes > 4096) return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "genai_probe: %d classes (2 to 4096)", d->classes);
+    if (!d || !out || !d->train_labels || !d->test_labels || d->classes < 2 || d->classes > 4096)
+        return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "genai_probe: there must be 2 to 4096 classes, and desc, its labels and out not NULL");
     GENAI__TRY(genai__vectors_check(ctx, "genai_probe", "train", d->train_count, 2, d->dim, d->train));
     GENAI__TRY(genai__vectors_check(ctx, "genai_probe", "test", d->test_count, d->classes, d->dim, d->test));
-    for (int i = 0; i < d->train_count + d->test_count; i++) {
-        int label = i < d->train_count ? d->train_labels[i] : d->test_labels[i - d->train_count];
-        if (label < 0 || label >= d->classes) return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "genai_probe: label %d, of %d classes", label, d->classes);
-    }
+    for (int i = 0, label; i < d->train_count + d->test_count; i++)
+        if ((label = i < d->train_count ? d->train_labels[i] : d->test_labels[i - d->train_count]) < 0 || label >= d->classes)
+            return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "genai_probe: label %d, of %d classes", label, d->classes);
     uint64_t mode = genai__fp_enter();
     genai_result result = genai__probe_linear(ctx, d, &made.accuracy);
     if (!result) result = genai__probe_clusters(ctx, d, &made);
