@@ -151,7 +151,7 @@ static void test_images(genai_ctx *ctx) {
         free(z);
         free(w);
     }
-    CHECK(blocks == 10, "%d blocks", blocks);
+    CHECK(blocks == 11, "%d blocks", blocks);
     if (f) fclose(f);
 }
 

@@ -24,7 +24,7 @@
 enum { JUDGE, RANDOM, PIXELS, SPACES };
 enum { FRECHET, KERNEL, PRECISION, RECALL, DENSITY, COVERAGE, KL_GAUSSIAN, KL_NEAREST, KL_HISTOGRAM, JS_HISTOGRAM, PER_SPACE };
 enum { PARZEN = SPACES * PER_SPACE, SIGMA, NEAREST, MS_SSIM, DIVERSITY, RECOGNISED, MSE, PSNR, SSIM, PROBE, PURITY, NMI, ELBO, NLL, SAMPLE_MS, TRAIN_S, PARAMETERS, BYTES, MEASURES };
-enum { LEAST = 10, PARTS = 4, PORTION = 512, COMPONENTS = 32, PCA_IMAGES = 400, SIGMAS = 10, TRAINING = 0, NOISE = 1, OWN = 2 /* subjects: two of our own for the scale, then the user's */ };
+enum { SETUP = 2, LEAST = 10, PARTS = 4, PORTION = 512, COMPONENTS = 32, PCA_IMAGES = 400, SIGMAS = 10, TRAINING = 0, NOISE = 1, OWN = 2 /* subjects: two of our own for the scale, then the user's */ };
 
 /* best: 1 the highest, -1 the lowest, 0 neither. */
 typedef struct measure {
@@ -100,7 +100,8 @@ typedef struct comparison {
     float           *real, *features[SPACES], *image, *made[SPACES]; /* of the test images; of a subject's            */
     int             *labels;            /* of the test images                                                         */
     float           *basis;             /* principal components                                                       */
-    double           unseen, apart, began; /* of test images: median distance to training images, mean squared difference of pairs */
+    double           unseen, apart;     /* of test images: median distance to training images, mean squared difference of pairs */
+    double           began, ready;      /* seconds: at the beginning, at the first subject                              */
     const char      *no_judge;
     subject         *subject;
     int              work, done;        /* pieces of work, for the estimate                                           */
@@ -123,8 +124,10 @@ static void log_unless(void *user, genai_log_level level, const char *text) {
 
 /* One piece of work is done, the next one is `what`. */
 static void progress(comparison *c, const char *who, const char *what) {
-    double spent = now() - c->began, left = c->done ? spent / c->done * (c->work - c->done) : -1;
-    int    tty = isatty(2);
+    int    tty = isatty(2), measured = c->done - SETUP; /* of which alone the rest can be foretold */
+    double spent = now() - c->began, left = -1;
+    if (!measured) c->ready = now();
+    if (measured > 0) left = (now() - c->ready) / measured * (c->work - c->done);
     fprintf(stderr, "%s%3d %%  %s: %s", tty ? "\r\033[K" : "", c->work ? 100 * c->done / c->work : 0, who, what);
     if (left >= 0) fprintf(stderr, "  (%.0f s, %.0f s left)", spent, left);
     if (!tty) fputc('\n', stderr);
@@ -195,7 +198,8 @@ static int open_subject(comparison *c, subject *s, const char *path) {
         s->model = genai_model_load(c->ctx, s->file);
         if (!s->model) return TOOL_FAILED;
         d = genai_model_resolved(s->model);
-        if (!d.latent) return tool_fail("%s: makes images of images, not of latents, so it has no samples to compare", s->file);
+        if (!strcmp(genai_model_family(s->model), "translate") || !strcmp(genai_model_family(s->model), "cycle"))
+            return tool_fail("%s: makes images of images, not of latents, so it has no samples to compare", s->file);
         has.width = d.width;
         has.height = d.height;
         has.channels = d.channels;
@@ -901,7 +905,7 @@ static int compare(comparison *c) {
     snprintf(c->subject[NOISE].name, sizeof c->subject[NOISE].name, "noise");
     c->subject[TRAINING].count = c->trained < (size_t)c->n ? (int)c->trained : c->n;
     c->subject[NOISE].count = c->n;
-    c->work = 2 + 5 * c->subjects;
+    c->work = SETUP + 5 * c->subjects;
     status = prepare(c);
     for (int i = 0; i < c->subjects && !status; i++) status = measure_subject(c, &c->subject[i]);
     progress_end();

@@ -19,14 +19,14 @@ static const char style[] =
     ".wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}\n"
     "th,td{padding:.25rem .6rem;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}th:first-child,td:first-child{text-align:left}\n"
     "thead th{color:var(--dim);font-weight:600;font-size:.85rem}.best{color:var(--best);font-weight:700}tr.still td{color:var(--dim)}\n"
-    ".bar{display:grid;grid-template-columns:7.5rem minmax(2rem,1fr) 8.4rem;gap:.5rem;align-items:center;font-size:.86rem;font-variant-numeric:tabular-nums}\n"
+    ".bar{display:grid;grid-template-columns:7rem minmax(2rem,1fr) 9.8rem;gap:.5rem;align-items:center;font-size:.86rem;font-variant-numeric:tabular-nums}\n"
     ".bar>span:first-child{overflow:hidden;text-overflow:ellipsis;white-space:nowrap}.bar>span:last-child{text-align:right;white-space:nowrap}\n"
     ".bar svg{width:100%;height:12px;overflow:hidden}.bar rect{fill:var(--bar)}.bar .still{fill:var(--still)}.bar line{stroke:var(--fg);stroke-width:1.5}\n"
     ".bar>span.why{grid-column:2/4;text-align:left;white-space:normal;color:var(--dim);font-size:.78rem;line-height:1.3}\n"
     ".curve svg{width:100%;height:120px;display:block;border:solid var(--line);border-width:0 0 1px 1px}.curve polyline{fill:none;stroke:var(--bar);stroke-width:1.5}\n"
     ".ends{display:flex;justify-content:space-between;font-size:.78rem;color:var(--dim);font-variant-numeric:tabular-nums}\n"
     "pre{overflow-x:auto;background:var(--card);border:1px solid var(--line);border-radius:6px;padding:.8rem;font-size:.8rem}details{margin:.8rem 0}\n"
-    "@media(max-width:30rem){body{padding:.6rem}.bar{grid-template-columns:5.2rem minmax(2rem,1fr) 7.4rem;font-size:.8rem}}\n";
+    "@media(max-width:30rem){body{padding:.6rem}.bar{grid-template-columns:5.2rem minmax(2rem,1fr) 9rem;font-size:.8rem}}\n";
 
 /* Text as HTML shows it. */
 void report_text(tool_report *r, const char *text) {
