@@ -54,6 +54,7 @@ demo: build/genai
 	@echo "         $(DEMO)/samples/             how they came about"
 
 compare: build/genai
+	@mkdir -p $(COMPARE)
 	@for preset in $(FAMILIES); do \
 	    [ -e $(COMPARE)/$$preset/model.safetensors ] || \
 	        build/genai train --preset $$preset --data "$(DATA)" $(TRAIN) --holdout 0.12 --minutes $(MINUTES) --out $(COMPARE)/$$preset || exit 1; \

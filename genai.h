@@ -234,7 +234,7 @@
  *   floor real ones of the training part with the same. Frechet and kernel distance say how far off the whole set is,
  *   precision and density whether images look real, recall and coverage whether all kinds occur. 2,000 images are enough
  *   to tell models apart; the Frechet distance falls with their number, so take equal ones. genai_nearest with pixels shows
- *   copies: samples much nearer to training images than unseen images are. `genai measure` does all this.
+ *   copies: samples much nearer to training images than unseen images are. `genai measure` does all this; `genai compare` does it, and more, for many.
  *
  * NETWORK TEXTS
  *   Layers from input to output, joined by |. The text of a model may say $H $W $C $D $Z $K for the image's height, width,

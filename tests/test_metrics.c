@@ -540,6 +540,38 @@ static void test_digits(void) { /* all 1500 steps give 98 % */
     genai_ctx_destroy(ctx);
 }
 
+/* Unseen digits lie nearer to digits than the same with noise on them, and these nearer than noise, by every measure. */
+static void test_order(void) {
+    enum { N = 400, P = 28 * 28, K = 16 };
+    static float   image[4][N * P], place[4][N * K], basis[(1 + K) * P]; /* seen, unseen, unseen with noise, noise */
+    static double  value[N];
+    const char    *path = check_data("mnist/train-images-idx3-ubyte");
+    genai_ctx     *ctx;
+    genai_measures m[4];
+    double         parzen[4] = {0, 0, 0, 0}, sigma = 0.2;
+    if (!path) return;
+    ctx = context(0, GENAI_ISA_BEST);
+    CHECK(!genai_dataset_batch(genai_dataset_open(ctx, path, NULL), 0, 0, 2 * N, image[0], NULL), "%s", genai_ctx_error(ctx)); /* the first two sets */
+    fill(image[3], N * P, 16);
+    for (int i = 0; i < N * P; i++) image[2][i] = image[1][i] + image[3][i];
+    CHECK(!genai_pca(ctx, N, P, image[0], K, basis), "%s", genai_ctx_error(ctx));
+    for (int k = 0; k < 4; k++) {
+        CHECK(!genai_pca_project(ctx, N, P, image[k], K, basis, place[k]) && !genai_parzen(ctx, P, N, image[k], N, image[0], 1, &sigma, value), "%s", genai_ctx_error(ctx));
+        m[k] = measure(ctx, K, N, place[0], N, place[k], 0, 0);
+        for (int i = 0; i < N; i++) parzen[k] += value[i] / N;
+    }
+    for (int k = 1; k < 3; k++) {
+        const genai_measures *a = &m[k], *b = &m[k + 1];
+        CHECK(a->frechet < b->frechet && a->kernel < b->kernel && a->coverage > b->coverage, "%d: Frechet %g %g, kernel %g %g, coverage %g %g", k, a->frechet, b->frechet, a->kernel,
+              b->kernel, a->coverage, b->coverage);
+        CHECK(a->kl_gaussian < b->kl_gaussian && a->kl_nearest < b->kl_nearest && a->kl_histogram < b->kl_histogram && a->js_histogram < b->js_histogram,
+              "%d: KL %g %g, %g %g, %g %g, JS %g %g", k, a->kl_gaussian, b->kl_gaussian, a->kl_nearest, b->kl_nearest, a->kl_histogram, b->kl_histogram, a->js_histogram, b->js_histogram);
+        CHECK(parzen[k] > parzen[k + 1], "%d: Parzen %g %g", k, parzen[k], parzen[k + 1]);
+    }
+    CHECK(fabs(m[1].kl_nearest) < 1.5 && m[1].js_histogram < 0.1, "unseen digits: KL %g, JS %g", m[1].kl_nearest, m[1].js_histogram);
+    genai_ctx_destroy(ctx);
+}
+
 /* --- what is refused --- */
 static void test_arguments(genai_ctx *ctx) {
     static float       x[12 * 3], images[PIXELS];
@@ -694,6 +726,7 @@ int main(void) {
     test_judge();
     test_file();
     test_digits();
+    test_order();
     test_random();
     test_memory();
     return CHECK_DONE("test_metrics");

@@ -24,7 +24,9 @@
 enum { JUDGE, RANDOM, PIXELS, SPACES };
 enum { FRECHET, KERNEL, PRECISION, RECALL, DENSITY, COVERAGE, KL_GAUSSIAN, KL_NEAREST, KL_HISTOGRAM, JS_HISTOGRAM, PER_SPACE };
 enum { PARZEN = SPACES * PER_SPACE, SIGMA, NEAREST, MS_SSIM, DIVERSITY, RECOGNISED, MSE, PSNR, SSIM, PROBE, PURITY, NMI, ELBO, NLL, SAMPLE_MS, TRAIN_S, PARAMETERS, BYTES, MEASURES };
-enum { SETUP = 2, LEAST = 10, PARTS = 4, PORTION = 512, COMPONENTS = 32, PCA_IMAGES = 400, SIGMAS = 10, TRAINING = 0, NOISE = 1, OWN = 2 /* subjects: two of our own for the scale, then the user's */ };
+enum { SETUP = 2, LEAST = 10, PARTS = 4, PORTION = 512 };
+enum { COMPONENTS = 32, PCA_IMAGES = 400, SIGMAS = 10 };
+enum { TRAINING, NOISE, OWN }; /* subjects: two of our own for the scale, then the user's */
 
 /* best: 1 the highest, -1 the lowest, 0 neither. */
 typedef struct measure {
@@ -39,7 +41,7 @@ static const measure in_space[PER_SPACE] = {
     {"kernel", "Kernel distance", -1, "How far the whole set is off, without a bias from the number of images: about 0 at best, and a little below 0 by chance."},
     {"precision", "Precision", 1, "Share of the samples that lie among real images: do they look real? 1 is best, and easily had by making few kinds of images."},
     {"recall", "Recall", 1, "Share of the real images that lie among samples: do all kinds occur? 1 is best; strange samples far out can raise it."},
-    {"density", "Density", 1, "How thickly the samples lie around real images; about 1 for real images, more for a model that keeps to the usual ones."},
+    {"density", "Density", 0, "How thickly the samples lie around real images; about 1 for real images, more for a model that keeps to the usual ones."},
     {"coverage", "Coverage", 1, "Share of the real images that have a sample near them. 1 is best; outliers don't raise it, as they do recall."},
     {"kl_gaussian", "KL of normal distributions", -1, "Kullback-Leibler divergence from real images to samples, as if both were normal distributions, in nats. Infinite "
      "where the samples lack a direction altogether."},
