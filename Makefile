@@ -1,6 +1,7 @@
 # make            the command line, build/genai
 # make demo       trains on the built-in sprites, or on DATA=folder, and says where the pictures are (under 90 s)
 # make test       builds and runs all tests (under 3 minutes on 2 cores)
+# make compare    a model of each family on DATA for MINUTES each, then a report on them side by side
 # make lint       rules about the source text        make bench      speed, a short round
 # make install    genai.h and genai under PREFIX     make clean
 # It needs a C compiler and stb (PNG); stb is installed from Debian's libstb-dev where it is missing.
@@ -10,6 +11,10 @@ CFLAGS  ?= -O2
 PREFIX  ?= /usr/local
 DATA    ?= sprites
 DEMO    ?= build/demo
+COMPARE ?= build/compare
+MINUTES ?= 2
+# One of each family, with what its training wants beside the data; rbm and dbn join when they are there.
+FAMILIES ?= gan vae vaegan ae wae aae vqvae $(shell build/genai presets 2>/dev/null | grep -oE '^(rbm|dbn) ')
 JOBS    ?= $(shell nproc 2>/dev/null || echo 2)
 STRICT   = -Wall -Wextra
 TESTS    = $(patsubst tests/%.c,%,$(sort $(wildcard tests/test_*.c)))
@@ -48,6 +53,15 @@ demo: build/genai
 	@echo "         $(DEMO)/interpolations.png   from one image to another"
 	@echo "         $(DEMO)/samples/             how they came about"
 
+compare: build/genai
+	@mkdir -p $(COMPARE)
+	@for preset in $(FAMILIES); do \
+	    [ -e $(COMPARE)/$$preset/model.safetensors ] || \
+	        build/genai train --preset $$preset --data "$(DATA)" $(TRAIN) --holdout 0.12 --minutes $(MINUTES) --out $(COMPARE)/$$preset || exit 1; \
+	done
+	build/genai compare $(FAMILIES:%=$(COMPARE)/%) --data "$(DATA)" $(TEST) --holdout 0.12 -o $(COMPARE)
+	@echo "Look at: $(COMPARE)/report.html"
+
 build/test_%: tests/test_%.c $(COMMON) | stb
 	@mkdir -p build
 	$(CC) $(CFLAGS) $(STRICT) -o $@ $< -lm
@@ -55,7 +69,7 @@ build/test_%: tests/test_%.c $(COMMON) | stb
 # The programs are built side by side, then run one after the other: each uses all cores itself.
 test:
 	@$(MAKE) --no-print-directory -j$(JOBS) build/genai $(TESTS:%=build/%)
-	@sh tests/run.sh $(TESTS:%=build/%) tests/test_tool.sh
+	@sh tests/run.sh $(TESTS:%=build/%) tests/test_tool.sh tests/test_report.sh
 
 build/neon/test_%: tests/test_%.c $(COMMON) | stb
 	@mkdir -p build/neon
@@ -79,4 +93,4 @@ install: build/genai
 clean:
 	rm -rf build
 
-.PHONY: stb demo test test-neon lint bench install clean
+.PHONY: stb demo compare test test-neon lint bench install clean

@@ -234,7 +234,7 @@
  *   floor real ones of the training part with the same. Frechet and kernel distance say how far off the whole set is,
  *   precision and density whether images look real, recall and coverage whether all kinds occur. 2,000 images are enough
  *   to tell models apart; the Frechet distance falls with their number, so take equal ones. genai_nearest with pixels shows
- *   copies: samples much nearer to training images than unseen images are. `genai measure` does all this.
+ *   copies: samples much nearer to training images than unseen images are. `genai measure` does all this; `genai compare` does it, and more, for many.
  *
  * NETWORK TEXTS
  *   Layers from input to output, joined by |. The text of a model may say $H $W $C $D $Z $K for the image's height, width,
@@ -692,7 +692,8 @@ typedef struct genai_fit_desc { /* epochs and steps count from the model's begin
 
 typedef struct genai_judge_desc {
     int      features;     /* D, the values of the layer before the last; 0: 64                                        */
-    long     steps;        /* of training, 64 images each; 0: 1500                                                     */
+    long     steps;        /* of training, 64 images each; 0: 1500; -1: none: a fixed random network, the same for every seed and all
+                              data of a size, which needs no labels and sees shapes rather than meanings               */
     uint32_t stream;       /* another number makes another judge from the same data; 0 is a number like any other      */
 } genai_judge_desc;
 
@@ -707,6 +708,7 @@ typedef struct genai_measure_desc { /* two sets of vectors of `dim` values: gena
     const float *real, *made; /* [real_count,dim], [made_count,dim]                                                    */
     int          k;           /* neighbours that make the radii of precision and recall; 0: 3, at most 32              */
     int          k_density;   /* the same for density and coverage; 0: 5, at most 32                                   */
+    int          cells;       /* of the histograms; 0: 50, but at most an eighth of the real vectors                   */
 } genai_measure_desc;
 
 typedef struct genai_measures {
@@ -715,7 +717,20 @@ typedef struct genai_measures {
     double density, coverage; /* made vectors around a real one, about 1 at best and no limit; share of the real ones
                                  that have a made one near; 1 is best                                                  */
     double kernel;            /* squared maximum mean discrepancy; about 0 is best, and may be negative                */
+    double kl_gaussian;       /* KL(real || made) of the two normal distributions, nats; negative: a covariance isn't of full rank */
+    double kl_nearest;        /* KL(real || made) by the distances to k-th neighbours, nats; may be negative, 0 if none can be used */
+    double kl_histogram, js_histogram; /* KL(real || made) and Jensen-Shannon divergence, which is at most log 2, over cells, nats */
 } genai_measures;
+
+typedef struct genai_similarity { double mse, psnr, ssim, ms_ssim; } genai_similarity; /* psnr in dB, 100 at most          */
+
+typedef struct genai_probe_desc { /* vectors, the latents of images say, and the classes of these images                  */
+    int          dim, classes, train_count, test_count;
+    const float *train, *test;                 /* [train_count,dim], [test_count,dim]                                  */
+    const int   *train_labels, *test_labels;   /* 0..classes-1                                                         */
+} genai_probe_desc;
+
+typedef struct genai_probe_result { double accuracy, purity, nmi; } genai_probe_result; /* of test; 1 is best             */
 
 /* ====================================================================================================================
  * >>api (public)
@@ -1022,6 +1037,25 @@ GENAI_API genai_judge   *genai_judge_load(genai_ctx *ctx, const char *path);
  * Memory grows with the counts, not their product. Warns where a count is too small for a covariance of full rank. Errors:
  * ARGUMENT for too few vectors (2, and more than k), NONFINITE for values that are not finite or beyond 1e15. */
 GENAI_API genai_result   genai_measure(genai_ctx *ctx, const genai_measure_desc *desc, genai_measures *out);
+/* Of genai_measures too: kl_gaussian, (tr S'^-1 S + gap' S'^-1 gap - D + log |S'|/|S|) / 2, sees two moments only; kl_nearest, D/n sum log (nu_k
+ * / rho_k) + log m/(n-1) of distances in made and in real (Wang, Kulkarni and Verdu 2009), is biased where D is large and too small for copies,
+ * vectors with k copies left out; histograms, over k-means cells of real (Richardson and Weiss 2018; kl: half a vector more in each), not inside a cell. */
+
+/* Principal components of x [n,dim]: basis [1+k,dim] gets the mean, then k directions of falling variance, exact, through the products
+ * of all x (n at most 2048: some hundreds do for images); project: places y [n,k] of x along them. k at most dim and n - 1. */
+GENAI_API genai_result   genai_pca(genai_ctx *ctx, int n, int dim, const float *x, int k, float *basis);
+GENAI_API genai_result   genai_pca_project(genai_ctx *ctx, int n, int dim, const float *x, int k, const float *basis, float *y);
+/* value [n,sigmas]: log-density of each x under normal windows around m made vectors, log 1/m sum N(x; made, sigma^2), nats. Published
+ * protocol (Breuleux et al. 2011, Goodfellow et al. 2014): in pixels, 10000 made, the sigma whose mean is best on a validation set, then
+ * the mean over the test set with its standard error. It is no likelihood of the model, and ranks models otherwise (Theis et al. 2016). */
+GENAI_API genai_result   genai_parzen(genai_ctx *ctx, int dim, int m, const float *made, int n, const float *x, int sigmas, const double *sigma, double *value);
+/* How alike n pairs of images [n,H,W,C] are: mean squared error, 10 log10 1/mse, SSIM (Wang et al. 2004: normal windows of 11, or the
+ * largest odd number that fits, deviation 1.5) and MS-SSIM (Wang et al. 2003; of its 5 scales those whose sides are 11 or more, with
+ * weights that add up to 1), means over pixels and channels. Between samples it is 1 - diversity (Odena et al. 2017). */
+GENAI_API genai_result   genai_similarities(genai_ctx *ctx, int n, int width, int height, int channels, const float *a, const float *b, genai_similarity *out);
+/* What vectors know of classes. accuracy: of ridge regression (penalty 1) of standardised vectors on +-1 for each class, a linear
+ * probe; purity and normalised mutual information 2 I / (H + H') of k-means clusters and classes, which need no labels to be found. */
+GENAI_API genai_result   genai_probe(genai_ctx *ctx, const genai_probe_desc *desc, genai_probe_result *out);
 /* For each of the n vectors a, the nearest of the m vectors b (the first, if there are several): index [n], and distance [n],
  * Euclidean; either may be NULL. Pixels are vectors too: which training image is a sample nearest to? Errors as above. */
 GENAI_API genai_result   genai_nearest(genai_ctx *ctx, int n, const float *a, int m, const float *b, int dim, int *index, float *distance);
@@ -12933,12 +12967,12 @@ static genai_result genai__judge_check(genai_ctx *ctx, const genai_dataset *data
     if (data->info.pairs) return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "genai_judge_create: a judge takes images, but the data are pairs");
     if (!d->steps) d->steps = 1500;
     if (!d->features) d->features = 64;
-    if (d->features < 1 || d->features > GENAI__JUDGE_FEATURES || d->steps < 1 || d->steps > 1000000000)
-        return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "genai_judge_create: %d features (1 to %d) in %ld steps (1 to 1000000000)", d->features, GENAI__JUDGE_FEATURES, d->steps);
-    if (data->info.classes < 2 || data->info.classes > GENAI__JUDGE_CLASSES || data->info.count < 2)
+    if (d->features < 1 || d->features > GENAI__JUDGE_FEATURES || d->steps < -1 || d->steps > 1000000000)
+        return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "genai_judge_create: %d features (1 to %d) in %ld steps (-1 to 1000000000)", d->features, GENAI__JUDGE_FEATURES, d->steps);
+    if (d->steps > 0 && (data->info.classes < 2 || data->info.classes > GENAI__JUDGE_CLASSES || data->info.count < 2))
         return genai__fail(ctx, GENAI_ERROR_UNSUPPORTED, "a judge learns to tell classes apart, but the data has %zu images of %d classes (2 to %d): give labels, or a "
                            "folder with one folder for each class", data->info.count, data->info.classes, GENAI__JUDGE_CLASSES);
-    const genai_judge_info fresh = {data->info.width, data->info.height, data->info.channels, data->info.classes, d->features, -1};
+    const genai_judge_info fresh = {data->info.width, data->info.height, data->info.channels, d->steps > 0 ? data->info.classes : 1, d->features, -1};
     *info = fresh;
     return GENAI_OK;
 }
@@ -12950,11 +12984,14 @@ GENAI_API genai_judge *genai_judge_create(genai_ctx *ctx, genai_dataset *data, c
     if (!ctx || ctx->result || genai__judge_check(ctx, data, &d, &info)) return NULL;
     float *images = (float *)genai__alloc(ctx, GENAI__JUDGE_BATCH * genai__dataset_bytes(data), sizeof *images);
     int *labels = (int *)genai__alloc(ctx, GENAI__JUDGE_BATCH, sizeof *labels);
+    uint64_t seed = ctx->desc.seed;
+    if (d.steps < 0) ctx->desc.seed = 0; /* all seeds have the same random one */
     genai_judge *j = images && labels ? genai__judge_make(ctx, &info, d.stream) : NULL;
+    ctx->desc.seed = seed;
     genai_result result = j ? GENAI_OK : genai__result_of(ctx);
     genai__visit visit = genai__visit_begin(ctx);
-    if (!result) result = genai__judge_train(j, data, d.steps, images, labels);
-    if (!result && data->test) result = genai__judge_test(j, data->test, images, labels);
+    if (!result && d.steps > 0) result = genai__judge_train(j, data, d.steps, images, labels);
+    if (!result && d.steps > 0 && data->test) result = genai__judge_test(j, data->test, images, labels);
     genai__visit_end(ctx, &visit);
     genai__free(ctx, images);
     genai__free(ctx, labels);
@@ -13104,7 +13141,24 @@ static void genai__covariance_row(void *arg, size_t i) {
 
 /* tr (S S')^1/2 is the sum of the singular values of F F'^T for any F with F^T F = S (and F' likewise): the singular values of
  * a product need no product of covariances, whose small eigenvalues would drown. F's row i is l^1/2 v. */
-static genai_result genai__frechet(genai_ctx *ctx, const genai_measure_desc *d, double *distance) {
+static double genai__kl_gaussian(const genai__moments *m, const double *product) { /* product [i,j]: of row i of real's F, j of made's */
+    size_t dim = m->dim, i, j;
+    double sum = -(double)dim, least = 1e300, most = 0, l[2], along; /* of both sets' l */
+    for (i = 0; i < dim; i++) {
+        for (int k = 0; k < 2; k++) {
+            l[k] = genai__dot(dim, m[k].covariance + i * dim, m[k].covariance + i * dim);
+            least = l[k] < least ? l[k] : least;
+            most = l[k] > most ? l[k] : most;
+        }
+        if (!(least > 1e-13 * most)) return -1;
+        for (along = 0, j = 0; j < dim; j++) along += (m[0].mean[j] - m[1].mean[j]) * m[1].covariance[i * dim + j];
+        sum += along * along / (l[1] * l[1]) + genai__log(l[1]) - genai__log(l[0]);
+        for (j = 0; j < dim; j++) sum += product[j * dim + i] * product[j * dim + i] / (l[1] * l[1]); /* l_j (v_j v'_i)^2 / l'_i */
+    }
+    return sum > 0 ? sum / 2 : 0;
+}
+
+static genai_result genai__frechet(genai_ctx *ctx, const genai_measure_desc *d, genai_measures *out) {
     size_t         dim = (size_t)d->dim, square, i, j;
     double        *block, *product, sum = 0;
     genai__moments m[2];
@@ -13134,9 +13188,10 @@ static genai_result genai__frechet(genai_ctx *ctx, const genai_measure_desc *d, 
         sum += gap * gap;
         for (j = 0; j < dim; j++) product[i * dim + j] = genai__dot(dim, m[0].covariance + i * dim, m[1].covariance + j * dim);
     }
+    out->kl_gaussian = m[0].n > dim && m[1].n > dim ? genai__kl_gaussian(m, product) : -1;
     genai__jacobi(dim, product);
     for (i = 0; i < dim; i++) sum -= 2 * sqrt(genai__dot(dim, product + i * dim, product + i * dim));
-    *distance = sum > 0 ? sum : 0;
+    out->frechet = sum > 0 ? sum : 0;
     genai__free(ctx, block);
     return GENAI_OK;
 }
@@ -13229,7 +13284,8 @@ GENAI_API genai_result genai_nearest(genai_ctx *ctx, int n, const float *a, int 
 /* Naeem et al. 2020 have all four in one notation (sections 2 and 3); "<" and not "<=" is their code's. */
 static genai_result genai__neighbours(genai_ctx *ctx, const genai_measure_desc *d, genai_measures *out) {
     genai__scan s[4]; /* real to real, made to made, made to real, real to made */
-    size_t      n = (size_t)d->real_count, m = (size_t)d->made_count, inside = 0, around = 0, reached = 0, covered = 0, i;
+    size_t      n = (size_t)d->real_count, m = (size_t)d->made_count, inside = 0, around = 0, reached = 0, covered = 0, used = 0, i;
+    double      logs = 0;
     int         keep = d->k > d->k_density ? d->k : d->k_density, k;
     float      *nearest = (float *)genai__alloc(ctx, 2 * (n + m), (size_t)keep * sizeof(float));
     int        *within = (int *)genai__alloc(ctx, n + m, 2 * sizeof(int));
@@ -13252,7 +13308,10 @@ static genai_result genai__neighbours(genai_ctx *ctx, const genai_measure_desc *
         for (i = 0; i < n; i++) {
             reached += s[3].within[2 * i] > 0;
             covered += s[3].nearest[i * (size_t)keep] < s[0].nearest[i * (size_t)keep + (size_t)d->k_density - 1];
+            double rho = (double)s[0].nearest[i * (size_t)keep + (size_t)d->k - 1], nu = (double)s[3].nearest[i * (size_t)keep + (size_t)d->k - 1];
+            if (rho > 0 && nu > 0) logs += genai__log(nu) - genai__log(rho), used++; /* both squared */
         }
+        out->kl_nearest = used ? 0.5 * (double)d->dim * logs / (double)used + genai__log((double)m / (double)(n - 1)) : 0;
         out->precision = (double)inside / (double)m;
         out->recall = (double)reached / (double)n;
         out->density = (double)around / ((double)d->k_density * (double)m);
@@ -13261,6 +13320,323 @@ static genai_result genai__neighbours(genai_ctx *ctx, const genai_measure_desc *
     genai__free(ctx, nearest);
     genai__free(ctx, within);
     return nearest && within ? GENAI_OK : GENAI_ERROR_MEMORY;
+}
+
+/* --- k-means (Lloyd 1982) from centres drawn by distance (Arthur and Vassilvitskii 2007): center [k,dim], cell [n] of each x --- */
+static genai_result genai__kmeans(genai_ctx *ctx, size_t n, int dim, const float *x, int k, float *center, int *cell) {
+    size_t  d = (size_t)dim, i, j;
+    float  *nearest = (float *)genai__alloc(ctx, n, sizeof *nearest);
+    double *sum = (double *)genai__alloc(ctx, (size_t)k, (d + 1) * sizeof *sum), total, left; /* and how many */
+    for (int c = 0; c < k && nearest && sum; c++) {
+        for (total = 0, i = 0; i < n; i++) total += (double)(nearest[i] = c ? nearest[i] : 1);
+        left = total * genai__draw(0, GENAI__STREAM_MIXTURE, 1, 0, (uint32_t)c).w[0] / 4294967296.0;
+        for (i = 0; i + 1 < n && left >= (double)nearest[i]; i++) left -= (double)nearest[i];
+        memcpy(center + (size_t)c * d, x + i * d, d * sizeof *x);
+        genai__scan s = genai__scan_of(ctx, n, x, (size_t)c + 1, center, dim, 1, nearest);
+        genai__scan_all(&s);
+    }
+    for (int round = 0, moved = 1; round <= 30 && moved && nearest && sum; round++) {
+        genai__scan s = genai__scan_of(ctx, n, x, (size_t)k, center, dim, 1, nearest);
+        s.index = cell;
+        genai__scan_all(&s);
+        memset(sum, 0, (size_t)k * (d + 1) * sizeof *sum);
+        for (i = 0; i < n; i++)
+            for (j = 0; j <= d; j++) sum[(size_t)cell[i] * (d + 1) + j] += j < d ? (double)x[i * d + j] : 1;
+        for (moved = 0, i = 0; i < (size_t)k * d && round < 30; i++) {
+            double *of = sum + i / d * (d + 1);
+            float   mean = of[d] > 0 ? (float)(of[i % d] / of[d]) : center[i]; /* an empty one stays */
+            moved |= mean < center[i] || mean > center[i];
+            center[i] = mean;
+        }
+    }
+    genai__free(ctx, nearest);
+    genai__free(ctx, sum);
+    return nearest && sum ? GENAI_OK : GENAI_ERROR_MEMORY;
+}
+
+static double genai__entropy(double count, double n) { return count > 0 ? -count / n * genai__log(count / n) : 0; } /* one part of it */
+static genai_result genai__histograms(genai_ctx *ctx, const genai_measure_desc *d, genai_measures *out) {
+    size_t  n = (size_t)d->real_count, m = (size_t)d->made_count, i;
+    float  *center = (float *)genai__alloc(ctx, (size_t)d->cells * (size_t)d->dim + m, sizeof *center);
+    int    *cell = (int *)genai__alloc(ctx, n + m + 2 * (size_t)d->cells, sizeof *cell), *count = cell ? cell + n + m : NULL;
+    genai_result result = center && cell ? genai__kmeans(ctx, n, d->dim, d->real, d->cells, center, cell) : GENAI_ERROR_MEMORY;
+    if (!result) {
+        genai__scan s = genai__scan_of(ctx, m, d->made, (size_t)d->cells, center, d->dim, 1, center + (size_t)d->cells * (size_t)d->dim);
+        s.index = cell + n;
+        genai__scan_all(&s);
+        for (i = 0; i < n + m; i++) count[2 * cell[i] + (i >= n)]++;
+        for (int c = 0; c < d->cells; c++) {
+            double p = count[2 * c] / (double)n, q = count[2 * c + 1] / (double)m, more = 0.5 * d->cells;
+            out->js_histogram += genai__entropy((p + q) / 2, 1) - genai__entropy(p, 1) / 2 - genai__entropy(q, 1) / 2;
+            p = (count[2 * c] + 0.5) / ((double)n + more);
+            out->kl_histogram += p * genai__log(p * ((double)m + more) / (count[2 * c + 1] + 0.5));
+        }
+    }
+    genai__free(ctx, center);
+    genai__free(ctx, cell);
+    return result;
+}
+
+/* --- principal components: l v of X X' gives X' v / l^1/2, so that it is the number of images, not of pixels, that counts (Turk and
+ * Pentland 1991) --- */
+typedef struct genai__pca {
+    size_t       n, dim, k;
+    const float *x, *mean; /* [n,dim], [dim] and behind it the directions */
+    float *y; double *gram;
+} genai__pca;
+
+static void genai__pca_row(void *arg, size_t i) { /* of the products of x - mean, or of places */
+    const genai__pca *s = (const genai__pca *)arg;
+    for (size_t a = 0; a < (s->gram ? s->n : s->k); a++) {
+        double       sum = 0;
+        const float *x = s->x + i * s->dim, *v = s->gram ? s->x + a * s->dim : s->mean + (a + 1) * s->dim;
+        for (size_t j = 0; j < s->dim; j++) sum += ((double)x[j] - (double)s->mean[j]) * ((double)v[j] - (s->gram ? (double)s->mean[j] : 0));
+        if (s->gram) s->gram[i * s->n + a] = sum;
+        else s->y[i * s->k + a] = (float)sum;
+    }
+}
+
+/* basis: wanted; else y, by the basis made. */
+static genai_result genai__pca_run(genai_ctx *ctx, const char *what, int n, int dim, const float *x, int k, float *basis, const float *made, float *y) {
+    size_t     d = (size_t)dim, a, b, j;
+    genai__pca s = {(size_t)n, d, (size_t)k, x, made, y, NULL};
+    if (!ctx) return GENAI_ERROR_ARGUMENT;
+    if (!made || (!y && !basis) || k < 1 || k > dim || (basis && n > 2048))
+        return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "%s: %d components of %d vectors (2048 at most) of %d values, or NULL", what, k, n, dim);
+    GENAI__TRY(genai__vectors_check(ctx, what, "given", n, basis ? k + 1 : 1, dim, x));
+    if (basis && !(s.gram = (double *)genai__alloc(ctx, s.n, s.n * sizeof(double)))) return GENAI_ERROR_MEMORY;
+    uint64_t mode = genai__fp_enter();
+    for (j = 0; j < d && basis; j++) {
+        double sum = 0;
+        for (a = 0; a < s.n; a++) sum += (double)x[a * d + j];
+        basis[j] = (float)(sum / n);
+    }
+    genai__for_rows(ctx, s.n, d * s.k, genai__pca_row, &s);
+    if (basis) genai__jacobi(s.n, s.gram);
+    for (size_t c = 1; c <= s.k && basis; c++) { /* the longest row that is left, l v; |X' v|^2 = l */
+        double most = 0, length;
+        for (a = b = 0; a < s.n; a++)
+            if ((length = genai__dot(s.n, s.gram + a * s.n, s.gram + a * s.n)) > most) most = length, b = a;
+        for (j = 0; j < d; j++) {
+            double sum = 0;
+            for (a = 0; a < s.n; a++) sum += s.gram[b * s.n + a] * ((double)x[a * d + j] - (double)basis[j]);
+            basis[c * d + j] = most > 0 ? (float)(sum / sqrt(most * sqrt(most))) : 0;
+        }
+        memset(s.gram + b * s.n, 0, s.n * sizeof *s.gram);
+    }
+    genai__fp_leave(mode);
+    genai__free(ctx, s.gram);
+    return GENAI_OK;
+}
+
+GENAI_API genai_result genai_pca(genai_ctx *ctx, int n, int dim, const float *x, int k, float *basis) {
+    return genai__pca_run(ctx, "genai_pca", n, dim, x, k, basis, basis, NULL);
+}
+GENAI_API genai_result genai_pca_project(genai_ctx *ctx, int n, int dim, const float *x, int k, const float *basis, float *y) {
+    return genai__pca_run(ctx, "genai_pca_project", n, dim, x, k, NULL, basis, y);
+}
+
+/* --- Parzen windows --- */
+#define GENAI__PARZEN_SIGMAS 32
+
+typedef struct genai__parzen { genai__scan scan; int sigmas; const double *sigma; double *value; } genai__parzen; /* of a among b */
+
+/* A few rows share the made vectors while these are in the cache; sums of exp((nearest - d) / 2 sigma^2) as they pass by. */
+static void genai__parzen_rows(void *arg, size_t group) {
+    const genai__parzen *p = (const genai__parzen *)arg;
+    const genai__scan   *s = &p->scan;
+    size_t from = group * GENAI__SCAN_ROWS, rows = from + GENAI__SCAN_ROWS < s->n ? GENAI__SCAN_ROWS : s->n - from;
+    double nearest[GENAI__SCAN_ROWS], sum[GENAI__SCAN_ROWS][GENAI__PARZEN_SIGMAS], scale[GENAI__PARZEN_SIGMAS];
+    for (int k = 0; k < p->sigmas; k++) scale[k] = 0.5 / (p->sigma[k] * p->sigma[k]);
+    for (size_t j = 0; j < s->m; j++)
+        for (size_t i = 0; i < rows; i++) {
+            double d = (double)genai__distance(s->ctx->kernels, s->dim, s->a + (from + i) * s->dim, s->b + j * s->dim), less = j ? d - nearest[i] : 0;
+            if (!j || less < 0) nearest[i] = d;
+            for (int k = 0; k < p->sigmas; k++)
+                if (!j) sum[i][k] = 1;
+                else if (less < 0) sum[i][k] = sum[i][k] * genai__exp(less * scale[k]) + 1;
+                else if (less * scale[k] < 50) sum[i][k] += genai__exp(-less * scale[k]);
+        }
+    for (size_t i = 0; i < rows * (size_t)p->sigmas; i++) {
+        size_t row = i / (size_t)p->sigmas, k = i % (size_t)p->sigmas;
+        p->value[from * (size_t)p->sigmas + i] = genai__log(sum[row][k] / (double)s->m) - nearest[row] * scale[k] - (double)s->dim * (GENAI__HALF_LOG_2PI + genai__log(p->sigma[k]));
+    }
+}
+
+GENAI_API genai_result genai_parzen(genai_ctx *ctx, int dim, int m, const float *made, int n, const float *x, int sigmas, const double *sigma, double *value) {
+    genai__parzen p = {genai__scan_of(ctx, (size_t)n, x, (size_t)m, made, dim, 0, NULL), sigmas, sigma, value};
+    int           good = sigma && value && sigmas >= 1 && sigmas <= GENAI__PARZEN_SIGMAS;
+    if (!ctx) return GENAI_ERROR_ARGUMENT;
+    for (int k = 0; good && k < sigmas; k++) good = sigma[k] >= 1e-6 && sigma[k] <= 1e6;
+    if (!good) return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "genai_parzen: %d values of sigma (1 to %d), each from 1e-6 to 1e6; none and value not NULL", sigmas, GENAI__PARZEN_SIGMAS);
+    GENAI__TRY(genai__vectors_check(ctx, "genai_parzen", "made", m, 1, dim, made));
+    GENAI__TRY(genai__vectors_check(ctx, "genai_parzen", "given", n, 1, dim, x));
+    uint64_t mode = genai__fp_enter();
+    genai__for_rows(ctx, (p.scan.n + GENAI__SCAN_ROWS - 1) / GENAI__SCAN_ROWS, GENAI__SCAN_ROWS * p.scan.m * p.scan.dim, genai__parzen_rows, &p);
+    genai__fp_leave(mode);
+    return GENAI_OK;
+}
+
+/* --- pairs of images --- */
+typedef struct genai__alike {
+    int               w, h, c;
+    const float      *image[2];
+    float *half; double window[11]; genai_similarity *out; /* half [2,H,W,C] for each pair: both, shrunk in place from scale to scale */
+} genai__alike;
+
+/* Means over pixels and channels of SSIM and of its contrast-structure part, windows inside the image. */
+static void genai__ssim(const genai__alike *s, int w, int h, const float *a, const float *b, double out[2]) {
+    int    side = w < h ? w : h, k = side >= 11 ? 11 : side - (side + 1) % 2, places = (h - k + 1) * (w - k + 1) * s->c;
+    double total = out[0] = out[1] = 0;
+    for (int i = 0; i < k; i++) total += s->window[5 - k / 2 + i];
+    for (int place = 0; place < places; place++) {
+        int    x = place / s->c % (w - k + 1), y = place / s->c / (w - k + 1);
+        double m[5] = {0, 0, 0, 0, 0}, cs; /* means of a, b, their squares, their product */
+        for (int i = 0; i < k * k; i++) {
+            int    at = ((y + i / k) * w + x + i % k) * s->c + place % s->c;
+            double g = s->window[5 - k / 2 + i / k] * s->window[5 - k / 2 + i % k] / (total * total), p = (double)a[at], q = (double)b[at];
+            const double term[5] = {p, q, p * p, q * q, p * q};
+            for (int t = 0; t < 5; t++) m[t] += g * term[t];
+        }
+        cs = (2 * (m[4] - m[0] * m[1]) + 9e-4) / (m[2] - m[0] * m[0] + m[3] - m[1] * m[1] + 9e-4); /* (0.03 L)^2, (0.01 L)^2, L = 1 */
+        out[0] += cs * (2 * m[0] * m[1] + 1e-4) / (m[0] * m[0] + m[1] * m[1] + 1e-4) / places;
+        out[1] += cs / places;
+    }
+}
+
+static void genai__alike_row(void *arg, size_t row) {
+    static const double weight[5] = {0.0448, 0.2856, 0.3001, 0.2363, 0.1333};
+    const genai__alike *s = (const genai__alike *)arg;
+    int               w = s->w, h = s->h, scales = 1, at;
+    size_t            pixels = (size_t)(w * h * s->c), i;
+    float            *image[2] = {s->half + 2 * row * pixels, s->half + (2 * row + 1) * pixels};
+    double            part[2], weights = weight[0], made = 0;
+    genai_similarity *to = &s->out[row];
+    for (int k = 0; k < 2; k++) memcpy(image[k], s->image[k] + row * pixels, pixels * sizeof(float));
+    for (to->mse = 0, i = 0; i < pixels; i++) to->mse += ((double)image[0][i] - (double)image[1][i]) * ((double)image[0][i] - (double)image[1][i]);
+    to->mse /= (double)pixels;
+    to->psnr = to->mse > 1e-10 ? -10 / 2.302585092994045684 * genai__log(to->mse) : 100;
+    for (; scales < 5 && (w < h ? w : h) >> scales >= 11; scales++) weights += weight[scales];
+    for (int k = 0; k < scales; k++, w /= 2, h /= 2) {
+        genai__ssim(s, w, h, image[0], image[1], part);
+        if (!k) to->ssim = part[0];
+        made += part[k < scales - 1] > 1e-300 ? weight[k] / weights * genai__log(part[k < scales - 1]) : -1e300;
+        for (int j = 0; j < 2 && k + 1 < scales; j++)
+            for (at = 0; at < (w / 2) * (h / 2) * s->c; at++) {
+                const float *p = image[j] + (2 * (at / s->c / (w / 2)) * w + 2 * (at / s->c % (w / 2))) * s->c + at % s->c;
+                image[j][at] = 0.25f * ((p[0] + p[s->c]) + (p[w * s->c] + p[(w + 1) * s->c]));
+            }
+    }
+    to->ms_ssim = genai__exp(made);
+}
+
+GENAI_API genai_result genai_similarities(genai_ctx *ctx, int n, int width, int height, int channels, const float *a, const float *b, genai_similarity *out) {
+    if (!ctx) return GENAI_ERROR_ARGUMENT;
+    if (!out || width < 1 || height < 1 || width > GENAI__IMAGE_SIDE || height > GENAI__IMAGE_SIDE || channels < 1 || channels > 4)
+        return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "genai_similarities: %s", out ? "images have 1 to 4096 pixels a side and 1 to 4 channels" : "out is NULL");
+    for (int k = 0; k < 2; k++) GENAI__TRY(genai__vectors_check(ctx, "genai_similarities", k ? "second" : "first", n, 1, width * height * channels, k ? b : a));
+    size_t       pixels = (size_t)(width * height * channels);
+    genai__alike s = {width, height, channels, {a, b}, NULL, {0}, out};
+    s.half = (float *)genai__alloc(ctx, 2 * GENAI__PORTION, pixels * sizeof(float));
+    if (!s.half) return GENAI_ERROR_MEMORY;
+    uint64_t mode = genai__fp_enter();
+    for (int i = 0; i < 11; i++) s.window[i] = genai__exp(-(i - 5) * (i - 5) / 4.5);
+    for (int i = 0; i < n; i += GENAI__PORTION, s.image[0] += GENAI__PORTION * pixels, s.image[1] += GENAI__PORTION * pixels, s.out += GENAI__PORTION)
+        genai__for_rows(ctx, (size_t)genai__portion(i, n), 1000 * pixels, genai__alike_row, &s);
+    genai__fp_leave(mode);
+    genai__free(ctx, s.half);
+    return GENAI_OK;
+}
+
+/* --- what vectors know of classes --- */
+static void genai__solve(size_t n, double *a, size_t m, double *b) { /* a [n,n] positive definite becomes its Cholesky factor, b [m,n] row by row a^-1 b */
+    size_t i, j, k;
+    for (i = 0; i < n; i++)
+        for (j = 0; j <= i; j++) {
+            double sum = a[i * n + j] - genai__dot(j, a + i * n, a + j * n);
+            a[i * n + j] = i > j ? sum / a[j * n + j] : sqrt(sum);
+        }
+    for (k = 0; k < m; k++, b += n) {
+        for (i = 0; i < n; i++) b[i] = (b[i] - genai__dot(i, a + i * n, b)) / a[i * n + i];
+        for (i = n; i-- > 0;) {
+            b[i] /= a[i * n + i];
+            for (j = 0; j < i; j++) b[j] -= a[i * n + j] * b[i];
+        }
+    }
+}
+
+static genai_result genai__probe_linear(genai_ctx *ctx, const genai_probe_desc *d, double *accuracy) {
+    size_t  dim = (size_t)d->dim, n = (size_t)d->train_count, classes = (size_t)d->classes, count, i, j, c, said, right = 0;
+    if (!genai__mul(dim + classes + 2, dim + 1, &count)) count = (size_t)-1;
+    double *mean = (double *)genai__alloc(ctx, count, sizeof *mean);
+    if (!mean) return GENAI_ERROR_MEMORY;
+    double *a = mean + dim, *scale = a + dim * dim, *weight = scale + dim, *base = weight + classes * dim;
+    genai__moments m = {d->train, n, dim, mean, a};
+    genai__for_rows(ctx, dim, n, genai__mean_row, &m);
+    genai__for_rows(ctx, dim, n * dim, genai__covariance_row, &m);
+    for (i = 0; i < dim; i++) scale[i] = a[i * dim + i] > 0 ? sqrt((double)n / (a[i * dim + i] * (double)(n - 1))) : 0; /* 0: constant, says nothing */
+    for (i = 0; i < dim; i++)
+        for (j = 0; j < dim; j++) a[i * dim + j] = a[i * dim + j] * scale[i] * scale[j] * (double)(n - 1) + (i == j);
+    for (c = 0; c < classes; c++) base[c] = -1; /* the targets' means; against what they are without them z has product 0 */
+    for (i = 0; i < n; i++) {
+        c = (size_t)d->train_labels[i];
+        base[c] += 2 / (double)n;
+        for (j = 0; j < dim; j++) weight[c * dim + j] += 2 * ((double)d->train[i * dim + j] - mean[j]) * scale[j];
+    }
+    genai__solve(dim, a, classes, weight);
+    for (i = 0; i < (size_t)d->test_count; i++) {
+        double best = 0, sum;
+        for (said = c = 0; c < classes; c++) {
+            for (sum = base[c], j = 0; j < dim; j++) sum += ((double)d->test[i * dim + j] - mean[j]) * scale[j] * weight[c * dim + j];
+            if (!c || sum > best) best = sum, said = c;
+        }
+        right += said == (size_t)d->test_labels[i];
+    }
+    *accuracy = (double)right / d->test_count;
+    genai__free(ctx, mean);
+    return GENAI_OK;
+}
+
+static genai_result genai__probe_clusters(genai_ctx *ctx, const genai_probe_desc *d, genai_probe_result *out) {
+    size_t k = (size_t)d->classes, n = (size_t)d->test_count, i;
+    float *center = (float *)genai__alloc(ctx, k, (size_t)d->dim * sizeof *center);
+    int   *cell = (int *)genai__alloc(ctx, n + k * (k + 2), sizeof *cell), *count = cell ? cell + n : NULL; /* [cell,class], of cells, of classes */
+    double joint = 0, each = 0;
+    genai_result result = center && cell ? genai__kmeans(ctx, n, d->dim, d->test, d->classes, center, cell) : GENAI_ERROR_MEMORY;
+    for (i = 0; i < n && !result; i++) {
+        count[(size_t)cell[i] * k + (size_t)d->test_labels[i]]++;
+        count[k * k + (size_t)cell[i]]++;
+        count[k * (k + 1) + (size_t)d->test_labels[i]]++;
+    }
+    for (i = 0; i < k * k && !result; i++) {
+        int most = 0;
+        for (size_t j = 0; j < k && i % k == 0; j++) most = count[i + j] > most ? count[i + j] : most;
+        out->purity += most / (double)n;
+        joint += genai__entropy(count[i], (double)n);
+    }
+    for (i = 0; i < 2 * k && !result; i++) each += genai__entropy(count[k * k + i], (double)n);
+    out->nmi = each > 0 ? 2 * (each - joint) / each : 1;
+    genai__free(ctx, center);
+    genai__free(ctx, cell);
+    return result;
+}
+
+GENAI_API genai_result genai_probe(genai_ctx *ctx, const genai_probe_desc *d, genai_probe_result *out) {
+    genai_probe_result made = GENAI__ZEROED;
+    if (!ctx) return GENAI_ERROR_ARGUMENT;
+    if (!d || !out || !d->train_labels || !d->test_labels || d->classes < 2 || d->classes > 4096)
+        return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "genai_probe: there must be 2 to 4096 classes, and desc, its labels and out not NULL");
+    GENAI__TRY(genai__vectors_check(ctx, "genai_probe", "train", d->train_count, 2, d->dim, d->train));
+    GENAI__TRY(genai__vectors_check(ctx, "genai_probe", "test", d->test_count, d->classes, d->dim, d->test));
+    for (int i = 0, label; i < d->train_count + d->test_count; i++)
+        if ((label = i < d->train_count ? d->train_labels[i] : d->test_labels[i - d->train_count]) < 0 || label >= d->classes)
+            return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "genai_probe: label %d, of %d classes", label, d->classes);
+    uint64_t mode = genai__fp_enter();
+    genai_result result = genai__probe_linear(ctx, d, &made.accuracy);
+    if (!result) result = genai__probe_clusters(ctx, d, &made);
+    genai__fp_leave(mode);
+    if (!result) *out = made;
+    return result;
 }
 
 /* --- kernel distance --- */
@@ -13326,10 +13702,14 @@ GENAI_API genai_result genai_measure(genai_ctx *ctx, const genai_measure_desc *d
     int least = (d.k > d.k_density ? d.k : d.k_density) + 1;
     GENAI__TRY(genai__vectors_check(ctx, "genai_measure", "real", d.real_count, least, d.dim, d.real));
     GENAI__TRY(genai__vectors_check(ctx, "genai_measure", "made", d.made_count, least, d.dim, d.made));
+    if (d.cells < 0 || d.cells > 65536) return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "genai_measure: %d cells, but there must be 1 to 65536", d.cells);
+    if (!d.cells) d.cells = d.real_count < 16 ? 2 : d.real_count < 400 ? d.real_count / 8 : 50;
+    if (d.cells > d.real_count) return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "genai_measure: %d cells for %d real vectors", d.cells, d.real_count);
     uint64_t mode = genai__fp_enter();
-    genai_result result = genai__frechet(ctx, &d, &measures.frechet);
+    genai_result result = genai__frechet(ctx, &d, &measures);
     if (!result) result = genai__neighbours(ctx, &d, &measures);
     if (!result) result = genai__kernel_distance(ctx, &d, &measures.kernel);
+    if (!result) result = genai__histograms(ctx, &d, &measures);
     genai__fp_leave(mode);
     if (!result) *out = measures;
     return result;

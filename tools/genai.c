@@ -1,7 +1,7 @@
 /* genai: the command line of genai.h. Trains models on a folder of images, samples from them, and measures speed.
- *   cc -O2 tools/genai.c tools/use.c tools/measure.c tools/bench.c -o build/genai -lm
+ *   cc -O2 tools/genai.c tools/use.c tools/measure.c tools/compare.c tools/report.c tools/bench.c -o build/genai -lm
  * In order: failing, options (one table), training, commands (one table), main; what is done with a trained model is in
- * use.c, how good its images are in measure.c, the benchmark in bench.c. It uses the public interface of genai.h only. Exit
+ * use.c, how good its images are in measure.c, all families side by side in compare.c, pages in report.c, the benchmark in bench.c. It uses the public interface of genai.h only. Exit
  * status: 0 done, 1 failed (one sentence on stderr), 2 wrong usage, 130 stopped by a signal with
  * everything saved. */
 #if defined(__GNUC__)
@@ -108,10 +108,10 @@ const char *tool_nearest_preset(const char *name) {
 /* --- options --- */
 
 enum { PRESETS = 1, TRAIN = 2, SAMPLE = 4, RECONSTRUCT = 8, INTERPOLATE = 16, INFO = 32, BENCH = 64, TRAVERSE = 128, CHANGE = 256, INPAINT = 512, DENOISE = 1024,
-       ANOMALY = 2048, TRANSLATE = 4096, NEAREST = 8192, MEASURE = 16384 };
+       ANOMALY = 2048, TRANSLATE = 4096, NEAREST = 8192, MEASURE = 16384, COMPARE = 32768 };
 #define ON_IMAGES (RECONSTRUCT | CHANGE | INPAINT | DENOISE | ANOMALY | TRANSLATE | NEAREST)
 #define PICTURES (SAMPLE | INTERPOLATE | TRAVERSE | ON_IMAGES)
-#define ANY (PRESETS | TRAIN | PICTURES | INFO | BENCH | MEASURE)
+#define ANY (PRESETS | TRAIN | PICTURES | INFO | BENCH | MEASURE | COMPARE)
 
 typedef enum option_kind { FLAG, TEXT, SETTING, WHOLE, NUMBER, SEED, SIZE, ISA, FILTER } option_kind;
 
@@ -127,24 +127,24 @@ typedef struct option {
 #define AT(field) offsetof(tool_args, field)
 static const option options[] = {
     {"--preset", "NAME", TEXT, TRAIN, AT(preset), 0, 0, "what to train; genai presets lists them (gan)"},
-    {"--data", "PATH", TEXT, TRAIN | ON_IMAGES | MEASURE, AT(data), 0, 0,
+    {"--data", "PATH", TEXT, TRAIN | ON_IMAGES | MEASURE | COMPARE, AT(data), 0, 0,
      "images: IDX file or folder, CIFAR-10 folder, image, folder of images (sprites: the built-in ones)"},
     {"--target", "PATH", TEXT, TRAIN, AT(target), 0, 0, "translate: what each image of --data becomes, in the order of the files' names; cycle: images of the other kind"},
     {"--out", "DIR", TEXT, TRAIN, AT(out), 0, 0, "folder for the model, the checkpoint, metrics.csv and samples/ (must be given)"},
     {"--epochs", "N", WHOLE, TRAIN, AT(epochs), 1, 1e9, "stop after N passes over the data (10 if nothing else stops it)"},
-    {"--steps", "N", WHOLE, TRAIN | MEASURE, AT(steps), 1, 1e9, "stop after N steps (measure: of the judge's training, 1500)"},
+    {"--steps", "N", WHOLE, TRAIN | MEASURE | COMPARE, AT(steps), 1, 1e9, "stop after N steps (measure, compare: of the judge's training, 1500)"},
     {"--minutes", "X", NUMBER, TRAIN, AT(minutes), 1e-3, 1e6, "stop after X minutes"},
     {"--batch", "N", WHOLE, TRAIN | BENCH, AT(batch), 1, 65536, "images a step (train: the preset's; bench: 64, bench sample: 1 and 64)"},
-    {"--size", "WxH", SIZE, TRAIN | BENCH | MEASURE, AT(size), 0, 0, "resize every image to W x H, or N for N x N (the preset's, else what most images have)"},
-    {"--channels", "C", WHOLE, TRAIN | BENCH | MEASURE, AT(channels), 1, 4, "1 grey, 2 grey + alpha, 3 RGB, 4 RGBA (the least that loses nothing)"},
-    {"--filter", "NAME", FILTER, TRAIN | ON_IMAGES | MEASURE, AT(filter), 0, 0, "smooth, or nearest for pixel art, when resizing (smooth)"},
+    {"--size", "WxH", SIZE, TRAIN | BENCH | MEASURE | COMPARE, AT(size), 0, 0, "resize every image to W x H, or N for N x N (the preset's, else what most images have)"},
+    {"--channels", "C", WHOLE, TRAIN | BENCH | MEASURE | COMPARE, AT(channels), 1, 4, "1 grey, 2 grey + alpha, 3 RGB, 4 RGBA (the least that loses nothing)"},
+    {"--filter", "NAME", FILTER, TRAIN | ON_IMAGES | MEASURE | COMPARE, AT(filter), 0, 0, "smooth, or nearest for pixel art, when resizing (smooth)"},
     {"--flip", NULL, FLAG, TRAIN, AT(flip), 0, 0, "mirror images left to right at random"},
-    {"--holdout", "F", NUMBER, TRAIN | MEASURE, AT(holdout), 0, 0.9,
-     "set this share of the images aside, to measure on it (train: 0, measure: 0.1; give both the same)"},
+    {"--holdout", "F", NUMBER, TRAIN | MEASURE | COMPARE, AT(holdout), 0, 0.9,
+     "set this share of the images aside, to measure on it (train: 0, else 0.1; give all the same)"},
     {"--judge", "FILE", TEXT, MEASURE, AT(judge), 0, 0, "use the judge in this file, or leave it there for the next time (a new one)"},
-    {"--nll", "K", WHOLE, MEASURE, AT(nll), 1, 100000, "also the unseen images' negative log-likelihood, by K importance samples (autoencoders with a density)"},
+    {"--nll", "K", WHOLE, MEASURE | COMPARE, AT(nll), 1, 100000, "also the unseen images' negative log-likelihood, by K importance samples (autoencoders with a density)"},
     {"--crop", "WxH", SIZE, MEASURE, AT(crop), 0, 0, "keep only the middle of an .npy file's images"},
-    {"--limit", "N", WHOLE, TRAIN | ON_IMAGES | MEASURE, AT(limit), 1, 1e9, "use at most N images (all; 4096 sprites an epoch)"},
+    {"--limit", "N", WHOLE, TRAIN | ON_IMAGES | MEASURE | COMPARE, AT(limit), 1, 1e9, "use at most N images (all; 4096 sprites an epoch)"},
     {"--lr", "X", NUMBER, TRAIN, AT(lr), 1e-30, 1e38, "learning rate (the preset's)"},
     {"--generator", "TEXT", TEXT, TRAIN, AT(generator), 0, 0, "network text instead of the preset's"},
     {"--discriminator", "TEXT", TEXT, TRAIN, AT(discriminator), 0, 0, "likewise"},
@@ -154,8 +154,10 @@ static const option options[] = {
     {"--sample-every", "N", WHOLE, TRAIN, AT(sample_every), 1, 1e9, "steps between sample grids (at 1, 2, 5, 10, 20, 50, ...)"},
     {"--checkpoint-every", "N", WHOLE, TRAIN, AT(checkpoint_every), 1, 1e9, "steps between checkpoints (every 60 seconds)"},
     {"--resume", NULL, FLAG, TRAIN, AT(resume), 0, 0, "go on from DIR/checkpoint.safetensors"},
+    {"--test", "PATH", TEXT, COMPARE, AT(test), 0, 0, "real images that no model was trained on (the data's own test part, else --holdout of it)"},
+    {"-o", "DIR", TEXT, COMPARE, AT(out), 0, 0, "folder for report.html, results.csv, results.json and pictures/ (must be given)"},
     {"-o", "FILE.png", TEXT, PICTURES, AT(picture), 0, 0, "the picture to write (must be given)"},
-    {"-n", "N", WHOLE, PICTURES | MEASURE, AT(count), 1, 65536, "images (sample: 64, measure: 2000, else 16); steps from end to end (interpolate, traverse, change: 10)"},
+    {"-n", "N", WHOLE, PICTURES | MEASURE | COMPARE, AT(count), 1, 65536, "images (sample: 64, measure, compare: 2000, else 16); steps from end to end (interpolate, traverse, change: 10)"},
     {"--rows", "N", WHOLE, INTERPOLATE | TRAVERSE | CHANGE, AT(rows), 1, 4096, "rows: pairs of ends, latents, or images (8)"},
     {"--label", "N", WHOLE, SAMPLE | INTERPOLATE | TRAVERSE, AT(label), 0, 65535, "the class to make, of a conditional model (sample: all in turn; else 0)"},
     {"--mask", "WHAT", TEXT, INPAINT, AT(mask), 0, 0, "what is hidden: left, right, top, bottom, center, or a picture of the images' size that is dark there (right)"},
@@ -164,12 +166,12 @@ static const option options[] = {
     {"--from", "N", WHOLE, CHANGE, AT(from), 0, 65535, "the class that the images are of (0)"},
     {"--to", "N", WHOLE, CHANGE, AT(to), 0, 65535, "the class that they become (1)"},
     {"--back", NULL, FLAG, TRANSLATE, AT(back), 0, 0, "from the target's kind to the source's (cycle only)"},
-    {"--seed", "N", SEED, TRAIN | PICTURES | MEASURE, AT(seed), 0, 0, "of everything random (0)"},
+    {"--seed", "N", SEED, TRAIN | PICTURES | MEASURE | COMPARE, AT(seed), 0, 0, "of everything random (0)"},
     {"--seconds", "X", NUMBER, BENCH, AT(seconds), 1e-3, 3600, "measure each figure for X seconds (gemm 0.4, conv 0.3, train 3, sample 2, scale 1.5; all of them, in brief: less)"},
     {"--profile", NULL, FLAG, BENCH, AT(profile), 0, 0, "train, sample: the share and the rate of each op"},
     {"--json", NULL, FLAG, BENCH | MEASURE, AT(json), 0, 0, "one JSON document at the end instead of lines (docs/performance.md)"},
-    {"--threads", "N", WHOLE, TRAIN | PICTURES | BENCH | MEASURE, AT(threads), 0, 256, "threads; 0: one per core (0)"},
-    {"--isa", "NAME", ISA, TRAIN | PICTURES | BENCH | MEASURE, AT(isa), 0, 0, "scalar, avx2, avx512 or neon (the best this processor has)"},
+    {"--threads", "N", WHOLE, TRAIN | PICTURES | BENCH | MEASURE | COMPARE, AT(threads), 0, 256, "threads; 0: one per core (0)"},
+    {"--isa", "NAME", ISA, TRAIN | PICTURES | BENCH | MEASURE | COMPARE, AT(isa), 0, 0, "scalar, avx2, avx512 or neon (the best this processor has)"},
     {"--help", NULL, FLAG, ANY, AT(help), 0, 0, "this text"},
 };
 #define OPTIONS (sizeof options / sizeof options[0])
@@ -426,10 +428,23 @@ static int read_options(tool_args *a, char *text) {
     return status ? status : parse_options(a, TRAIN, n, words);
 }
 
+typedef struct watch {
+    const tool_args *args;
+    long             shown; /* the step of DIR/report.html */
+} watch;
+
 static int on_step(void *user, const genai_progress *progress) {
-    const tool_args *a = (const tool_args *)user;
+    watch           *w = (watch *)user;
+    const tool_args *a = w->args;
+    char             picture[4200];
+    long             before = progress->step - 1; /* whose pictures are there, if it has some: a step's are written after this call */
     if (progress->step == 1 && !a->resume) write_options(a); /* now there is a folder */
     genai_progress_bar(NULL, progress);
+    snprintf(picture, sizeof picture, "%s/samples/step-%06ld.png", a->out, before);
+    if (!progress->finished && before > w->shown && tool_exists(picture)) {
+        w->shown = before;
+        report_run(a->out, progress->model, before, 0); /* the one at the end tells of failures */
+    }
     return stop_signal != 0;
 }
 
@@ -539,19 +554,21 @@ static void print_written(const tool_args *a, genai_model *model) {
     printf("  checkpoint.safetensors  to train it further: the same command with more to do and --resume\n");
     printf("  options.txt             what it was begun with, to which --resume keeps\n");
     printf("  metrics.csv             losses, measures, health of the training\n");
+    printf("  report.html             curves and pictures on one page, for a browser\n");
     printf("  samples/                pictures on the way, from the same latents each time\n");
 }
 
 static int fit(const tool_args *a, genai_model *model, genai_dataset *data, int argc, char **argv) {
     genai_fit_desc desc;
     genai_result   result;
+    watch          w = {a, genai_model_steps(model)};
     memset(&desc, 0, sizeof desc);
     desc.epochs = a->epochs;
     desc.steps = a->steps;
     desc.minutes = a->minutes;
     desc.batch = (int)a->batch;
     desc.on_step = on_step;
-    desc.user = (void *)(uintptr_t)a;
+    desc.user = &w;
     desc.out = a->out;
     desc.sample_every = a->sample_every;
     desc.checkpoint_every = a->checkpoint_every;
@@ -559,6 +576,7 @@ static int fit(const tool_args *a, genai_model *model, genai_dataset *data, int 
     signal(SIGTERM, on_signal);
     result = genai_model_fit(model, data, &desc);
     if (result < 0) return TOOL_FAILED;
+    if (report_run(a->out, model, genai_model_steps(model), 1)) return tool_fail("%s/report.html could not be written", a->out);
     if (result == GENAI_STOPPED) {
         printf("stopped at step %ld with everything saved in %s; this goes on:\n  ", genai_model_steps(model), a->out);
         print_resume(a, argc, argv);
@@ -670,6 +688,8 @@ static const command commands[] = {
     {"anomaly", "anomaly MODEL --data PATH [-o FILE.png]", "how badly the model knows each image, the worst first", ANOMALY, 1, 1, tool_anomaly},
     {"measure", "measure MODEL|IMAGES --data PATH", "how good samples, or the images in a folder or .npy file, are: distances to unseen real ones", MEASURE, 1, 1,
      tool_measure},
+    {"compare", "compare MODEL|RUN|IMAGES ... --data PATH -o DIR", "models of any families, and images made elsewhere, on common scales: a report", COMPARE, 1, TOOL_MAX_OPERANDS,
+     tool_compare},
     {"translate", "translate MODEL --data PATH -o FILE.png", "images above what a translate or cycle model makes of them", TRANSLATE, 1, 1, tool_translate},
     {"nearest", "nearest MODEL --data PATH -o FILE.png", "samples above the images of the data that are nearest to them", NEAREST, 1, 1, tool_nearest},
     {"info", "info MODEL", "what is in a model file: settings, layers, shapes, parameters", INFO, 1, 1, tool_info},

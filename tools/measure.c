@@ -7,8 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-
-static int has_ending(const char *path, const char *ending) {
+int tool_ends(const char *path, const char *ending) {
     size_t n = strlen(path), m = strlen(ending);
     return n >= m && !strcmp(path + n - m, ending);
 }
@@ -26,7 +25,7 @@ static int npy_shape(const char *header, long shape[4]) {
 
 /* Images from an .npy file of bytes [N,H,W,C] or [N,H,W], as NumPy writes them (numpy.lib.format, versions 1 to 3), at the size
  * and with the channels of desc. --crop keeps the middle. */
-static genai_dataset *open_npy(genai_ctx *ctx, const tool_args *a, const char *path, const genai_dataset_desc *desc) {
+genai_dataset *tool_npy(genai_ctx *ctx, const tool_args *a, const char *path, const genai_dataset_desc *desc) {
     unsigned char  head[12], *bytes = NULL;
     char           header[4096];
     long           shape[4];
@@ -89,7 +88,7 @@ static int take_pictures(const tool_args *a, genai_judge *judge, genai_model *mo
     return genai_judge_features(judge, p->n, p->image, p->features) ? TOOL_FAILED : TOOL_DONE;
 }
 
-static int rising(const void *a, const void *b) {
+int tool_rising(const void *a, const void *b) {
     float x = *(const float *)a, y = *(const float *)b;
     return (x > y) - (x < y);
 }
@@ -109,7 +108,7 @@ static double nearest_training(genai_ctx *ctx, genai_dataset *data, pictures *p)
     free(images);
     free(distance);
     if (!done) return -1;
-    qsort(p->nearest, (size_t)p->n, sizeof *p->nearest, rising);
+    qsort(p->nearest, (size_t)p->n, sizeof *p->nearest, tool_rising);
     return ((double)p->nearest[(p->n - 1) / 2] + (double)p->nearest[p->n / 2]) / 2;
 }
 
@@ -174,7 +173,7 @@ static int measure(const tool_args *a, genai_ctx *ctx) {
     pictures           real, made, seen;
     tool_args          opened = *a;
     double             unseen, near, share = -1;
-    int                n = a->count ? (int)a->count : 2000, status, npy = has_ending(a->operand[0], ".npy");
+    int                n = a->count ? (int)a->count : 2000, status, npy = tool_ends(a->operand[0], ".npy");
     memset(&size, 0, sizeof size);
     memset(&real, 0, sizeof real);
     memset(&made, 0, sizeof made);
@@ -183,7 +182,7 @@ static int measure(const tool_args *a, genai_ctx *ctx) {
     size.height = (int)a->size[1];
     size.channels = (int)a->channels;
     size.filter = a->filter;
-    if (has_ending(a->operand[0], ".safetensors")) {
+    if (tool_ends(a->operand[0], ".safetensors")) {
         genai_model_desc desc;
         model = genai_model_load(ctx, a->operand[0]);
         if (!model) return TOOL_FAILED;
@@ -199,7 +198,7 @@ static int measure(const tool_args *a, genai_ctx *ctx) {
     if (status) return status;
     if (!model) { /* the images say how large and how coloured, if nobody else does */
         genai_dataset_info has;
-        images = npy ? open_npy(ctx, a, a->operand[0], &size) : genai_dataset_open(ctx, a->operand[0], &size);
+        images = npy ? tool_npy(ctx, a, a->operand[0], &size) : genai_dataset_open(ctx, a->operand[0], &size);
         if (!images) return TOOL_FAILED;
         has = genai_dataset_describe(images);
         size.width = has.width;

@@ -3,6 +3,8 @@
 #define GENAI_TOOL_H
 #include "../genai.h"
 
+#include <stdio.h>
+
 #define TOOL_MAX_OPERANDS 64
 #define TOOL_MAX_SETTINGS 64
 
@@ -12,7 +14,7 @@ typedef struct tool_args {
     const char  *operand[TOOL_MAX_OPERANDS];   /* what isn't an option                                               */
     int          operands;
     const char  *preset, *data, *target, *out; /* --preset --data --target --out                                     */
-    const char  *picture, *mask, *judge;       /* -o --mask --judge                                                  */
+    const char  *picture, *mask, *judge, *test; /* -o --mask --judge --test                                          */
     const char  *generator, *discriminator, *encoder, *decoder;
     const char  *setting[TOOL_MAX_SETTINGS];   /* --set key=value                                                    */
     int          settings;
@@ -42,5 +44,22 @@ int  tool_sample(const tool_args *a), tool_reconstruct(const tool_args *a), tool
 int  tool_traverse(const tool_args *a), tool_change(const tool_args *a), tool_inpaint(const tool_args *a), tool_denoise(const tool_args *a);
 int  tool_anomaly(const tool_args *a), tool_translate(const tool_args *a), tool_nearest(const tool_args *a);
 int  tool_measure(const tool_args *a);                                               /* measure.c                          */
+int  tool_compare(const tool_args *a);                                               /* compare.c                          */
 int  tool_bench(const tool_args *a);                                                 /* bench.c                            */
+
+genai_dataset *tool_npy(genai_ctx *ctx, const tool_args *a, const char *path, const genai_dataset_desc *desc); /* measure.c */
+int            tool_ends(const char *path, const char *ending);
+int            tool_rising(const void *a, const void *b);                            /* floats, for qsort                  */
+
+/* A page in the making (report.c). */
+typedef struct tool_report {
+    FILE *file;
+    char  path[4096], beside[4104];
+} tool_report;
+int  report_open(tool_report *r, const char *dir, const char *title, int refresh);
+int  report_close(tool_report *r);
+void report_text(tool_report *r, const char *text);
+void report_picture(tool_report *r, const char *file, const char *caption, int scale);
+void report_curves(tool_report *r, const char *csv, double *seconds);                /* r NULL: seconds only               */
+int  report_run(const char *dir, genai_model *model, long step, int finished);
 #endif
