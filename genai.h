@@ -9095,6 +9095,7 @@ struct genai_model {
     size_t                   mark;         /* where the tape stood before the step                                   */
     const int               *labels;       /* of the images at work; NULL if the model isn't conditional             */
     double                   shown;        /* >>fit: when the progress bar last wrote                                */
+    int                      behind;       /* the layer of a stack whose encoder weights have yet to follow, from 1; 0: none */
     size_t                   judged, right; /* images that discriminators saw in their update of the last step; told rightly */
 };
 
@@ -10690,6 +10691,8 @@ typedef struct genai__rbm { /* layer l of a stack: units and parameters */
     int          v, h, up, down;                  /* numbers of its layers in encoder and decoder             */
     genai_tensor *up_weight, *down_weight, *b, *c; /* [v,h], [h,v], [v], [h]                                  */
     float        square, *mean;                   /* s^2, 0: Bernoulli; running means of v, then of h         */
+    int          behind;                          /* 1: up_weight has yet to follow down_weight, see genai__stack_follow */
+    int          once;                            /* 1: rbm_down is called once before weights change: no use in packing them */
 } genai__rbm;
 
 /* Random numbers: the step's, or if `fixed` each row's own, number first and up, of a seed. */
@@ -10734,15 +10737,24 @@ static genai__rbm genai__rbm_of(genai_model *m, int l) {
     r.v = r.up_weight->dim[0];
     r.h = r.up_weight->dim[1];
     r.square = l || m->likelihood->logits ? 0 : m->desc.sigma * m->desc.sigma;
+    r.behind = m->behind == l + 1;
     return r;
 }
 
 /* --- units: what they are given the other side, and drawn from that. Packed weights serve all draws of a step. --- */
-static genai_tensor *genai__rbm_dense(genai_net *net, int layer, genai_tensor *x) {
-    return x && !genai__net_prepare(net) ? genai_dense(x, &net->ready[layer].weight, net->layer[layer].parameter[1]) : NULL;
+static genai_tensor *genai__rbm_dense(genai_net *net, int layer, genai_tensor *x, const genai_tensor *w, int transposed, genai_tensor *bias, int kept) {
+    if (!x || genai__net_prepare(net)) return NULL;
+    genai_tensor weight = *w, t = genai__proto(x, &weight, bias, NULL);
+    weight.kept = kept ? &net->ready[layer].kept : NULL;
+    t.i[1] = transposed;
+    return genai__apply(&genai__op_dense, &t);
 }
-static genai_tensor *genai__rbm_up(const genai__rbm *r, genai_tensor *v) { return genai__rbm_dense(r->m->net[GENAI__ENCODER], r->up, v); } /* logits */
-static genai_tensor *genai__rbm_down(const genai__rbm *r, genai_tensor *h) { return genai__rbm_dense(r->m->net[GENAI__DECODER], r->down, h); } /* or means */
+static genai_tensor *genai__rbm_up(const genai__rbm *r, genai_tensor *v) { /* logits */
+    return genai__rbm_dense(r->m->net[GENAI__ENCODER], r->up, v, r->behind ? r->down_weight : r->up_weight, r->behind, r->c, 1);
+}
+static genai_tensor *genai__rbm_down(const genai__rbm *r, genai_tensor *h) { /* or means */
+    return genai__rbm_dense(r->m->net[GENAI__DECODER], r->down, h, r->down_weight, 0, r->b, !r->once);
+}
 static genai_tensor *genai__rbm_expected(const genai__rbm *r, genai_tensor *y) { return r->square > 0 ? y : genai_sigmoid(y); }
 static genai_tensor *genai__drawn(genai_tensor *p, genai__dice *d) {
     return p ? genai__greater(p, genai__dice_roll(d, 0, p->dim[0], p->dim[1])) : NULL;
@@ -10777,6 +10789,14 @@ static void genai__rbm_tie_columns(void *arg, size_t block) { /* 16 hidden units
 static void genai__rbm_tie(genai__rbm *r) {
     r->m->ctx->changes++;
     genai__for_rows(r->m->ctx, ((size_t)r->h + 15) / 16, 16 * (size_t)r->v, genai__rbm_tie_columns, r);
+}
+
+/* Copying so much in each step would take longer than its draws: it is done when the encoder is asked for. Needs no scale then. */
+static void genai__stack_follow(genai_model *m) {
+    if (!m->behind) return;
+    genai__rbm r = genai__rbm_of(m, m->behind - 1);
+    m->behind = 0;
+    genai__rbm_tie(&r);
 }
 
 /* Visible units begin where they alone fit the data best: their means give the biases. */
@@ -10814,6 +10834,21 @@ static void genai__running_mean(const genai_tensor *x, float *mean) { /* of x's 
     for (int i = 0; i < x->dim[1]; i++) mean[i] = GENAI__OFFSET_KEEP * mean[i] + (1 - GENAI__OFFSET_KEEP) * (sum[i] / n);
 }
 
+/* Rows of x, then of y, less the offset, times their factor. */
+static genai_tensor *genai__rbm_about(const genai_tensor *offset, const genai_tensor *x, float x_factor, const genai_tensor *y, float y_factor) {
+    if (!offset || !x || !y) return NULL;
+    int           n = x->dim[0], width = x->dim[1], dim[2] = {n + y->dim[0], width}, i, k;
+    genai_tensor *to = genai__temporary(x->ctx, 2, dim, NULL), *affine = genai__matrix_of(x->ctx, 4, width, NULL);
+    for (i = 0; affine && i < 4 * width; i++) {
+        float factor = i < 2 * width ? x_factor : y_factor;
+        affine->data[i] = i / width % 2 ? -factor * offset->data[i % width] : factor;
+    }
+    for (k = 0; to && affine && k < 2; k++)
+        x->ctx->kernels->column_affine((size_t)(k ? y : x)->dim[0], (size_t)width, (k ? y : x)->data, affine->data + 2 * k * width, affine->data + (2 * k + 1) * width,
+                                       to->data + (size_t)(k * n) * (size_t)width);
+    return affine ? to : NULL;
+}
+
 /* The gradient of weights [a's columns, b's] is a' b; both have a row for each image or chain. */
 static genai_result genai__rbm_products(const genai_tensor *a, const genai_tensor *b, genai_tensor *weight) {
     if (!a || !b) return GENAI_ERROR_MEMORY;
@@ -10839,7 +10874,8 @@ static genai_result genai__rbm_gradients(genai__rbm *r, genai_tensor *x, int fre
     genai__dice             dice = {ctx, 0, 0, 0, 0, 0};
     int                     n = x->dim[0], chains = d->persistent ? d->persistent : n, i, one[2];
     size_t                  width = (size_t)r->h * sizeof(float);
-    genai_tensor           *chain = m->extra[GENAI__CHAINS], *a = genai__rbm_up(r, x), *p = genai_sigmoid(a), *h = genai__drawn(p, &dice), *v, *t, *q, *offset[2];
+    genai_tensor           *chain = m->extra[GENAI__CHAINS], *a = genai__rbm_up(r, x), *p = genai_sigmoid(a), *v, *t, *q, *offset[2];
+    genai_tensor           *h = chain && !fresh ? p : genai__drawn(p, &dice);
     if (!h) return genai__result_of(ctx);
     genai__running_mean(x, r->mean);
     genai__running_mean(p, r->mean + r->v);
@@ -10862,8 +10898,8 @@ static genai_result genai__rbm_gradients(genai__rbm *r, genai_tensor *x, int fre
     value[1] = value[0] - genai_value(genai_mean(genai__rbm_free_energy(r, v, t), 0));
     if (chain && (h = genai__drawn(q, &dice)) != NULL) memcpy(chain->data, h->data, h->count * sizeof(float));
     for (i = 0; i < 2; i++) offset[i] = genai__matrix_of(ctx, 1, i ? r->h : r->v, d->centred ? r->mean + i * r->v : NULL);
-    x = genai_concat(genai_sub(x, offset[0]), genai_sub(v, offset[0]), 0);
-    h = genai_concat(genai_scale(genai_sub(p, offset[1]), -1 / (float)n, 0), genai_scale(genai_sub(q, offset[1]), 1 / (float)chains, 0), 0);
+    x = genai__rbm_about(offset[0], x, 1, v, 1);
+    h = genai__rbm_about(offset[1], p, -1 / (float)n, q, 1 / (float)chains);
     one[0] = n + chains;
     one[1] = 1;
     t = genai_tensor_of(ctx, 2, one, NULL);
@@ -11061,6 +11097,7 @@ static genai_result genai__stack_create(genai_model *m) {
 /* The first step of layer l: it begins as layer l-1 upside down, with what more units it has nearly without effect, or, with
  * less room or other units there, with biases that fit. The visible biases are then the generative ones of the layer below. */
 static void genai__stack_begin(genai_model *m, int l) {
+    genai__stack_follow(m);
     genai__rbm below = genai__rbm_of(m, l - 1), r = genai__rbm_of(m, l);
     if (r.h >= below.v && !(below.square > 0)) {
         memcpy(r.down_weight->data, below.up_weight->data, below.up_weight->count * sizeof(float));
@@ -11093,6 +11130,7 @@ static genai_result genai__stack_step(genai_model *m, genai_tensor *x, float *va
     if (fresh && at) genai__stack_begin(m, at);
     at -= tuned;
     for (i = 0; i < layers; i++) r[i] = genai__rbm_of(m, i);
+    r[at].once = m->desc.cd_steps == 1;
     for (i = 0; i < o->groups; i++) {
         l = i / 4;
         o->group[i].rests = i % 4 == 3 ? !tuned || l == at : l != at && !tuned;
@@ -11114,12 +11152,17 @@ static genai_result genai__stack_step(genai_model *m, genai_tensor *x, float *va
         GENAI__TRY(genai__stack_delta(&r[l], v, made, 1));
     }
     GENAI__TRY(genai__learn_end(m, GENAI__DECODER));
-    genai__rbm_tie(&r[at]);
+    m->ctx->changes++;
+    m->behind = at + 1;
+    if (r[at].square > 0) genai__stack_follow(m);
     return GENAI_OK;
 }
 
 /* --- encode: the top units' probabilities; evaluate: the images these give --- */
-static genai_tensor *genai__stack_encode(genai_model *m, genai_tensor *x) { return genai__forward(m, m->net[GENAI__ENCODER], genai__binarised(m, x, 0), GENAI_EVAL); }
+static genai_tensor *genai__stack_encode(genai_model *m, genai_tensor *x) {
+    genai__stack_follow(m);
+    return genai__forward(m, m->net[GENAI__ENCODER], genai__binarised(m, x, 0), GENAI_EVAL);
+}
 static genai_result genai__stack_evaluate(genai_model *m, genai_tensor *x, size_t first, double *sum) {
     genai_tensor *loss = genai__reconstruction(m, genai__forward(m, m->net[GENAI__DECODER], genai__stack_encode(m, x), GENAI_EVAL), genai__binarised(m, x, 0));
     (void)first;
@@ -12051,6 +12094,7 @@ GENAI_API genai_net *genai_model_classifier(genai_model *m, int classes) {
     genai__text    t = {m ? m->ctx : NULL, NULL, 0, 0, 0};
     genai_net     *net = NULL;
     if (!m || genai__only_units(m, "genai_model_classifier")) return NULL;
+    genai__stack_follow(m);
     genai__stack_text(m, GENAI__ENCODER, &t);
     genai__text_format(&t, " | dense %d", classes);
     genai_net_desc d = genai__model_net_desc(m, GENAI__ENCODER, "classifier");
@@ -12393,6 +12437,7 @@ static void genai__model_metadata(genai_model *m, int checkpoint, genai__metadat
 }
 
 static genai_result genai__model_write(genai_model *m, const char *path, int checkpoint) {
+    genai__stack_follow(m);
     genai__entries   e = genai__model_entries(m, checkpoint);
     genai__metadata *md = (genai__metadata *)genai__alloc(m->ctx, 1, sizeof *md);
     genai_result     result = GENAI_ERROR_MEMORY;

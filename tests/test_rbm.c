@@ -148,7 +148,7 @@ static void test_step(void) {
         double        p[N][H], v[C][V], q[C][H], gw[H][V], gb[V], gc[H];
         for (int i = 0; i < N * V; i++) x[i] = (float)(noise((unsigned)i, 50 + (unsigned)step) > 0);
         genai_random_at(g, GENAI__STREAM_STEP, (uint64_t)step);
-        dim[0] = N; dim[1] = H; u[0] = genai_random_uniform(g, 2, dim);
+        dim[0] = N; dim[1] = H; u[0] = step ? NULL : genai_random_uniform(g, 2, dim);
         dim[0] = C; dim[1] = V; u[1] = genai_random_uniform(g, 2, dim);
         dim[1] = H; u[2] = genai_random_uniform(g, 2, dim);
         for (int n = 0; n < N; n++)
@@ -193,6 +193,7 @@ static void test_step(void) {
         CHECK(!genai_model_step(m, N, x, NULL, NULL), "%s", genai_ctx_error(g));
         genai_tape_release(g, 0);
     }
+    genai__stack_follow(m);
     for (int j = 0; j < H; j++)
         for (int i = 0; i < V; i++) {
             float e = fabsf(r.down_weight->data[j * V + i] - (float)w[j][i]);
@@ -381,6 +382,7 @@ static void test_stack(void) {
     toy(x, N, 0);
     tuned = bound(m, x, N);
     CHECK(tuned > greedy - 0.1 && tuned > -5.2, "the bound went from %g by greedy learning to %g by up-down", greedy, tuned); /* -6.24: independent pixels */
+    genai__stack_follow(m);
     genai__rbm low = genai__rbm_of(m, 0), top = genai__rbm_of(m, 1);
     for (int i = 0; i < 72; i++) {
         float e = fabsf(low.up_weight->data[i] - low.down_weight->data[i % 8 * 9 + i / 8]);
