@@ -10755,7 +10755,6 @@ static genai_tensor *genai__rbm_up(const genai__rbm *r, genai_tensor *v) { /* lo
 static genai_tensor *genai__rbm_down(const genai__rbm *r, genai_tensor *h) { /* or means */
     return genai__rbm_dense(r->m->net[GENAI__DECODER], r->down, h, r->down_weight, 0, r->b, !r->once);
 }
-static genai_tensor *genai__rbm_expected(const genai__rbm *r, genai_tensor *y) { return r->square > 0 ? y : genai_sigmoid(y); }
 static genai_tensor *genai__drawn(genai_tensor *p, genai__dice *d) {
     return p ? genai__greater(p, genai__dice_roll(d, 0, p->dim[0], p->dim[1])) : NULL;
 }
@@ -10764,7 +10763,6 @@ static genai_tensor *genai__rbm_drawn(const genai__rbm *r, genai_tensor *y, gena
     if (!y || !(r->square > 0)) return genai__drawn(genai_sigmoid(y), d);
     return genai_add(y, genai_scale(genai__dice_roll(d, 1, y->dim[0], y->dim[1]), sqrtf(r->square), 0));
 }
-static genai_tensor *genai__rbm_visible(const genai__rbm *r, genai_tensor *h, genai__dice *d) { return genai__rbm_drawn(r, genai__rbm_down(r, h), d); }
 
 /* F(v) = -log sum over h of exp(-E), [n,1]; a: what rbm_up gave of v. The softplus overflows nowhere. */
 static genai_tensor *genai__rbm_free_energy(const genai__rbm *r, genai_tensor *v, genai_tensor *a) {
@@ -10807,22 +10805,16 @@ static void genai__rbm_start(genai__rbm *r) {
     }
     r->m->ctx->changes++;
 }
-
-/* From portions of the data, 10000 images at most. */
-static genai_result genai__rbm_begin(genai_model *m, genai_dataset *data) {
+static genai_result genai__rbm_begin(genai_model *m, genai_dataset *data) { /* 10000 images tell enough of them */
     genai__rbm   r = genai__rbm_of(m, 0);
     size_t       d = (size_t)r.v, count = genai__smaller(genai_dataset_describe(data).count, 10000), i, k;
-    double      *mean = (double *)genai__alloc(m->ctx, d, sizeof *mean);
-    float       *x = (float *)genai__alloc(m->ctx, GENAI__PORTION * d, sizeof *x);
-    genai_result result = mean && x ? GENAI_OK : GENAI_ERROR_MEMORY;
-    for (i = 0; i < count && !result; i += GENAI__PORTION) {
-        size_t n = genai__smaller(GENAI__PORTION, count - i);
-        result = genai_dataset_batch(data, 0, i, (int)n, x, NULL);
-        for (k = 0; k < n * d; k++) mean[k % d] += (double)x[k] / (double)count;
+    float       *x = (float *)genai__alloc(m->ctx, d, sizeof *x);
+    genai_result result = x ? GENAI_OK : GENAI_ERROR_MEMORY;
+    for (i = 0; i < count && !result; i++) {
+        result = genai_dataset_batch(data, 0, i, 1, x, NULL);
+        for (k = 0; k < d; k++) r.mean[k] += (x[k] - r.mean[k]) / (float)(i + 1);
     }
-    for (k = 0; k < d && !result; k++) r.mean[k] = (float)mean[k];
     if (!result) genai__rbm_start(&r);
-    genai__free(m->ctx, mean);
     genai__free(m->ctx, x);
     return result;
 }
@@ -10885,13 +10877,13 @@ static genai_result genai__rbm_gradients(genai__rbm *r, genai_tensor *x, int fre
     }
     for (i = 1; i < d->cd_steps && h; i++) {
         size_t mark = genai_tape_mark(ctx);
-        v = genai__rbm_visible(r, h, &dice);
+        v = genai__rbm_drawn(r, genai__rbm_down(r, h), &dice);
         t = genai__rbm_hidden(r, v, &dice);
         if (!t) return genai__result_of(ctx);
         memcpy(h->data, t->data, h->count * sizeof(float));
         genai_tape_release(ctx, mark);
     }
-    *made = v = genai__rbm_visible(r, h, &dice);
+    *made = v = genai__rbm_drawn(r, genai__rbm_down(r, h), &dice);
     t = genai__rbm_up(r, v);
     q = genai_sigmoid(t);
     value[0] = genai_value(genai_mean(genai__rbm_free_energy(r, x, a), 0));
@@ -11044,48 +11036,43 @@ static genai_result genai__partition(genai_model *m, const genai_partition_desc 
  * recognition weights (the encoder's); only the top's stay tied.
  * ================================================================================================================= */
 static void genai__stack_text(const genai_model *m, int role, genai__text *t) {
-    const char *words = m->desc.layers ? m->desc.layers : "", *p = words, *end = words + strlen(words);
-    if (role == GENAI__ENCODER) {
+    const char *p = m->desc.layers ? m->desc.layers : "", *end = p + strlen(p), *words = p;
+    if (role == GENAI__ENCODER)
         for (; *(p += strspn(p, " ")); p += strcspn(p, " ")) genai__text_format(t, "dense %.*s | sigmoid | ", (int)strcspn(p, " "), p);
-        genai__text_format(t, "dense %d | sigmoid", m->desc.latent);
-        return;
-    }
-    for (; end > words; end = p) { /* from the last word on */
-        while (end > words && end[-1] == ' ') end--;
-        for (p = end; p > words && p[-1] != ' '; p--) {}
-        if (p < end) genai__text_format(t, "dense %.*s | sigmoid | ", (int)(end - p), p);
-    }
-    genai__text_format(t, "dense %d", m->dim[1] * m->dim[2] * m->dim[3]);
+    else
+        for (; end > words; end -= end > words) { /* from the last word on; end is behind it */
+            for (p = end; p > words && p[-1] != ' '; p--) {}
+            if (p < end) genai__text_format(t, "dense %.*s | sigmoid | ", (int)(end - p), p);
+            end = p;
+        }
+    genai__text_format(t, role == GENAI__ENCODER ? "dense %d | sigmoid" : "dense %d", role == GENAI__ENCODER ? m->desc.latent : m->dim[1] * m->dim[2] * m->dim[3]);
 }
 
 /* --- create --- */
 static genai_result genai__stack_create(genai_model *m) {
     const genai_model_desc *d = &m->desc;
-    int                     layers = genai__stack_count(m), units, size[2] = {d->persistent, d->latent};
+    int                     layers = genai__stack_count(m), units = m->dim[1] * m->dim[2] * m->dim[3], size[2] = {d->persistent, d->latent};
     GENAI__TRY(genai__binarise_check(m));
     if (strcmp(m->likelihood->name, "bernoulli") && strcmp(m->likelihood->name, "gaussian"))
         return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "the visible units of a %s are 'bernoulli' or 'gaussian', not '%s'", m->family->name, m->likelihood->name);
     if (layers > GENAI__STACK_MOST)
         return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "layers: there are %d, but at most %d can be below the top one", layers - 1, GENAI__STACK_MOST - 1);
-    units = m->dim[1] * m->dim[2] * m->dim[3];
-    for (int l = 0; l < layers; l++) {
-        int n = m->net[GENAI__ENCODER]->layer[2 * l].n;
-        units += n;
-        if (n > size[1]) size[1] = n;
+    for (int l = 0, n; l < layers; l++, units += n) {
+        n = m->net[GENAI__ENCODER]->layer[2 * l].n;
+        size[1] = n > size[1] ? n : size[1];
     }
-    m->extra[GENAI__UNITS] = genai_tensor_create(m->ctx, 1, &units);
-    if (d->persistent) m->extra[GENAI__CHAINS] = genai_tensor_create(m->ctx, 2, size);
-    if (!m->extra[GENAI__UNITS] || (d->persistent && !m->extra[GENAI__CHAINS])) return genai__result_of(m->ctx);
-    for (int i = GENAI__UNITS; i <= GENAI__CHAINS; i++)
-        if (m->extra[i]) m->extra[i]->name = genai__extra_names[i];
-    for (int i = m->dim[1] * m->dim[2] * m->dim[3]; i < units; i++) m->extra[GENAI__UNITS]->data[i] = 0.5f;
+    for (int i = GENAI__UNITS; i <= GENAI__CHAINS - !d->persistent; i++) {
+        m->extra[i] = i == GENAI__UNITS ? genai_tensor_create(m->ctx, 1, &units) : genai_tensor_create(m->ctx, 2, size);
+        if (!m->extra[i]) return genai__result_of(m->ctx);
+        m->extra[i]->name = genai__extra_names[i];
+    }
+    for (int i = 0; i < units; i++) m->extra[GENAI__UNITS]->data[i] = 0.5f; /* until the data tell */
     GENAI__TRY(genai__optimizer_begin(m, GENAI__DECODER, d->lr, GENAI__DECODER));
-    for (int l = 0; l < layers; l++) { /* four groups each, in this order */
-        genai__rbm       r = genai__rbm_of(m, l);
-        genai_tensor    *t[4];
-        t[0] = r.down_weight; t[1] = r.b; t[2] = r.c; t[3] = r.up_weight;
+    for (int l = 0; l < layers; l++) {
+        genai__rbm    r = genai__rbm_of(m, l);
+        genai_tensor *const group[4] = {r.down_weight, r.b, r.c, r.up_weight};
         for (int i = 0; i < 4; i++) {
-            GENAI__TRY(genai_optimizer_add_tensor(m->optimizer[GENAI__DECODER], t[i], 1));
+            GENAI__TRY(genai_optimizer_add_tensor(m->optimizer[GENAI__DECODER], group[i], 1));
             m->optimizer[GENAI__DECODER]->group[4 * l + i].bare = i == 1 || i == 2;
         }
         genai__rbm_tie(&r);
@@ -11111,11 +11098,11 @@ static void genai__stack_begin(genai_model *m, int l) {
 /* Generative weights of layer r learn to give v of h, or (back) recognition weights to give h of v: the delta rule. */
 static genai_result genai__stack_delta(genai__rbm *r, genai_tensor *v, genai_tensor *h, int back) {
     if (!v || !h) return genai__result_of(r->m->ctx);
-    genai_tensor *y = back ? genai_sub(genai_sigmoid(genai__rbm_up(r, v)), h) : genai_sub(genai__rbm_expected(r, genai__rbm_down(r, h)), v);
+    genai_tensor *y = back ? genai__rbm_up(r, v) : genai__rbm_down(r, h);
+    y = genai_sub(back || !(r->square > 0) ? genai_sigmoid(y) : y, back ? h : v);
     y = genai_scale(y, 1 / (float)v->dim[0] / (back && r->square > 0 ? r->square : 1), 0);
     if (!y) return genai__result_of(r->m->ctx);
-    if (!back) y->ctx->kernels->column_sums((size_t)y->dim[0], (size_t)y->dim[1], y->data, r->b->grad->data);
-    else y->ctx->kernels->column_sums((size_t)y->dim[0], (size_t)y->dim[1], y->data, r->c->grad->data);
+    y->ctx->kernels->column_sums((size_t)y->dim[0], (size_t)y->dim[1], y->data, (back ? r->c : r->b)->grad->data);
     return back ? genai__rbm_products(v, y, r->up_weight) : genai__rbm_products(h, y, r->down_weight);
 }
 
@@ -11137,18 +11124,12 @@ static genai_result genai__stack_step(genai_model *m, genai_tensor *x, float *va
         o->group[i].lr_scale = tuned ? 0.1f : 1; /* what has been learned needs finer steps */
     }
     state[0] = genai__rows(x);
-    for (i = 0; fresh && !at && i < r[0].v && !(r[0].mean[i] > 0); i++) {} /* no data set came with the model */
-    if (fresh && i == r[0].v && state[0]) {
-        genai__running_mean(state[0], r[0].mean);
-        for (i = 0; i < r[0].v; i++) r[0].mean[i] /= 1 - GENAI__OFFSET_KEEP;
-        genai__rbm_start(&r[0]);
-    }
     for (l = 0; l < at; l++) state[l + 1] = genai__rbm_hidden(&r[l], state[l], &dice);
     if (!state[at]) return genai__result_of(m->ctx);
     GENAI__TRY(genai__rbm_gradients(&r[at], state[at], fresh, value, &made));
     for (l = 0; tuned && l < at; l++) GENAI__TRY(genai__stack_delta(&r[l], state[l], state[l + 1], 0));
     for (l = at - 1; tuned && l >= 0; l--, made = v) {
-        v = genai__rbm_visible(&r[l], made, &dice);
+        v = genai__rbm_drawn(&r[l], genai__rbm_down(&r[l], made), &dice);
         GENAI__TRY(genai__stack_delta(&r[l], v, made, 1));
     }
     GENAI__TRY(genai__learn_end(m, GENAI__DECODER));
@@ -11170,59 +11151,63 @@ static genai_result genai__stack_evaluate(genai_model *m, genai_tensor *x, size_
     return loss ? GENAI_OK : genai__result_of(m->ctx);
 }
 
-/* --- sampling: units of the top layer after `gibbs` sweeps that begin at the data's means --- */
+/* --- sampling --- */
+/* v [n, units of layer `low`], drawn anew by way of the layers above; top gets the top's units. Returns what v was drawn from. */
+static genai_tensor *genai__stack_sweep(genai_model *m, int low, genai_tensor *v, genai__dice *d, float *top) {
+    genai__rbm    r = genai__rbm_of(m, low);
+    genai_tensor *x = v, *y = NULL;
+    int           l;
+    for (l = low; l < genai__stack_count(m); l++) {
+        r = genai__rbm_of(m, l);
+        x = genai__rbm_hidden(&r, x, d);
+    }
+    if (x && top) memcpy(top, x->data, x->count * sizeof *top);
+    while (l-- > low) {
+        r = genai__rbm_of(m, l);
+        y = genai__rbm_down(&r, x);
+        x = genai__rbm_drawn(&r, y, d);
+    }
+    if (x) memcpy(v->data, x->data, v->count * sizeof *top);
+    return x && r.square <= 0 ? genai_sigmoid(y) : y;
+}
+static genai_tensor *genai__stack_means(genai_model *m, int l, int n) { /* of its visible units, where chains begin */
+    genai__rbm r = genai__rbm_of(m, l);
+    return genai__tiled(genai__matrix_of(m->ctx, 1, r.v, r.mean), n);
+}
+
+/* The top RBM's units after `gibbs` sweeps. */
 static genai_result genai__stack_latents(genai_model *m, uint64_t seed, size_t first, int n, float *z) {
     genai__quiet  q = genai__quiet_begin(m->ctx);
     uint64_t      mode = genai__fp_enter();
-    genai__rbm    r = genai__rbm_of(m, genai__stack_count(m) - 1);
     genai__dice   dice = {m->ctx, 1, GENAI__STREAM_SAMPLE, seed, 0, first};
-    genai_tensor *v = genai__tiled(genai__matrix_of(m->ctx, 1, r.v, r.mean), n), *h = NULL, *t;
-    v = r.square > 0 ? v : genai__drawn(v, &dice);
-    for (int i = 0; i < m->desc.gibbs && v; i++) {
+    int           top = genai__stack_count(m) - 1;
+    genai_tensor *v = genai__stack_means(m, top, n), *y = v;
+    for (int i = 0; i < m->desc.gibbs && y; i++) {
         size_t mark = genai_tape_mark(m->ctx);
-        h = genai__rbm_hidden(&r, v, &dice);
-        if (!h) break;
-        memcpy(z, h->data, h->count * sizeof *z);
-        t = h = genai__rbm_visible(&r, h, &dice);
-        if (!t) break;
-        memcpy(v->data, t->data, v->count * sizeof(float));
+        y = genai__stack_sweep(m, top, v, &dice, z);
         genai_tape_release(m->ctx, mark);
     }
     genai__fp_leave(mode);
     genai__quiet_end(m->ctx, q);
-    return h ? GENAI_OK : genai__result_of(m->ctx);
+    return y ? GENAI_OK : genai__result_of(m->ctx);
 }
 
-/* Images whose pixels with a weight of a half or more are held, the others drawn, up the stack and down again: the mean of what the
- * pixels are expected to be, over the second half of the sweeps. */
+/* Images whose pixels with a weight of a half or more are held: what the others are expected to be, over the second half of the sweeps. */
 static genai_result genai__stack_fill(genai_model *m, size_t first, int n, const float *known, const float *weight, const genai_refine_desc *d, float *out) {
-    int           layers = genai__stack_count(m), sweeps = d->steps > 0 ? d->steps : 1, l;
     genai__quiet  q = genai__quiet_begin(m->ctx);
-    genai__rbm    r = genai__rbm_of(m, 0);
     genai__dice   dice = {m->ctx, 1, GENAI__STREAM_SAMPLE, d->seed, 0, first};
-    genai_tensor *v = genai__tiled(genai__matrix_of(m->ctx, 1, r.v, r.mean), n), *x = v, *y;
-    size_t        count = (size_t)n * (size_t)r.v, i;
-    memset(out, 0, count * sizeof *out);
-    for (int s = 0; s <= sweeps && x; s++) {
-        size_t mark = genai_tape_mark(m->ctx);
-        for (i = 0; i < count; i++) v->data[i] = weight[i % (size_t)r.v] >= 0.5f ? known[i] : v->data[i];
-        if (s == sweeps) break;
-        for (l = 0, x = v; l < layers; l++) {
-            r = genai__rbm_of(m, l);
-            x = genai__rbm_hidden(&r, x, &dice);
-        }
-        for (y = NULL; l-- > 0; x = genai__rbm_drawn(&r, y, &dice)) {
-            r = genai__rbm_of(m, l);
-            y = genai__rbm_down(&r, x);
-        }
-        y = genai__rbm_expected(&r, y);
-        if (!x || !y) { x = NULL; break; }
-        for (i = 0; i < count && s >= sweeps / 2; i++) out[i] += y->data[i] / (float)(sweeps - sweeps / 2);
-        memcpy(v->data, x->data, count * sizeof(float));
+    genai_tensor *v = genai__stack_means(m, 0, n), *y = v;
+    int           sweeps = d->steps > 0 ? d->steps : 1;
+    memset(out, 0, (v ? v->count : 0) * sizeof *out);
+    for (int s = 0; s < sweeps && y; s++) {
+        size_t mark = genai_tape_mark(m->ctx), i;
+        for (i = 0; i < v->count; i++) v->data[i] = weight[i % (v->count / (size_t)n)] >= 0.5f ? known[i] : v->data[i];
+        y = genai__stack_sweep(m, 0, v, &dice, NULL);
+        for (i = 0; y && i < v->count && s >= sweeps / 2; i++) out[i] += y->data[i] / (float)(sweeps - sweeps / 2);
         genai_tape_release(m->ctx, mark);
     }
     genai__quiet_end(m->ctx, q);
-    return x ? GENAI_OK : genai__result_of(m->ctx);
+    return y ? GENAI_OK : genai__result_of(m->ctx);
 }
 
 /* --- likelihood: log p(x) + log Z of an RBM; of a stack a bound, with one draw h of the units below the top RBM:
