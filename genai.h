@@ -211,6 +211,14 @@
  *   "discriminator" is 3 log 2 = 2.08 and "generator" 2 log 2 = 1.39 at a draw. vae_steps begins with so many steps of
  *   plain VAE training.
  *
+ * RBM (Smolensky 1986, Hinton 2002) AND DBN (Hinton, Osindero and Teh 2006)
+ *   A restricted Boltzmann machine gives each black and white image (likelihood "gaussian": each image) an energy, by Z hidden units that are
+ *   0 or 1. It has a likelihood but for a constant, log Z, which genai_model_log_partition knows or estimates; genai_model_nll adds it.
+ *   encode gives the hidden units' probabilities, samples come from `gibbs` sweeps, inpaint draws what the mask hides. Losses: "free_energy" of
+ *   the data, which says nothing alone, and "gap", that less the chains': it stays near 0; if it falls and falls, the chains don't follow
+ *   (lower lr, raise cd_steps or persistent), or few images are learned by heart. A deep belief net is a stack of them: give `layers`, and
+ *   layer_steps each; training beyond that tunes all together. Its nll is a bound. genai_model_classifier makes a classifier of it.
+ *
  * CLASSES
  *   Data with labels (folders in a folder, IDX, CIFAR-10) make conditional models: .condition = "concat" for most families; for
  *   a GAN "projection" or "auxiliary" too. Functions that take images or latents then want a label for each; samples take
@@ -278,7 +286,7 @@
  * FILES
  *   Models are safetensors files: F32 tensors named NET.LAYER.KIND.WHICH as in "generator.0.dense.weight" (weight, bias;
  *   gamma, beta, mean, var; embed; f, g, h, v, gate; level; weight_u and the like: sn's vector), those of averaged nets with
- *   "average." before; sampler.weight, .mean, .factor, if one was fitted; codes.vector, .count, .sum of a vqvae. Metadata, all text:
+ *   "average." before; sampler.weight, .mean, .factor, if one was fitted; codes.vector, .count, .sum of a vqvae; units.mean, chains.hidden of rbm and dbn. Metadata, all text:
  *     genai.format, genai.version   of the file's form; of the library that wrote it
  *     genai.digest                  CRC-64 of the whole file with 0 for its own digits
  *     genai.family, genai.preset, genai.width, genai.generator, ...   every field of genai_model_desc, resolved
