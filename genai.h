@@ -10872,15 +10872,14 @@ static genai_result genai__rbm_gradients(genai__rbm *r, genai_tensor *x, int fre
     const genai_model_desc *d = &m->desc;
     genai_ctx              *ctx = m->ctx;
     genai__dice             dice = {ctx, 0, 0, 0, 0, 0};
-    int                     n = x->dim[0], chains = d->persistent ? d->persistent : n, i, one[2];
-    size_t                  width = (size_t)r->h * sizeof(float);
+    int                     n = x->dim[0], chains = d->persistent ? d->persistent : n, i;
     genai_tensor           *chain = m->extra[GENAI__CHAINS], *a = genai__rbm_up(r, x), *p = genai_sigmoid(a), *v, *t, *q, *offset[2];
     genai_tensor           *h = chain && !fresh ? p : genai__drawn(p, &dice);
     if (!h) return genai__result_of(ctx);
     genai__running_mean(x, r->mean);
     genai__running_mean(p, r->mean + r->v);
     if (chain) {
-        for (i = 0; i < chains && fresh; i++) memcpy(chain->data + i * r->h, h->data + (i % n) * r->h, width);
+        for (i = 0; i < chains && fresh; i++) memcpy(chain->data + i * r->h, h->data + (i % n) * r->h, (size_t)r->h * sizeof(float));
         h = genai__matrix_of(ctx, chains, r->h, chain->data);
     }
     for (i = 1; i < d->cd_steps && h; i++) {
@@ -10900,9 +10899,7 @@ static genai_result genai__rbm_gradients(genai__rbm *r, genai_tensor *x, int fre
     for (i = 0; i < 2; i++) offset[i] = genai__matrix_of(ctx, 1, i ? r->h : r->v, d->centred ? r->mean + i * r->v : NULL);
     x = genai__rbm_about(offset[0], x, 1, v, 1);
     h = genai__rbm_about(offset[1], p, -1 / (float)n, q, 1 / (float)chains);
-    one[0] = n + chains;
-    one[1] = 1;
-    t = genai_tensor_of(ctx, 2, one, NULL);
+    t = genai__matrix_of(ctx, n + chains, 1, NULL);
     for (i = 0; t && i < n + chains; i++) t->data[i] = i < n ? -1 / (float)n : 1 / (float)chains;
     a = genai_sub(t, genai_matmul(h, offset[1], 0, 1));
     v = genai_matmul(a, x, 1, 0);
@@ -10917,26 +10914,15 @@ static genai_result genai__rbm_gradients(genai__rbm *r, genai_tensor *x, int fre
 
 /* --- log Z --- */
 static double genai__softplus(double x) { return (x > 0 ? x : 0) + genai__log(1 + genai__exp(x > 0 ? -x : x)); }
-
-/* The log of a sum (or of a mean, then with its standard error's share of it) of exp of what comes one by one. */
-typedef struct genai__log_sum { double most, sum, squares, n; } genai__log_sum;
-static void genai__log_sum_add(genai__log_sum *s, double x) {
-    double more = s->n > 0 && x <= s->most ? genai__exp(x - s->most) : 1, less = s->n > 0 && x > s->most ? genai__exp(s->most - x) : 1;
-    s->sum = s->sum * less + more;
-    s->squares = s->squares * less * less + more * more;
-    if (!(s->n > 0) || x > s->most) s->most = x;
-    s->n++;
+static double genai__rbm_base(const genai__rbm *r) { /* log of the Gaussians' normalisation */
+    return r->square > 0 ? 0.5 * r->v * genai__log(6.283185307179586 * (double)r->square) : 0;
 }
-static double genai__log_sum_of(const genai__log_sum *s) { return s->most + genai__log(s->sum); }
-
-/* log of the Gaussians' normalisation, 0 for Bernoulli units. */
-static double genai__rbm_base(const genai__rbm *r) { return r->square > 0 ? 0.5 * r->v * genai__log(6.283185307179586 * (double)r->square) : 0; }
 
 /* All states of the smaller side, the other one summed over. */
 static genai_result genai__rbm_enumerate(genai__rbm *r, int hidden, double *log_z) {
-    genai_ctx     *ctx = r->m->ctx;
-    int            units = hidden ? r->h : r->v, at, n;
-    genai__log_sum s = GENAI__ZEROED;
+    genai_ctx *ctx = r->m->ctx;
+    int        units = hidden ? r->h : r->v, at, n;
+    *log_z = -1e300;
     for (at = 0; at < 1 << units; at += n) {
         size_t mark = genai_tape_mark(ctx);
         n = 1 << units < 256 ? 1 << units : 256;
@@ -10949,10 +10935,10 @@ static genai_result genai__rbm_enumerate(genai__rbm *r, int hidden, double *log_
             y = genai_add(y, genai_matmul(x, genai__matrix(r->c, r->h, 1), 0, 0));
         }
         if (!y) return genai__result_of(ctx);
-        for (int i = 0; i < n; i++) genai__log_sum_add(&s, (double)y->data[i]);
+        for (int i = 0; i < n; i++) *log_z = (double)y->data[i] + genai__softplus(*log_z - (double)y->data[i]);
         genai_tape_release(ctx, mark);
     }
-    *log_z = genai__log_sum_of(&s) + genai__rbm_base(r);
+    *log_z += genai__rbm_base(r);
     return GENAI_OK;
 }
 
@@ -10965,8 +10951,8 @@ static float genai__ais_beta(int i, int n) {
 /* One way between the base, whose visible units a [1,v] are the data's alone, and the RBM, along
  *   log p*(v) = (1-beta) a'v + beta b'v + sum softplus(beta (c + W'v))       (Gaussian: the means (1-beta) a + beta b)
  * The weight is taken before the transition that leaves the new temperature's distribution as it is. From the RBM the chains
- * begin where `burn` sweeps have led them. s: of the weights of all runs. */
-static genai_result genai__rbm_ais(genai__rbm *r, const genai_partition_desc *d, genai_tensor *a, int back, genai__log_sum *s) {
+ * begin where `burn` sweeps have led them. z: log Z by the mean of all runs' weights, and 3 standard errors below and above. */
+static genai_result genai__rbm_ais(genai__rbm *r, const genai_partition_desc *d, genai_tensor *a, double base, int back, double *z) {
     genai_ctx    *ctx = r->m->ctx;
     genai__dice   dice = {ctx, 1, GENAI__STREAM_AIS, d->seed, (uint64_t)back << 32, 0};
     genai_tensor *v = genai__matrix_of(ctx, d->runs, r->v, NULL), *gap = genai__matrix(genai_sub(genai__matrix(r->b, 1, r->v), a), r->v, 1), *x, *h, *y;
@@ -10996,43 +10982,38 @@ static genai_result genai__rbm_ais(genai__rbm *r, const genai_partition_desc *d,
         }
         genai_tape_release(ctx, mark);
     }
-    for (int i = 0; i < d->runs; i++) genai__log_sum_add(s, weight[i]);
+    double most = weight[0], mean = 0, squares = 0, error, sign = back ? -1 : 1;
+    for (int i = 1; i < d->runs; i++) most = weight[i] > most ? weight[i] : most;
+    for (int i = 0; i < d->runs; i++) mean += genai__exp(weight[i] - most) / d->runs;
+    for (int i = 0; i < d->runs; i++) squares += (genai__exp(weight[i] - most) - mean) * (genai__exp(weight[i] - most) - mean);
+    error = 3 * sqrt(squares / d->runs / (d->runs - 1));
+    z[0] = base + sign * (most + genai__log(mean));
+    z[1 + back] = base + sign * (mean > error ? most + genai__log(mean - error) : -1e300);
+    z[2 - back] = base + sign * (most + genai__log(mean + error));
     return GENAI_OK;
 }
 
-/* *z and three standard errors around it (Salakhutdinov and Murray 2008, section 4.1), from weights on a way from the base, or back to it. */
-static void genai__ais_result(const genai__log_sum *s, double base, int back, double *z, double *low, double *high) {
-    double mean = s->sum / s->n, error = s->n > 1 ? 3 * sqrt((s->squares / s->n > mean * mean ? s->squares / s->n - mean * mean : 0) / (s->n - 1)) : mean;
-    double down = mean > error ? s->most + genai__log(mean - error) : -1e300, up = s->most + genai__log(mean + error);
-    *z = base + (back ? -1 : 1) * (s->most + genai__log(mean));
-    *low = base + (back ? -up : down);
-    *high = base + (back ? -down : up);
-}
-
 static genai_result genai__partition(genai_model *m, const genai_partition_desc *d, genai_partition *out) {
-    genai__rbm     r = genai__rbm_of(m, genai__stack_count(m) - 1);
-    int            hidden = r.square > 0 || r.h <= r.v;
-    genai__log_sum s = GENAI__ZEROED;
-    genai_tensor  *a = genai__matrix_of(m->ctx, 1, r.v, r.mean);
-    double         base = r.h * GENAI__LOG_2 + genai__rbm_base(&r);
-    genai_result   result = a ? GENAI_OK : genai__result_of(m->ctx);
+    genai__rbm    r = genai__rbm_of(m, genai__stack_count(m) - 1);
+    int           hidden = r.square > 0 || r.h <= r.v;
+    genai_tensor *a = genai__matrix_of(m->ctx, 1, r.v, r.mean);
+    double        base = r.h * GENAI__LOG_2 + genai__rbm_base(&r);
+    if (!a) return genai__result_of(m->ctx);
     out->exact = (hidden ? r.h : r.v) <= 20 && !d->estimate;
-    if (!result && out->exact) {
-        result = genai__rbm_enumerate(&r, hidden, &out->log_z);
-        out->low = out->high = out->reverse = out->reverse_low = out->reverse_high = out->log_z;
-    }
-    if (result || out->exact) return result;
     for (int i = 0; i < r.v && !(r.square > 0); i++) { /* never quite 0 or 1 */
         double p = 0.002 + 0.996 * (double)a->data[i];
         a->data[i] = (float)genai__log(p / (1 - p));
         base += genai__softplus((double)a->data[i]);
     }
-    result = genai__rbm_ais(&r, d, a, 0, &s);
-    genai__ais_result(&s, base, 0, &out->log_z, &out->low, &out->high);
-    memset(&s, 0, sizeof s);
-    if (!result) result = genai__rbm_ais(&r, d, a, 1, &s);
-    genai__ais_result(&s, base, 1, &out->reverse, &out->reverse_low, &out->reverse_high);
-    return result;
+    for (int back = 0; back < 2; back++) {
+        double z[3];
+        GENAI__TRY(out->exact ? genai__rbm_enumerate(&r, hidden, z) : genai__rbm_ais(&r, d, a, base, back, z));
+        if (out->exact) z[1] = z[2] = z[0];
+        *(back ? &out->reverse : &out->log_z) = z[0];
+        *(back ? &out->reverse_low : &out->low) = z[1];
+        *(back ? &out->reverse_high : &out->high) = z[2];
+    }
+    return GENAI_OK;
 }
 
 /* ====================================================================================================================
@@ -11457,7 +11438,7 @@ static const char *genai__standard_text(const genai__preset *row, const genai_mo
 static genai_result genai__resolve(genai_model *m, const genai__preset *row, const genai_model_desc *given) {
     genai_model_desc *d = &m->desc;
     const char       *none = NULL, *text;
-    int               role, zero = 0;
+    int               role, zero = 0, boltzmann = genai__field_fits(genai__field_of("gibbs"), m->family->name);
     *d = *given;
     d->data = NULL;
     for (size_t i = 0; i < GENAI__COUNT(genai__fields); i++) {
@@ -11482,14 +11463,14 @@ static genai_result genai__resolve(genai_model *m, const genai__preset *row, con
     }
     GENAI__TRY(genai__resolve_size(m, row, given));
     if (!d->latent) d->latent = row->latent;
-    if (d->classes && (m->family->backs || m->family->roles & GENAI__ROLE(PRIOR) || genai__field_fits(genai__field_of("gibbs"), m->family->name)))
+    if (d->classes && (m->family->backs || m->family->roles & GENAI__ROLE(PRIOR) || boltzmann))
         return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "a %s can't be conditional", m->family->name);
     if (!d->codes) d->codes = 256;
     if (!d->code_size) d->code_size = 32;
     if (!d->latent) d->latent = genai__vqvae_cells(m) * d->code_size;
     if (d->beta == 0) d->beta = row->beta;
     if (d->gamma == 0) d->gamma = row->gamma;
-    if (d->sigma == 0) d->sigma = d->gibbs ? 0.3f : 0.1f;
+    if (d->sigma == 0) d->sigma = boltzmann ? 0.3f : 0.1f;
     if (!d->importance) d->importance = 1;
     if (!d->components) d->components = 10;
     if (d->divergence && strcmp(d->divergence, "kl") && strcmp(d->divergence, "mmd"))
@@ -11498,7 +11479,7 @@ static genai_result genai__resolve(genai_model *m, const genai__preset *row, con
         return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "sampler: there is no '%.40s', only prior, gaussian and mixture", d->sampler);
     if (d->sampler && strcmp(d->sampler, "prior") && d->latent > GENAI__SAMPLER_MOST)
         return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "sampler %s: covariances of %d latents are too large, %d is the most", d->sampler, d->latent, GENAI__SAMPLER_MOST);
-    if (genai__field_fits(genai__field_of("gibbs"), m->family->name)) {
+    if (boltzmann) {
         if (!given->persistent) d->persistent = row->info.batch;
         if (!given->centred) d->centred = 1;
         if (!d->cd_steps) d->cd_steps = 1;
