@@ -610,7 +610,8 @@ typedef struct genai_model_desc {
                                      vae, vaegan, aae; 0: prior                                                        */
     int            components;    /* of the mixture; 0: 10                                                             */
     const char    *layers;        /* dbn: the sizes of the hidden layers below the top one, whose size is latent: "500 500"; 0: the preset's */
-    int            layer_steps;   /* dbn: steps of each layer, one after the other; what comes then is up-down learning, with lr / 10; 0: 3000 */
+    int            layer_steps;   /* dbn: steps of each layer, from the lowest up; until the last one learns, samples mean nothing; what comes then is up-down
+                                     learning of all, with lr / 10; 0: 1000                                            */
     int            cd_steps;      /* rbm, dbn: sweeps of the chains in a step, the k of CD-k (Hinton 2002); 0: 1       */
     int            persistent;    /* chains that go on from step to step (PCD, Tieleman 2008); 0: the preset's batch; GENAI_ZERO: none, they begin at the data */
     int            centred;       /* gradients about the units' running means (Melchior et al. 2016); 0: 1; GENAI_ZERO: plain */
@@ -11483,7 +11484,7 @@ static genai_result genai__resolve(genai_model *m, const genai__preset *row, con
         if (!given->persistent) d->persistent = row->info.batch;
         if (!given->centred) d->centred = 1;
         if (!d->cd_steps) d->cd_steps = 1;
-        if (!d->layer_steps) d->layer_steps = 3000;
+        if (!d->layer_steps) d->layer_steps = 1000;
         if (d->sparsity_cost == 0) d->sparsity_cost = 0.1f;
         if (!d->gibbs) d->gibbs = 200;
         if (!d->rule) d->rule = GENAI_RULE_SGD;
