@@ -347,7 +347,7 @@ static void test_stack(void) {
     enum { N = 60, EACH = 1500 };
     genai_ctx       *g = make_ctx(8);
     genai_model_desc d = small_desc("dbn", 3, 3, 9), one = small_desc("rbm", 3, 3, 8);
-    float            x[N * 9], big = 0;
+    float            x[N * 9], big = 0, moved = 0, up[72];
     double           of_one, at = 0, greedy = 0, tuned, f;
     d.layers = "8";
     d.layer_steps = EACH;
@@ -378,6 +378,7 @@ static void test_stack(void) {
         if (step == 2 * EACH) {
             toy(x, N, 0);
             greedy = bound(m, x, N);
+            memcpy(up, genai__rbm_of(m, 0).up_weight->data, sizeof up);
             CHECK(greedy > at - 0.02, "the bound fell from %g to %g", at, greedy);
             toy(x, N, step * N);
         }
@@ -391,9 +392,12 @@ static void test_stack(void) {
     for (int i = 0; i < 72; i++) {
         float e = fabsf(low.up_weight->data[i] - low.down_weight->data[i % 8 * 9 + i / 8]);
         big = e > big ? e : big;
+        e = fabsf(low.up_weight->data[i] - up[i]);
+        moved = e > moved ? e : moved;
         CHECK(top.up_weight->data[i] == top.down_weight->data[i % 9 * 8 + i / 9], "the top's weights are tied");
     }
     CHECK(big > 1e-3f, "recognition and generative weights of the lowest layer differ by %g only", (double)big);
+    CHECK(moved > 1e-3f, "recognition weights have learned %g only", (double)moved);
     /* what can be done with it: samples are rows or columns, hidden pixels are found */
     float made[N * 9], mask[9] = {1, 1, 0, 1, 1, 0, 1, 1, 0};
     int   like = 0, right = 0;
