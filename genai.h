@@ -73,6 +73,8 @@
       >>aae            adversarial autoencoders
       >>vqvae          vector quantisation
       >>translate      images into images, with aligned pairs or without
+      >>rbm            restricted Boltzmann machines, their log Z
+      >>dbn            stacks of them: deep belief nets
       >>models         presets; create, step, sample, encode, save, load
       >>edit           walks through latents, inpainting, denoising, anomalies
       >>fit            the training loop
@@ -209,6 +211,14 @@
  *   "discriminator" is 3 log 2 = 2.08 and "generator" 2 log 2 = 1.39 at a draw. vae_steps begins with so many steps of
  *   plain VAE training.
  *
+ * RBM (Smolensky 1986, Hinton 2002) AND DBN (Hinton, Osindero and Teh 2006)
+ *   A restricted Boltzmann machine gives each black and white image (likelihood "gaussian": each image) an energy, by Z hidden units that are
+ *   0 or 1. It has a likelihood but for a constant, log Z, which genai_model_log_partition knows or estimates; genai_model_nll adds it.
+ *   encode gives the hidden units' probabilities, samples come from `gibbs` sweeps, inpaint draws what the mask hides. Losses: "free_energy" of
+ *   the data, which says nothing alone, and "gap", that less the chains': it stays near 0; if it falls and falls, the chains don't follow
+ *   (lower lr, raise cd_steps or persistent), or few images are learned by heart. A deep belief net is a stack of them: give `layers`, and
+ *   layer_steps each; training beyond that tunes all together. Its nll is a bound. genai_model_classifier makes a classifier of it.
+ *
  * CLASSES
  *   Data with labels (folders in a folder, IDX, CIFAR-10) make conditional models: .condition = "concat" for most families; for
  *   a GAN "projection" or "auxiliary" too. Functions that take images or latents then want a label for each; samples take
@@ -276,7 +286,7 @@
  * FILES
  *   Models are safetensors files: F32 tensors named NET.LAYER.KIND.WHICH as in "generator.0.dense.weight" (weight, bias;
  *   gamma, beta, mean, var; embed; f, g, h, v, gate; level; weight_u and the like: sn's vector), those of averaged nets with
- *   "average." before; sampler.weight, .mean, .factor, if one was fitted; codes.vector, .count, .sum of a vqvae. Metadata, all text:
+ *   "average." before; sampler.weight, .mean, .factor, if one was fitted; codes.vector, .count, .sum of a vqvae; units.mean, chains.hidden of rbm and dbn. Metadata, all text:
  *     genai.format, genai.version   of the file's form; of the library that wrote it
  *     genai.digest                  CRC-64 of the whole file with 0 for its own digits
  *     genai.family, genai.preset, genai.width, genai.generator, ...   every field of genai_model_desc, resolved
@@ -599,6 +609,16 @@ typedef struct genai_model_desc {
     const char    *sampler;       /* what genai_model_fit fits at its end for sampling, see genai_model_fit_sampler: "prior", "gaussian", "mixture";
                                      vae, vaegan, aae; 0: prior                                                        */
     int            components;    /* of the mixture; 0: 10                                                             */
+    const char    *layers;        /* dbn: the sizes of the hidden layers below the top one, whose size is latent: "500 500"; 0: the preset's */
+    int            layer_steps;   /* dbn: steps of each layer, from the lowest up; until the last one learns, samples mean nothing; what comes then is up-down
+                                     learning of all, with lr / 10; 0: 1000                                            */
+    int            cd_steps;      /* rbm, dbn: sweeps of the chains in a step, the k of CD-k (Hinton 2002); 0: 1       */
+    int            persistent;    /* chains that go on from step to step (PCD, Tieleman 2008); 0: the preset's batch; GENAI_ZERO: none, they begin at the data */
+    int            centred;       /* gradients about the units' running means (Melchior et al. 2016); 0: 1; GENAI_ZERO: plain */
+    float          momentum, weight_decay; /* rbm, dbn: of rules sgd and rmsprop; of weights, not of biases; 0: none   */
+    float          sparsity, sparsity_cost; /* hidden biases are drawn to where a unit is on in this share of images (Lee et al. 2008), at a rate of
+                                     the cost times its running distance; 0: none, 0.1                                 */
+    int            gibbs;         /* sweeps before a sample; 0: 200                                                    */
     genai_rule     rule;
     float          lr;            /* learning rate                                                                     */
     float          lr_discriminator; /* 0: the same as lr, or the preset's                                             */
@@ -623,6 +643,19 @@ typedef struct genai_refine_desc {
                                   sharp and one of many possible, their mean is nearest to the truth in squared error           */
     uint64_t     seed;         /* of the starts                                                                                 */
 } genai_refine_desc;
+
+typedef struct genai_partition_desc {
+    int      runs, steps;      /* of annealed importance sampling (AIS): chains, 0: 100; temperatures, 0: 14500                 */
+    int      burn;             /* sweeps before the reverse way; 0: 1000                                                        */
+    int      estimate;         /* 1: AIS even where log Z can be added up                                                       */
+    uint64_t seed;
+} genai_partition_desc;
+
+typedef struct genai_partition { /* each with 3 standard errors below and above (-1e300 + log Z: none below)                    */
+    double log_z, low, high;   /* AIS from the base (Salakhutdinov and Murray 2008): too low, if anything                       */
+    double reverse, reverse_low, reverse_high; /* from the model's chains back to the base (Burda et al. 2015): too high, if anything */
+    int    exact;              /* 1: added up over all states of one side, which has 20 units or less; all six are log Z        */
+} genai_partition;
 
 typedef struct genai_preset {
     const char *name, *family, *about;   /* about: one line                                                            */
@@ -960,7 +993,7 @@ GENAI_API genai_model_desc genai_model_resolved(const genai_model *model); /* wi
 /* One of these by its name, as text that genai_model_set takes: the model's own, or written to `to`, which holds 32 characters. NULL:
  * there is no such setting, or it is a text and not set. */
 GENAI_API const char    *genai_model_get(const genai_model *model, const char *key, char *to);
-GENAI_API const char    *genai_model_family(const genai_model *model);     /* "gan", "vae", "vaegan", "aae", "vqvae", "translate", "cycle" */
+GENAI_API const char    *genai_model_family(const genai_model *model);     /* "gan", "vae", "vaegan", "aae", "vqvae", "translate", "cycle", "rbm", "dbn" */
 GENAI_API long           genai_model_steps(const genai_model *model);      /* trained so far                              */
 GENAI_API uint64_t       genai_model_seed(const genai_model *model);       /* of the context in which its training began; going on needs the same */
 /* Text for people: preset, sizes, losses, layer tables. Sizes as genai_net_describe. */
@@ -1014,8 +1047,17 @@ GENAI_API genai_result   genai_model_fit_sampler(genai_model *model, genai_datas
 GENAI_API genai_result   genai_model_latents(genai_model *model, uint64_t seed, int n, float *z);
 /* *value = -log p(x) in nats, in the mean of a data set, by importance sampling with k latents from each posterior (Burda et al.
  * 2016): above the truth in expectation, falling to it as k grows, so say k with the number; 5000 is usual. Bernoulli: of pixels
- * that are 0 or 1 only (see binarise); gaussian: a density in [0,1]^D, not comparable with it. UNSUPPORTED: no posterior, no density. */
+ * that are 0 or 1 only (see binarise); gaussian: a density in [0,1]^D, not comparable with it. rbm: F(x) + log Z, k the runs of AIS; dbn: the
+ * variational bound, with one draw from the posterior. UNSUPPORTED: no posterior, no density. */
 GENAI_API genai_result   genai_model_nll(genai_model *model, genai_dataset *data, int k, double *value);
+/* Families rbm and dbn. log Z of the model, or of a dbn's top RBM: exact, or by AIS both ways; where these differ by much, the chains
+ * don't mix, and the truth is between. desc may be NULL. ARGUMENT: runs below 2, steps below 29. genai_model_nll takes log_z. */
+GENAI_API genai_result   genai_model_log_partition(genai_model *model, const genai_partition_desc *desc, genai_partition *out);
+/* energy [n]: F = -log p(x) - log Z of each image; of a dbn an upper bound on that, with one draw of the units below the top RBM. */
+GENAI_API genai_result   genai_model_free_energy(genai_model *model, int n, const float *images, double *energy);
+/* A net of the encoder's layers, weights copied, with 'dense classes' behind: to be trained further as a classifier in a loop of
+ * your own, by genai_cross_entropy_loss (Hinton et al. 2006, 6). Yours to destroy. */
+GENAI_API genai_net     *genai_model_classifier(genai_model *model, int classes);
 /* The family's own measure on a data set, and its name, which says what it is (VAE: "test -ELBO", nats; with gaussian likelihood
  * "test -ELBO of a density", with mse "test squared error + KL"; autoencoders: "test squared error", ...). UNSUPPORTED where it has none. */
 GENAI_API genai_result   genai_model_evaluate(genai_model *model, genai_dataset *data, const char **name, double *value);
@@ -1689,7 +1731,7 @@ static const char *genai__nearest(const char *s, size_t length, const void *word
  * ================================================================================================================= */
 enum { GENAI__STREAM_USER = 0, GENAI__STREAM_STEP = 1, GENAI__STREAM_SAMPLE = 2, GENAI__STREAM_SHUFFLE = 3, GENAI__STREAM_FLIP = 4,
        GENAI__STREAM_SPRITE = 5, GENAI__STREAM_HOLDOUT = 6, GENAI__STREAM_EVALUATE = 7, GENAI__STREAM_JUDGE = 8,
-       GENAI__STREAM_COMPONENT = 9, GENAI__STREAM_MIXTURE = 10, GENAI__STREAM_CODES = 11, GENAI__STREAM_AVERAGE = 12, GENAI__STREAM_INIT = 16 /* and up */ };
+       GENAI__STREAM_COMPONENT = 9, GENAI__STREAM_MIXTURE = 10, GENAI__STREAM_CODES = 11, GENAI__STREAM_AVERAGE = 12, GENAI__STREAM_AIS = 13, GENAI__STREAM_INIT = 16 /* and up */ };
 
 typedef struct genai__counter { uint32_t w[4]; } genai__counter;
 
@@ -4947,6 +4989,7 @@ typedef struct genai__group {
     genai_tensor *tensor;           /* what lies in the block, for messages                                          */
     int           tensors;
     float         lr_scale;
+    int           rests, bare;      /* 1: not updated for now; without weight decay                                  */
     float        *m, *v;            /* NULL where the rule needs none                                                */
 } genai__group;
 
@@ -5050,7 +5093,7 @@ GENAI_API void genai_optimizer_destroy(genai_optimizer *o) {
 static genai_result genai__optimizer_add(genai_optimizer *o, float *value, float *gradient, size_t n, genai_tensor *tensor, int tensors,
                                          float lr_scale) {
     genai_ctx    *ctx = o->ctx;
-    genai__group *group, g = {value, gradient, n, tensor, tensors, lr_scale == 0 ? 1 : lr_scale, NULL, NULL};
+    genai__group *group, g = {value, gradient, n, tensor, tensors, lr_scale == 0 ? 1 : lr_scale, 0, 0, NULL, NULL};
     size_t        chunks = n / GENAI__CHUNK + 1;
     if (!genai__in_range(g.lr_scale, 0, 1e6f)) return genai__fail(ctx, GENAI_ERROR_ARGUMENT, "optimizer: lr_scale must be above 0 and at most 1e6");
     for (int i = 0; i < o->groups; i++)
@@ -5134,7 +5177,7 @@ static double genai__optimizer_squares(genai_optimizer *o, const char **bad) {
         const genai__group *g = &o->group[i];
         double              of_group = 0;
         job.g = genai__group_gradient(g);
-        if (!job.g || !g->n) continue;
+        if (!job.g || !g->n || g->rests) continue;
         genai__for_chunks(o->ctx, g->n, genai__squares_chunk, &job);
         for (size_t c = 0; c * GENAI__CHUNK < g->n; c++) of_group += (double)o->partial[c];
         sum += of_group;
@@ -5171,8 +5214,6 @@ static genai_result genai__optimizer_try(genai_optimizer *o, const char **bad) {
     job.u.eps = d->eps;
     job.u.momentum = d->momentum;
     job.u.nesterov = d->nesterov;
-    job.u.decay = d->rule == GENAI_RULE_ADAMW ? 0 : d->weight_decay;
-    job.u.decoupled = d->rule == GENAI_RULE_ADAMW ? d->weight_decay : 0;
     job.u.scale = d->clip_norm > 0 && norm > (double)d->clip_norm ? (float)((double)d->clip_norm / norm) : 1;
     job.u.clip = d->clip_value;
     job.u.correction1 = (float)(1 / (1 - genai__power(beta1, o->t + 1)));
@@ -5185,7 +5226,9 @@ static genai_result genai__optimizer_try(genai_optimizer *o, const char **bad) {
         job.m = g->m;
         job.v = g->v;
         job.u.lr = (float)(rate * (double)g->lr_scale);
-        if (!job.g || !g->n) continue;
+        job.u.decay = g->bare || d->rule == GENAI_RULE_ADAMW ? 0 : d->weight_decay;
+        job.u.decoupled = !g->bare && d->rule == GENAI_RULE_ADAMW ? d->weight_decay : 0;
+        if (!job.g || !g->n || g->rests) continue;
         genai__for_chunks(o->ctx, g->n, genai__update_chunk, &job);
         bytes += (double)g->n * (double)(3 + 2 * (g->m != NULL) + 2 * (g->v != NULL)) * sizeof(float);
     }
@@ -9068,8 +9111,9 @@ typedef struct genai__likelihood {
 } genai__likelihood;
 
 /* What a model has besides nets: tensors, NULL where there are none. Files hold them under these names. */
-enum { GENAI__SAMPLER_WEIGHT, GENAI__SAMPLER_MEAN, GENAI__SAMPLER_FACTOR, GENAI__CODES, GENAI__CODE_COUNTS, GENAI__CODE_SUMS, GENAI__EXTRAS };
-static const char *const genai__extra_names[] = {"sampler.weight", "sampler.mean", "sampler.factor", "codes.vector", "codes.count", "codes.sum"};
+enum { GENAI__SAMPLER_WEIGHT, GENAI__SAMPLER_MEAN, GENAI__SAMPLER_FACTOR, GENAI__CODES, GENAI__CODE_COUNTS, GENAI__CODE_SUMS,
+       GENAI__UNITS, GENAI__CHAINS, GENAI__EXTRAS };
+static const char *const genai__extra_names[] = {"sampler.weight", "sampler.mean", "sampler.factor", "codes.vector", "codes.count", "codes.sum", "units.mean", "chains.hidden"};
 
 struct genai_model {
     genai_ctx               *ctx;
@@ -9097,6 +9141,7 @@ struct genai_model {
     size_t                   mark;         /* where the tape stood before the step                                   */
     const int               *labels;       /* of the images at work; NULL if the model isn't conditional             */
     double                   shown;        /* >>fit: when the progress bar last wrote                                */
+    int                      behind;       /* the layer of a stack whose encoder weights have yet to follow, from 1; 0: none */
     size_t                   judged, right; /* images that discriminators saw in their update of the last step; told rightly */
 };
 
@@ -9123,7 +9168,7 @@ static const genai__field genai__fields[] = {
     {"width", GENAI__FIELD_INT, GENAI__AT(width), 1, 4096, NULL, NULL},
     {"height", GENAI__FIELD_INT, GENAI__AT(height), 1, 4096, NULL, NULL},
     {"channels", GENAI__FIELD_INT, GENAI__AT(channels), 1, 4, NULL, NULL},
-    {"latent", GENAI__FIELD_INT, GENAI__AT(latent), 1, 16777216, NULL, "gan vae vaegan aae vqvae"},
+    {"latent", GENAI__FIELD_INT, GENAI__AT(latent), 1, 16777216, NULL, "gan vae vaegan aae vqvae rbm dbn"},
     {"generator", GENAI__FIELD_TEXT, GENAI__AT(generator), 0, 0, NULL, "gan translate cycle"},
     {"discriminator", GENAI__FIELD_TEXT, GENAI__AT(discriminator), 0, 0, NULL, "gan vaegan translate cycle aae"},
     {"encoder", GENAI__FIELD_TEXT, GENAI__AT(encoder), 0, 0, NULL, "vae vaegan aae vqvae"},
@@ -9145,9 +9190,9 @@ static const genai__field genai__fields[] = {
     {"noise_steps", GENAI__FIELD_INT, GENAI__AT(noise_steps), 0, 2e9, NULL, "gan"},
     {"critic_steps", GENAI__FIELD_INT, GENAI__AT(critic_steps), 0, 1000, NULL, "gan"},
     {"feature_matching", GENAI__FIELD_FLOAT, GENAI__AT(feature_matching), 0, 1e6, NULL, "gan"},
-    {"likelihood", GENAI__FIELD_TEXT, GENAI__AT(likelihood), 0, 0, NULL, "vae vaegan aae vqvae"},
-    {"sigma", GENAI__FIELD_FLOAT, GENAI__AT(sigma), 1e-4, 100, NULL, "vae vaegan aae vqvae"},
-    {"binarise", GENAI__FIELD_INT, GENAI__AT(binarise), 0, 1, NULL, "vae"},
+    {"likelihood", GENAI__FIELD_TEXT, GENAI__AT(likelihood), 0, 0, NULL, "vae vaegan aae vqvae rbm dbn"},
+    {"sigma", GENAI__FIELD_FLOAT, GENAI__AT(sigma), 1e-4, 100, NULL, "vae vaegan aae vqvae rbm dbn"},
+    {"binarise", GENAI__FIELD_INT, GENAI__AT(binarise), 0, 1, NULL, "vae rbm dbn"},
     {"beta", GENAI__FIELD_ZERO, GENAI__AT(beta), 0, 1e6, NULL, "vae vaegan vqvae"},
     {"beta_warmup", GENAI__FIELD_INT, GENAI__AT(beta_warmup), 0, 1e9, NULL, "vae vaegan"},
     {"divergence", GENAI__FIELD_TEXT, GENAI__AT(divergence), 0, 0, NULL, "vae"},
@@ -9161,6 +9206,16 @@ static const genai__field genai__fields[] = {
     {"code_size", GENAI__FIELD_INT, GENAI__AT(code_size), 1, 1024, NULL, "vqvae"},
     {"sampler", GENAI__FIELD_TEXT, GENAI__AT(sampler), 0, 0, NULL, "vae vaegan aae"},
     {"components", GENAI__FIELD_INT, GENAI__AT(components), 1, GENAI__SAMPLER_MOST, NULL, "vae vaegan aae"},
+    {"layers", GENAI__FIELD_TEXT, GENAI__AT(layers), 0, 0, NULL, "dbn"},
+    {"layer_steps", GENAI__FIELD_INT, GENAI__AT(layer_steps), 1, 1e9, NULL, "dbn"},
+    {"cd_steps", GENAI__FIELD_INT, GENAI__AT(cd_steps), 1, 10000, NULL, "rbm dbn"},
+    {"persistent", GENAI__FIELD_INT, GENAI__AT(persistent), 0, 65536, NULL, "rbm dbn"},
+    {"centred", GENAI__FIELD_INT, GENAI__AT(centred), 0, 1, NULL, "rbm dbn"},
+    {"momentum", GENAI__FIELD_FLOAT, GENAI__AT(momentum), 0, 0.99999, NULL, "rbm dbn"},
+    {"weight_decay", GENAI__FIELD_FLOAT, GENAI__AT(weight_decay), 0, 100, NULL, "rbm dbn"},
+    {"sparsity", GENAI__FIELD_FLOAT, GENAI__AT(sparsity), 0, 1, NULL, "rbm dbn"},
+    {"sparsity_cost", GENAI__FIELD_FLOAT, GENAI__AT(sparsity_cost), 0, 1e6, NULL, "rbm dbn"},
+    {"gibbs", GENAI__FIELD_INT, GENAI__AT(gibbs), 1, 1e7, NULL, "rbm dbn"},
     {"rule", GENAI__FIELD_WORD, GENAI__AT(rule), 0, 0, genai__rule_words, NULL},
     {"lr", GENAI__FIELD_FLOAT, GENAI__AT(lr), 1e-12, 100, NULL, NULL},
     {"lr_discriminator", GENAI__FIELD_FLOAT, GENAI__AT(lr_discriminator), 1e-12, 100, NULL, "gan vaegan translate cycle aae"},
@@ -9500,13 +9555,15 @@ static genai_tensor *genai__latents(genai_model *m, int n) {
     return genai_random_normal(m->ctx, 2, dim);
 }
 
-/* Of the nets a and b (or -1), kept at `slot`. */
-static genai_result genai__optimizer_at(genai_model *m, int slot, float lr, int a, int b) {
+/* At `slot`, still without what it trains, first of all the net a; of the nets a and b (or -1). */
+static genai_result genai__optimizer_begin(genai_model *m, int slot, float lr, int a) {
     genai_optimizer_desc d = GENAI__ZEROED;
     d.rule = m->desc.rule;
     d.lr = lr;
     d.beta1 = m->desc.beta1;
     d.beta2 = m->desc.beta2;
+    d.momentum = m->desc.momentum;
+    d.weight_decay = m->desc.weight_decay;
     d.clip_norm = m->desc.clip_norm;
     d.schedule = m->desc.schedule;
     d.steps = m->desc.schedule_steps;
@@ -9515,10 +9572,13 @@ static genai_result genai__optimizer_at(genai_model *m, int slot, float lr, int 
         d.steps = (d.steps + m->desc.critic_steps - 1) / m->desc.critic_steps;
         d.warmup /= m->desc.critic_steps;
     }
-    genai_optimizer *o = m->optimizer[slot] = genai_optimizer_create(m->ctx, &d);
-    if (!o) return genai__result_of(m->ctx);
-    GENAI__TRY(genai_optimizer_add(o, m->net[a], 1));
-    return b >= 0 ? genai_optimizer_add(o, m->net[b], 1) : GENAI_OK;
+    m->optimizer[slot] = genai_optimizer_create(m->ctx, &d);
+    return m->optimizer[slot] ? GENAI_OK : genai__result_of(m->ctx);
+}
+static genai_result genai__optimizer_at(genai_model *m, int slot, float lr, int a, int b) {
+    GENAI__TRY(genai__optimizer_begin(m, slot, lr, a));
+    GENAI__TRY(genai_optimizer_add(m->optimizer[slot], m->net[a], 1));
+    return b >= 0 ? genai_optimizer_add(m->optimizer[slot], m->net[b], 1) : GENAI_OK;
 }
 static genai_result genai__model_optimizer(genai_model *m, float lr, int a, int b) { return genai__optimizer_at(m, a, lr, a, b); }
 
@@ -9909,6 +9969,11 @@ static genai_result genai__autoencoder_check(genai_model *m) { /* for all famili
     return GENAI_OK;
 }
 
+static genai_result genai__binarise_check(genai_model *m) {
+    if (!m->desc.binarise || m->likelihood->logits) return GENAI_OK;
+    return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "binarise makes pixels 0 or 1, of which likelihood '%s' knows nothing: take 'bernoulli'", m->likelihood->name);
+}
+
 static genai_result genai__vae_create(genai_model *m) {
     const genai_model_desc *d = &m->desc;
     GENAI__TRY(genai__autoencoder_check(m));
@@ -9916,8 +9981,7 @@ static genai_result genai__vae_create(genai_model *m) {
         return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "importance %d needs a posterior and the whole KL: not divergence mmd, beta 0 or free_bits", d->importance);
     if (d->free_bits > 0 && genai__pointwise(m))
         return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "free_bits are about the KL of a posterior, which there isn't with divergence mmd or beta 0");
-    if (d->binarise && !m->likelihood->logits)
-        return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "binarise makes pixels 0 or 1, of which likelihood '%s' knows nothing: take 'bernoulli'", m->likelihood->name);
+    GENAI__TRY(genai__binarise_check(m));
     return genai__model_optimizer(m, m->desc.lr, GENAI__ENCODER, GENAI__DECODER);
 }
 
@@ -10656,11 +10720,563 @@ static const genai__family genai__cycle = {
 };
 
 /* ====================================================================================================================
+ * >>rbm (private)
+ * Restricted Boltzmann machines (Smolensky 1986, Hinton 2002): p(v,h) = exp(-E) / Z over visible units v and hidden ones h in {0,1},
+ *   E = -b'v - c'h - v'W h                            Bernoulli visible units, in {0,1}
+ *   E = |v - b|^2 / (2 s^2) - c'h - v'W h / s^2       Gaussian ones with the deviation s, `sigma` (Cho et al. 2011)
+ * so p(h|v) is sigmoid(c + W'v), with / s^2 where they are Gaussian, and v given h has logits, or means, b + W h. The decoder's
+ * dense layer holds W' and b, the encoder's W, or W / s^2, and c: the decoder learns, the encoder follows. Here is what one
+ * does, as a layer of a stack (>>dbn); family rbm is a stack of one.
+ * ================================================================================================================= */
+#define GENAI__STACK_MOST 8
+#define GENAI__OFFSET_KEEP 0.99f /* of the running means of units (Melchior et al. 2016, section 3) */
+
+typedef struct genai__rbm { /* layer l of a stack: units and parameters */
+    genai_model *m;
+    int          v, h, up, down;                  /* numbers of its layers in encoder and decoder             */
+    genai_tensor *up_weight, *down_weight, *b, *c; /* [v,h], [h,v], [v], [h]                                  */
+    float        square, *mean;                   /* s^2, 0: Bernoulli; running means of v, then of h         */
+    int          behind;                          /* 1: up_weight has yet to follow down_weight, see genai__stack_follow */
+    int          once;                            /* 1: rbm_down is called once before weights change: no use in packing them */
+} genai__rbm;
+
+/* Random numbers: the step's, or if `fixed` each row's own, number first and up, of a seed. */
+typedef struct genai__dice {
+    genai_ctx *ctx;
+    int        fixed;
+    uint32_t   stream;
+    uint64_t   seed, roll;
+    size_t     first;
+} genai__dice;
+
+typedef struct genai__dice_job { genai__random r; size_t columns; } genai__dice_job;
+static void genai__dice_row(void *arg, size_t row) {
+    genai__dice_job job = *(const genai__dice_job *)arg;
+    job.r.draw += (uint32_t)row;
+    job.r.out += row * job.columns;
+    genai__random_chunk(&job.r, 0, job.columns);
+}
+static genai_tensor *genai__dice_roll(genai__dice *d, int normal, int rows, int columns) {
+    int dim[2] = {rows, columns};
+    if (!d->fixed) return normal ? genai_random_normal(d->ctx, 2, dim) : genai_random_uniform(d->ctx, 2, dim);
+    genai_tensor *t = genai__temporary(d->ctx, 2, dim, NULL);
+    if (!t) return NULL;
+    genai__dice_job job = {{d->ctx, d->stream, (uint32_t)d->first, d->roll++, d->seed, t->data, normal}, (size_t)columns};
+    genai__for_rows(d->ctx, (size_t)rows, (size_t)columns, genai__dice_row, &job);
+    return t;
+}
+
+static int        genai__stack_count(const genai_model *m) { return m->net[GENAI__ENCODER]->layers / 2; }
+static genai__rbm genai__rbm_of(genai_model *m, int l) {
+    genai__rbm          r = GENAI__ZEROED;
+    const genai__layer *up = m->net[GENAI__ENCODER]->layer, *down = m->net[GENAI__DECODER]->layer;
+    r.m = m;
+    r.mean = m->extra[GENAI__UNITS]->data;
+    for (int i = 0; i < l; i++) r.mean += up[2 * i].parameter[0]->dim[0];
+    r.up = 2 * l;
+    r.down = 2 * (genai__stack_count(m) - 1 - l);
+    r.up_weight = up[r.up].parameter[0];
+    r.c = up[r.up].parameter[1];
+    r.down_weight = down[r.down].parameter[0];
+    r.b = down[r.down].parameter[1];
+    r.v = r.up_weight->dim[0];
+    r.h = r.up_weight->dim[1];
+    r.square = l || m->likelihood->logits ? 0 : m->desc.sigma * m->desc.sigma;
+    r.behind = m->behind == l + 1;
+    return r;
+}
+
+/* --- units: what they are given the other side, and drawn from that. Packed weights serve all draws of a step. --- */
+static genai_tensor *genai__rbm_dense(genai_net *net, int layer, genai_tensor *x, const genai_tensor *w, int transposed, genai_tensor *bias, int kept) {
+    if (!x || genai__net_prepare(net)) return NULL;
+    genai_tensor weight = *w, t = genai__proto(x, &weight, bias, NULL);
+    weight.kept = kept ? &net->ready[layer].kept : NULL;
+    t.i[1] = transposed;
+    return genai__apply(&genai__op_dense, &t);
+}
+static genai_tensor *genai__rbm_up(const genai__rbm *r, genai_tensor *v) { /* logits */
+    return genai__rbm_dense(r->m->net[GENAI__ENCODER], r->up, v, r->behind ? r->down_weight : r->up_weight, r->behind, r->c, 1);
+}
+static genai_tensor *genai__rbm_down(const genai__rbm *r, genai_tensor *h) { /* or means */
+    return genai__rbm_dense(r->m->net[GENAI__DECODER], r->down, h, r->down_weight, 0, r->b, !r->once);
+}
+static genai_tensor *genai__drawn(genai_tensor *p, genai__dice *d) {
+    return p ? genai__greater(p, genai__dice_roll(d, 0, p->dim[0], p->dim[1])) : NULL;
+}
+static genai_tensor *genai__rbm_hidden(const genai__rbm *r, genai_tensor *v, genai__dice *d) { return genai__drawn(genai_sigmoid(genai__rbm_up(r, v)), d); }
+static genai_tensor *genai__rbm_drawn(const genai__rbm *r, genai_tensor *y, genai__dice *d) { /* from what rbm_down gave */
+    if (!y || !(r->square > 0)) return genai__drawn(genai_sigmoid(y), d);
+    return genai_add(y, genai_scale(genai__dice_roll(d, 1, y->dim[0], y->dim[1]), sqrtf(r->square), 0));
+}
+
+/* F(v) = -log sum over h of exp(-E), [n,1]; a: what rbm_up gave of v. The softplus overflows nowhere. */
+static genai_tensor *genai__rbm_free_energy(const genai__rbm *r, genai_tensor *v, genai_tensor *a) {
+    genai_tensor *e = r->square > 0 ? genai_scale(genai_sum(genai_square(genai_sub(v, r->b)), 2), 0.5f / r->square, 0)
+                                    : genai_neg(genai_matmul(v, genai__matrix(r->b, r->v, 1), 0, 0));
+    return genai_sub(e, genai_sum(genai_softplus(a), 2));
+}
+
+/* --- learning --- */
+static void genai__rbm_tie_columns(void *arg, size_t block) { /* 16 hidden units of the encoder's weights from the decoder's */
+    const genai__rbm *r = (const genai__rbm *)arg;
+    size_t            v = (size_t)r->v, h = (size_t)r->h, j = block * 16, width = genai__smaller(16, h - j), i, k, l, count;
+    float             scale = r->square > 0 ? 1 / r->square : 1, buffer[16 * 128];
+    const float      *from = r->down_weight->data + j * v;
+    for (i = 0; i < v; i += count) {
+        count = genai__smaller(128, v - i);
+        if (width == 16) r->m->ctx->kernels->transpose(count, from + i, v, buffer);
+        for (k = 0; k < count; k++)
+            for (l = 0; l < width; l++) r->up_weight->data[(i + k) * h + j + l] = (width == 16 ? buffer[k * 16 + l] : from[l * v + i + k]) * scale;
+    }
+}
+static void genai__rbm_tie(genai__rbm *r) {
+    r->m->ctx->changes++;
+    genai__for_rows(r->m->ctx, ((size_t)r->h + 15) / 16, 16 * (size_t)r->v, genai__rbm_tie_columns, r);
+}
+
+/* Copying so much in each step would take longer than its draws: it is done when the encoder is asked for. Needs no scale then. */
+static void genai__stack_follow(genai_model *m) {
+    if (!m->behind) return;
+    genai__rbm r = genai__rbm_of(m, m->behind - 1);
+    m->behind = 0;
+    genai__rbm_tie(&r);
+}
+
+/* Visible units begin where they alone fit the data best: their means give the biases. */
+static void genai__rbm_start(genai__rbm *r) {
+    for (int i = 0; i < r->v; i++) {
+        double p = 0.0005 + 0.999 * (double)r->mean[i];
+        r->b->data[i] = r->square > 0 ? r->mean[i] : (float)genai__log(p / (1 - p));
+    }
+    r->m->ctx->changes++;
+}
+static genai_result genai__rbm_begin(genai_model *m, genai_dataset *data) { /* 10000 images tell enough of them */
+    genai__rbm   r = genai__rbm_of(m, 0);
+    size_t       d = (size_t)r.v, count = genai__smaller(genai_dataset_describe(data).count, 10000), i, k;
+    float       *x = (float *)genai__alloc(m->ctx, d, sizeof *x);
+    genai_result result = x ? GENAI_OK : GENAI_ERROR_MEMORY;
+    for (i = 0; i < count && !result; i++) {
+        result = genai_dataset_batch(data, 0, i, 1, x, NULL);
+        for (k = 0; k < d; k++) r.mean[k] += (x[k] - r.mean[k]) / (float)(i + 1);
+    }
+    if (!result) genai__rbm_start(&r);
+    genai__free(m->ctx, x);
+    return result;
+}
+
+static void genai__running_mean(const genai_tensor *x, float *mean) { /* of x's columns; the arena's room is the step's */
+    float *sum = (float *)genai__arena(x->ctx, (size_t)x->dim[1] * sizeof *sum), n = (float)x->dim[0];
+    if (!sum) return;
+    x->ctx->kernels->column_sums((size_t)x->dim[0], (size_t)x->dim[1], x->data, sum);
+    for (int i = 0; i < x->dim[1]; i++) mean[i] = GENAI__OFFSET_KEEP * mean[i] + (1 - GENAI__OFFSET_KEEP) * (sum[i] / n);
+}
+
+/* Rows of x, then of y, less the offset, times their factor. */
+static genai_tensor *genai__rbm_about(const genai_tensor *offset, const genai_tensor *x, float x_factor, const genai_tensor *y, float y_factor) {
+    if (!offset || !x || !y) return NULL;
+    int           n = x->dim[0], width = x->dim[1], dim[2] = {n + y->dim[0], width}, i, k;
+    genai_tensor *to = genai__temporary(x->ctx, 2, dim, NULL), *affine = genai__matrix_of(x->ctx, 4, width, NULL);
+    for (i = 0; affine && i < 4 * width; i++) {
+        float factor = i < 2 * width ? x_factor : y_factor;
+        affine->data[i] = i / width % 2 ? -factor * offset->data[i % width] : factor;
+    }
+    for (k = 0; to && affine && k < 2; k++)
+        x->ctx->kernels->column_affine((size_t)(k ? y : x)->dim[0], (size_t)width, (k ? y : x)->data, affine->data + 2 * k * width, affine->data + (2 * k + 1) * width,
+                                       to->data + (size_t)(k * n) * (size_t)width);
+    return affine ? to : NULL;
+}
+
+/* The gradient of weights [a's columns, b's] is a' b; both have a row for each image or chain. */
+static genai_result genai__rbm_products(const genai_tensor *a, const genai_tensor *b, genai_tensor *weight) {
+    if (!a || !b) return GENAI_ERROR_MEMORY;
+    genai__gemm g = genai__product((size_t)a->dim[1], (size_t)b->dim[1], (size_t)a->dim[0]);
+    g.a = a->data;
+    g.a_row = 1;
+    g.a_col = (size_t)a->dim[1];
+    g.b = b->data;
+    g.c = weight->grad->data;
+    return genai__gemm_run(a->ctx, &g);
+}
+
+/* Gradients of -log p(x) from v [n,v]: data minus model, where for the model stand chains that began at the data and took cd_steps steps
+ * (contrastive divergence, Hinton 2002), or that go on from step to step (Tieleman 2008). Hidden units enter by their
+ * probabilities, but are drawn where visible ones follow from them. With offsets m of v and l of h, running means (Melchior et al. 2016, eq. 29-31,
+ * the centred gradient of an RBM without offsets in its energy), / s^2 in dc where units are Gaussian:
+ *   dW = <(v-m)(h-l)'>data - <(v-m)(h-l)'>model,  db = <v>data - <v>model - dW l,  dc = <h>data - <h>model - dW'm
+ * fresh: the layer's first step. *made: the chains' visible units. */
+static genai_result genai__rbm_gradients(genai__rbm *r, genai_tensor *x, int fresh, float *value, genai_tensor **made) {
+    genai_model            *m = r->m;
+    const genai_model_desc *d = &m->desc;
+    genai_ctx              *ctx = m->ctx;
+    genai__dice             dice = {ctx, 0, 0, 0, 0, 0};
+    int                     n = x->dim[0], chains = d->persistent ? d->persistent : n, i;
+    genai_tensor           *chain = m->extra[GENAI__CHAINS], *a = genai__rbm_up(r, x), *p = genai_sigmoid(a), *v, *t, *q, *offset[2];
+    genai_tensor           *h = chain && !fresh ? p : genai__drawn(p, &dice);
+    if (!h) return genai__result_of(ctx);
+    genai__running_mean(x, r->mean);
+    genai__running_mean(p, r->mean + r->v);
+    if (chain) {
+        for (i = 0; i < chains && fresh; i++) memcpy(chain->data + i * r->h, h->data + (i % n) * r->h, (size_t)r->h * sizeof(float));
+        h = genai__matrix_of(ctx, chains, r->h, chain->data);
+    }
+    for (i = 1; i < d->cd_steps && h; i++) {
+        size_t mark = genai_tape_mark(ctx);
+        v = genai__rbm_drawn(r, genai__rbm_down(r, h), &dice);
+        t = genai__rbm_hidden(r, v, &dice);
+        if (!t) return genai__result_of(ctx);
+        memcpy(h->data, t->data, h->count * sizeof(float));
+        genai_tape_release(ctx, mark);
+    }
+    *made = v = genai__rbm_drawn(r, genai__rbm_down(r, h), &dice);
+    t = genai__rbm_up(r, v);
+    q = genai_sigmoid(t);
+    value[0] = genai_value(genai_mean(genai__rbm_free_energy(r, x, a), 0));
+    value[1] = value[0] - genai_value(genai_mean(genai__rbm_free_energy(r, v, t), 0));
+    if (chain && (h = genai__drawn(q, &dice)) != NULL) memcpy(chain->data, h->data, h->count * sizeof(float));
+    for (i = 0; i < 2; i++) offset[i] = genai__matrix_of(ctx, 1, i ? r->h : r->v, d->centred ? r->mean + i * r->v : NULL);
+    x = genai__rbm_about(offset[0], x, 1, v, 1);
+    h = genai__rbm_about(offset[1], p, -1 / (float)n, q, 1 / (float)chains);
+    t = genai__matrix_of(ctx, n + chains, 1, NULL);
+    for (i = 0; t && i < n + chains; i++) t->data[i] = i < n ? -1 / (float)n : 1 / (float)chains;
+    a = genai_sub(t, genai_matmul(h, offset[1], 0, 1));
+    v = genai_matmul(a, x, 1, 0);
+    a = genai_scale(genai_matmul(x, offset[0], 0, 1), r->square > 0 ? -1 / r->square : -1, 1);
+    t = genai_matmul(a, h, 1, 0);
+    if (!v || !t) return genai__result_of(ctx);
+    memcpy(r->b->grad->data, v->data, v->count * sizeof(float));
+    for (i = 0; i < r->h; i++) /* Lee et al. 2008: towards units that are on in a share `sparsity` of the images */
+        r->c->grad->data[i] = t->data[i] + (d->sparsity > 0 ? d->sparsity_cost * (r->mean[r->v + i] - d->sparsity) : 0);
+    return genai__rbm_products(h, x, r->down_weight);
+}
+
+/* --- log Z --- */
+static double genai__softplus(double x) { return (x > 0 ? x : 0) + genai__log(1 + genai__exp(x > 0 ? -x : x)); }
+static double genai__rbm_base(const genai__rbm *r) { /* log of the Gaussians' normalisation */
+    return r->square > 0 ? 0.5 * r->v * genai__log(6.283185307179586 * (double)r->square) : 0;
+}
+
+/* All states of the smaller side, the other one summed over. */
+static genai_result genai__rbm_enumerate(genai__rbm *r, int hidden, double *log_z) {
+    genai_ctx *ctx = r->m->ctx;
+    int        units = hidden ? r->h : r->v, at, n;
+    *log_z = -1e300;
+    for (at = 0; at < 1 << units; at += n) {
+        size_t mark = genai_tape_mark(ctx);
+        n = 1 << units < 256 ? 1 << units : 256;
+        genai_tensor *x = genai__matrix_of(ctx, n, units, NULL), *y;
+        for (int i = 0; x && i < n * units; i++) x->data[i] = (float)((at + i / units) >> i % units & 1);
+        if (!hidden) y = genai_neg(genai__rbm_free_energy(r, x, genai__rbm_up(r, x)));
+        else {
+            y = genai__rbm_down(r, x);
+            y = genai_sum(r->square > 0 ? genai_scale(genai_sub(genai_square(y), genai_square(r->b)), 0.5f / r->square, 0) : genai_softplus(y), 2);
+            y = genai_add(y, genai_matmul(x, genai__matrix(r->c, r->h, 1), 0, 0));
+        }
+        if (!y) return genai__result_of(ctx);
+        for (int i = 0; i < n; i++) *log_z = (double)y->data[i] + genai__softplus(*log_z - (double)y->data[i]);
+        genai_tape_release(ctx, mark);
+    }
+    *log_z += genai__rbm_base(r);
+    return GENAI_OK;
+}
+
+/* Temperature i of n: half of the way in the first 1/29 of the steps, nine tenths after 8/29 more (Salakhutdinov and Murray 2008, with n = 14500). */
+static float genai__ais_beta(int i, int n) {
+    int a = n / 29, b = 9 * a;
+    return i >= n ? 1 : i < a ? 0.5f * (float)i / (float)a : i < b ? 0.5f + 0.4f * (float)(i - a) / (float)(b - a) : 0.9f + 0.1f * (float)(i - b) / (float)(n - b);
+}
+
+/* One way between the base, whose visible units a [1,v] are the data's alone, and the RBM, along
+ *   log p*(v) = (1-beta) a'v + beta b'v + sum softplus(beta (c + W'v))       (Gaussian: the means (1-beta) a + beta b)
+ * The weight is taken before the transition that leaves the new temperature's distribution as it is. From the RBM the chains
+ * begin where `burn` sweeps have led them. z: log Z by the mean of all runs' weights, and 3 standard errors below and above. */
+static genai_result genai__rbm_ais(genai__rbm *r, const genai_partition_desc *d, genai_tensor *a, double base, int back, double *z) {
+    genai_ctx    *ctx = r->m->ctx;
+    genai__dice   dice = {ctx, 1, GENAI__STREAM_AIS, d->seed, (uint64_t)back << 32, 0};
+    genai_tensor *v = genai__matrix_of(ctx, d->runs, r->v, NULL), *gap = genai__matrix(genai_sub(genai__matrix(r->b, 1, r->v), a), r->v, 1), *x, *h, *y;
+    double       *weight = (double *)genai__arena(ctx, (size_t)d->runs * sizeof *weight), shift = 0;
+    if (!v || !gap || !weight) return genai__result_of(ctx);
+    for (int i = 0; i < r->v && r->square > 0; i++)
+        shift += 0.5 * ((double)a->data[i] * (double)a->data[i] - (double)r->b->data[i] * (double)r->b->data[i]) / (double)r->square;
+    memset(weight, 0, (size_t)d->runs * sizeof *weight);
+    for (int first = back ? -d->burn : 0, step = first; step <= d->steps; step++) { /* the first draws from the base, the last nothing */
+        size_t mark = genai_tape_mark(ctx);
+        int    at = back ? d->steps - step : step;
+        float  to = step > first ? genai__ais_beta(at, d->steps) : 0, from = genai__ais_beta(back ? at + 1 : at - 1, d->steps);
+        h = genai__rbm_up(r, v);
+        if (step > 0) {
+            x = genai_sum(genai_sub(genai_softplus(genai_scale(h, to, 0)), genai_softplus(genai_scale(h, from, 0))), 2);
+            y = genai_matmul(v, gap, 0, 0);
+            if (!x || !y) return genai__result_of(ctx);
+            for (int i = 0; i < d->runs; i++)
+                weight[i] += (double)x->data[i] + ((double)to - (double)from) * (r->square > 0 ? (double)y->data[i] / (double)r->square + shift : (double)y->data[i]);
+        }
+        if (step < d->steps) {
+            h = genai__drawn(genai_sigmoid(genai_scale(h, to, 0)), &dice);
+            y = genai_add(genai_scale(genai__rbm_down(r, h), to, 0), genai_scale(a, 1 - to, 0));
+            y = genai__rbm_drawn(r, y, &dice);
+            if (!y) return genai__result_of(ctx);
+            memcpy(v->data, y->data, v->count * sizeof(float));
+        }
+        genai_tape_release(ctx, mark);
+    }
+    double most = weight[0], mean = 0, squares = 0, error, sign = back ? -1 : 1;
+    for (int i = 1; i < d->runs; i++) most = weight[i] > most ? weight[i] : most;
+    for (int i = 0; i < d->runs; i++) mean += genai__exp(weight[i] - most) / d->runs;
+    for (int i = 0; i < d->runs; i++) squares += (genai__exp(weight[i] - most) - mean) * (genai__exp(weight[i] - most) - mean);
+    error = 3 * sqrt(squares / d->runs / (d->runs - 1));
+    z[0] = base + sign * (most + genai__log(mean));
+    z[1 + back] = base + sign * (mean > error ? most + genai__log(mean - error) : -1e300);
+    z[2 - back] = base + sign * (most + genai__log(mean + error));
+    return GENAI_OK;
+}
+
+static genai_result genai__partition(genai_model *m, const genai_partition_desc *d, genai_partition *out) {
+    genai__rbm    r = genai__rbm_of(m, genai__stack_count(m) - 1);
+    int           hidden = r.square > 0 || r.h <= r.v;
+    genai_tensor *a = genai__matrix_of(m->ctx, 1, r.v, r.mean);
+    double        base = r.h * GENAI__LOG_2 + genai__rbm_base(&r);
+    if (!a) return genai__result_of(m->ctx);
+    out->exact = (hidden ? r.h : r.v) <= 20 && !d->estimate;
+    for (int i = 0; i < r.v && !(r.square > 0); i++) { /* never quite 0 or 1 */
+        double p = 0.002 + 0.996 * (double)a->data[i];
+        a->data[i] = (float)genai__log(p / (1 - p));
+        base += genai__softplus((double)a->data[i]);
+    }
+    for (int back = 0; back < 2; back++) {
+        double z[3];
+        GENAI__TRY(out->exact ? genai__rbm_enumerate(&r, hidden, z) : genai__rbm_ais(&r, d, a, base, back, z));
+        if (out->exact) z[1] = z[2] = z[0];
+        *(back ? &out->reverse : &out->log_z) = z[0];
+        *(back ? &out->reverse_low : &out->low) = z[1];
+        *(back ? &out->reverse_high : &out->high) = z[2];
+    }
+    return GENAI_OK;
+}
+
+/* ====================================================================================================================
+ * >>dbn (private)
+ * Deep belief nets (Hinton, Osindero and Teh 2006): a stack of RBMs. The lowest learns from images, each further one from what
+ * is drawn of the hidden units below it, for layer_steps steps. Where there is room it begins as the one below upside down, so that
+ * the bound on log p(x) goes on from where it stood. When the last has had its steps, all learn by the up-down algorithm: what
+ * is drawn on the way up teaches the generative weights (the decoder's), what the top RBM's chains make on the way down the
+ * recognition weights (the encoder's); only the top's stay tied.
+ * ================================================================================================================= */
+static void genai__stack_text(const genai_model *m, int role, genai__text *t) {
+    const char *p = m->desc.layers ? m->desc.layers : "", *end = p + strlen(p), *words = p;
+    if (role == GENAI__ENCODER)
+        for (; *(p += strspn(p, " ")); p += strcspn(p, " ")) genai__text_format(t, "dense %.*s | sigmoid | ", (int)strcspn(p, " "), p);
+    else
+        for (; end > words; end -= end > words) { /* from the last word on; end is behind it */
+            for (p = end; p > words && p[-1] != ' '; p--) {}
+            if (p < end) genai__text_format(t, "dense %.*s | sigmoid | ", (int)(end - p), p);
+            end = p;
+        }
+    genai__text_format(t, role == GENAI__ENCODER ? "dense %d | sigmoid" : "dense %d", role == GENAI__ENCODER ? m->desc.latent : m->dim[1] * m->dim[2] * m->dim[3]);
+}
+
+/* --- create --- */
+static genai_result genai__stack_create(genai_model *m) {
+    const genai_model_desc *d = &m->desc;
+    int                     layers = genai__stack_count(m), units = m->dim[1] * m->dim[2] * m->dim[3], size[2] = {d->persistent, d->latent};
+    GENAI__TRY(genai__binarise_check(m));
+    if (strcmp(m->likelihood->name, "bernoulli") && strcmp(m->likelihood->name, "gaussian"))
+        return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "the visible units of a %s are 'bernoulli' or 'gaussian', not '%s'", m->family->name, m->likelihood->name);
+    if (layers > GENAI__STACK_MOST)
+        return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "layers: there are %d, but at most %d can be below the top one", layers - 1, GENAI__STACK_MOST - 1);
+    for (int l = 0, n; l < layers; l++, units += n) {
+        n = m->net[GENAI__ENCODER]->layer[2 * l].n;
+        size[1] = n > size[1] ? n : size[1];
+    }
+    for (int i = GENAI__UNITS; i <= GENAI__CHAINS - !d->persistent; i++) {
+        m->extra[i] = i == GENAI__UNITS ? genai_tensor_create(m->ctx, 1, &units) : genai_tensor_create(m->ctx, 2, size);
+        if (!m->extra[i]) return genai__result_of(m->ctx);
+        m->extra[i]->name = genai__extra_names[i];
+    }
+    for (int i = 0; i < units; i++) m->extra[GENAI__UNITS]->data[i] = 0.5f; /* until the data tell */
+    GENAI__TRY(genai__optimizer_begin(m, GENAI__DECODER, d->lr, GENAI__DECODER));
+    for (int l = 0; l < layers; l++) {
+        genai__rbm    r = genai__rbm_of(m, l);
+        genai_tensor *const group[4] = {r.down_weight, r.b, r.c, r.up_weight};
+        for (int i = 0; i < 4; i++) {
+            GENAI__TRY(genai_optimizer_add_tensor(m->optimizer[GENAI__DECODER], group[i], 1));
+            m->optimizer[GENAI__DECODER]->group[4 * l + i].bare = i == 1 || i == 2;
+        }
+        genai__rbm_tie(&r);
+    }
+    return GENAI_OK;
+}
+
+/* --- step --- */
+/* The first step of layer l: it begins as layer l-1 upside down, with what more units it has nearly without effect, or, with
+ * less room or other units there, with biases that fit. The visible biases are then the generative ones of the layer below. */
+static void genai__stack_begin(genai_model *m, int l) {
+    genai__stack_follow(m);
+    genai__rbm below = genai__rbm_of(m, l - 1), r = genai__rbm_of(m, l);
+    if (r.h >= below.v && !(below.square > 0)) {
+        memcpy(r.down_weight->data, below.up_weight->data, below.up_weight->count * sizeof(float));
+        memcpy(r.b->data, below.c->data, below.c->count * sizeof(float));
+        memcpy(r.c->data, below.b->data, below.b->count * sizeof(float));
+        memcpy(r.mean + r.v, below.mean, (size_t)below.v * sizeof(float));
+    } else genai__rbm_start(&r);
+    genai__rbm_tie(&r);
+}
+
+/* Generative weights of layer r learn to give v of h, or (back) recognition weights to give h of v: the delta rule. */
+static genai_result genai__stack_delta(genai__rbm *r, genai_tensor *v, genai_tensor *h, int back) {
+    if (!v || !h) return genai__result_of(r->m->ctx);
+    genai_tensor *y = back ? genai__rbm_up(r, v) : genai__rbm_down(r, h);
+    y = genai_sub(back || !(r->square > 0) ? genai_sigmoid(y) : y, back ? h : v);
+    y = genai_scale(y, 1 / (float)v->dim[0] / (back && r->square > 0 ? r->square : 1), 0);
+    if (!y) return genai__result_of(r->m->ctx);
+    y->ctx->kernels->column_sums((size_t)y->dim[0], (size_t)y->dim[1], y->data, (back ? r->c : r->b)->grad->data);
+    return back ? genai__rbm_products(v, y, r->up_weight) : genai__rbm_products(h, y, r->down_weight);
+}
+
+static genai_result genai__stack_step(genai_model *m, genai_tensor *x, float *value) {
+    int              layers = genai__stack_count(m), at = layers > 1 ? (int)genai__smaller((size_t)(m->steps / m->desc.layer_steps), (size_t)layers) : 0, l, i;
+    int              fresh = at < layers && m->steps == (long)at * m->desc.layer_steps, tuned = at == layers;
+    genai_optimizer *o = m->optimizer[GENAI__DECODER];
+    genai__dice      dice = {m->ctx, 0, 0, 0, 0, 0};
+    genai_tensor    *state[GENAI__STACK_MOST + 1], *made, *v;
+    genai__rbm       r[GENAI__STACK_MOST];
+    genai_recording(m->ctx, 0);
+    if (fresh && at) genai__stack_begin(m, at);
+    at -= tuned;
+    for (i = 0; i < layers; i++) r[i] = genai__rbm_of(m, i);
+    r[at].once = m->desc.cd_steps == 1;
+    for (i = 0; i < o->groups; i++) {
+        l = i / 4;
+        o->group[i].rests = i % 4 == 3 ? !tuned || l == at : l != at && !tuned;
+        o->group[i].lr_scale = tuned ? 0.1f : 1; /* what has been learned needs finer steps */
+    }
+    state[0] = genai__rows(x);
+    for (l = 0; l < at; l++) state[l + 1] = genai__rbm_hidden(&r[l], state[l], &dice);
+    if (!state[at]) return genai__result_of(m->ctx);
+    GENAI__TRY(genai__rbm_gradients(&r[at], state[at], fresh, value, &made));
+    for (l = 0; tuned && l < at; l++) GENAI__TRY(genai__stack_delta(&r[l], state[l], state[l + 1], 0));
+    for (l = at - 1; tuned && l >= 0; l--, made = v) {
+        v = genai__rbm_drawn(&r[l], genai__rbm_down(&r[l], made), &dice);
+        GENAI__TRY(genai__stack_delta(&r[l], v, made, 1));
+    }
+    GENAI__TRY(genai__learn_end(m, GENAI__DECODER));
+    m->ctx->changes++;
+    m->behind = at + 1;
+    if (r[at].square > 0) genai__stack_follow(m);
+    return GENAI_OK;
+}
+
+/* --- encode: the top units' probabilities; evaluate: the images these give --- */
+static genai_tensor *genai__stack_encode(genai_model *m, genai_tensor *x) {
+    genai__stack_follow(m);
+    return genai__forward(m, m->net[GENAI__ENCODER], genai__binarised(m, x, 0), GENAI_EVAL);
+}
+static genai_result genai__stack_evaluate(genai_model *m, genai_tensor *x, size_t first, double *sum) {
+    genai_tensor *loss = genai__reconstruction(m, genai__forward(m, m->net[GENAI__DECODER], genai__stack_encode(m, x), GENAI_EVAL), genai__binarised(m, x, 0));
+    (void)first;
+    *sum += (double)genai_value(loss) * x->dim[0];
+    return loss ? GENAI_OK : genai__result_of(m->ctx);
+}
+
+/* --- sampling --- */
+/* v [n, units of layer `low`], drawn anew by way of the layers above; top gets the top's units. Returns what v was drawn from. */
+static genai_tensor *genai__stack_sweep(genai_model *m, int low, genai_tensor *v, genai__dice *d, float *top) {
+    genai__rbm    r = genai__rbm_of(m, low);
+    genai_tensor *x = v, *y = NULL;
+    int           l;
+    for (l = low; l < genai__stack_count(m); l++) {
+        r = genai__rbm_of(m, l);
+        x = genai__rbm_hidden(&r, x, d);
+    }
+    if (x && top) memcpy(top, x->data, x->count * sizeof *top);
+    while (l-- > low) {
+        r = genai__rbm_of(m, l);
+        y = genai__rbm_down(&r, x);
+        x = genai__rbm_drawn(&r, y, d);
+    }
+    if (x) memcpy(v->data, x->data, v->count * sizeof *top);
+    return x && r.square <= 0 ? genai_sigmoid(y) : y;
+}
+static genai_tensor *genai__stack_means(genai_model *m, int l, int n) { /* of its visible units, where chains begin */
+    genai__rbm r = genai__rbm_of(m, l);
+    return genai__tiled(genai__matrix_of(m->ctx, 1, r.v, r.mean), n);
+}
+
+/* The top RBM's units after `gibbs` sweeps. */
+static genai_result genai__stack_latents(genai_model *m, uint64_t seed, size_t first, int n, float *z) {
+    genai__quiet  q = genai__quiet_begin(m->ctx);
+    uint64_t      mode = genai__fp_enter();
+    genai__dice   dice = {m->ctx, 1, GENAI__STREAM_SAMPLE, seed, 0, first};
+    int           top = genai__stack_count(m) - 1;
+    genai_tensor *v = genai__stack_means(m, top, n), *y = v;
+    for (int i = 0; i < m->desc.gibbs && y; i++) {
+        size_t mark = genai_tape_mark(m->ctx);
+        y = genai__stack_sweep(m, top, v, &dice, z);
+        genai_tape_release(m->ctx, mark);
+    }
+    genai__fp_leave(mode);
+    genai__quiet_end(m->ctx, q);
+    return y ? GENAI_OK : genai__result_of(m->ctx);
+}
+
+/* Images whose pixels with a weight of a half or more are held: what the others are expected to be, over the second half of the sweeps. */
+static genai_result genai__stack_fill(genai_model *m, size_t first, int n, const float *known, const float *weight, const genai_refine_desc *d, float *out) {
+    genai__quiet  q = genai__quiet_begin(m->ctx);
+    genai__dice   dice = {m->ctx, 1, GENAI__STREAM_SAMPLE, d->seed, 0, first};
+    genai_tensor *v = genai__stack_means(m, 0, n), *y = v;
+    int           sweeps = d->steps > 0 ? d->steps : 1;
+    memset(out, 0, (v ? v->count : 0) * sizeof *out);
+    for (int s = 0; s < sweeps && y; s++) {
+        size_t mark = genai_tape_mark(m->ctx), i;
+        for (i = 0; i < v->count; i++) v->data[i] = weight[i % (v->count / (size_t)n)] >= 0.5f ? known[i] : v->data[i];
+        y = genai__stack_sweep(m, 0, v, &dice, NULL);
+        for (i = 0; y && i < v->count && s >= sweeps / 2; i++) out[i] += y->data[i] / (float)(sweeps - sweeps / 2);
+        genai_tape_release(m->ctx, mark);
+    }
+    genai__quiet_end(m->ctx, q);
+    return y ? GENAI_OK : genai__result_of(m->ctx);
+}
+
+/* --- likelihood: log p(x) + log Z of an RBM; of a stack a bound, with one draw h of the units below the top RBM:
+ *   log p(x|h1) + log p(h1|h2) + ... - log q(h1|x) - log q(h2|h1) ... - F(top) <= log p(x) + log Z in expectation --- */
+static genai_tensor *genai__stack_log(genai_tensor *y, genai_tensor *x) { /* -log of the probability of x by logits y */
+    return genai_sum(genai_sub(genai_softplus(y), genai_mul(y, x)), 2);
+}
+static genai_result genai__stack_nll(genai_model *m, genai_tensor *x, size_t first, double *sum) {
+    genai__dice   dice = {m->ctx, 1, GENAI__STREAM_EVALUATE, 0, 0, first};
+    int           n = x->dim[0], top = genai__stack_count(m) - 1;
+    genai_tensor *v = genai__rows(genai__binarised(m, x, 0)), *a, *h = v, *cost;
+    for (int l = 0; l <= top; l++, v = h) {
+        genai__rbm r = genai__rbm_of(m, l);
+        a = genai__rbm_up(&r, v);
+        if (l == top) cost = genai__rbm_free_energy(&r, v, a);
+        else {
+            h = genai__drawn(genai_sigmoid(a), &dice);
+            cost = genai__rbm_down(&r, h);
+            cost = r.square > 0 ? genai__reconstructions(m, cost, genai__images(m, v)) : genai__stack_log(cost, v);
+            cost = genai_sub(cost, genai__stack_log(a, h));
+        }
+        if (!cost) return genai__result_of(m->ctx);
+        for (int i = 0; i < n; i++) *sum += (double)cost->data[i];
+    }
+    return GENAI_OK;
+}
+
+static const genai__family genai__rbm_family = {
+    "rbm", {"free_energy", "gap", NULL, NULL, NULL}, GENAI__ROLE(ENCODER) | GENAI__ROLE(DECODER), 0, GENAI__DECODER, genai__stack_text, genai__stack_create,
+    genai__stack_step, genai__stack_encode, genai__vae_measure, genai__stack_evaluate, NULL, genai__stack_latents, 0,
+};
+static const genai__family genai__dbn_family = {
+    "dbn", {"free_energy", "gap", NULL, NULL, NULL}, GENAI__ROLE(ENCODER) | GENAI__ROLE(DECODER), 0, GENAI__DECODER, genai__stack_text, genai__stack_create,
+    genai__stack_step, genai__stack_encode, genai__vae_measure, genai__stack_evaluate, NULL, genai__stack_latents, 0,
+};
+
+/* ====================================================================================================================
  * >>models (private)
  * Presets, and what a caller does with a model: make, step, sample, encode, save, load. A preset is a row; the texts of
  * its nets are resolved when the model is made, so that a file holds the architecture itself and not a preset's name only.
  * ================================================================================================================= */
-static const genai__family *const genai__families[] = {&genai__gan, &genai__vae, &genai__vaegan, &genai__aae, &genai__vqvae, &genai__translate, &genai__cycle};
+static const genai__family *const genai__families[] = {&genai__gan, &genai__vae, &genai__vaegan, &genai__aae, &genai__vqvae, &genai__translate, &genai__cycle,
+                                                      &genai__rbm_family, &genai__dbn_family};
 
 #define GENAI__K5_PAINTER                                                                                              \
     "dense 4*4*256 | lrelu 0.2 | batchnorm momentum 0.8 | reshape 4x4x256 | convt 128 k5 s1 | batchnorm momentum 0.8 | lrelu 0.2 | "  \
@@ -10722,6 +11338,14 @@ static const genai__preset genai__presets[] = {
      "nonsaturating", NULL, 0, 100, 2e-4f, 0, 0.5f, 0.999f, GENAI_INIT_DEFAULT},
     {{"cycle", "cycle", "images into images of another kind, without pairs (Zhu et al. 2017)", 0, 0, 0, 8}, {32, 32, 3}, 0, {NULL, NULL, NULL, NULL},
      "lsgan", NULL, 0, 10, 2e-4f, 0, 0.5f, 0.999f, GENAI_INIT_DEFAULT},
+    {{"rbm", "rbm", "restricted Boltzmann machine for any image size, persistent chains, centred", 0, 0, 0, 100}, {28, 28, 1}, 256, {NULL, NULL, NULL, NULL},
+     NULL, "bernoulli", GENAI_ZERO, 0, 0.02f, 0, 0.9f, GENAI_ZERO, GENAI_INIT_NORMAL},
+    {{"rbm_500", "rbm", "restricted Boltzmann machine with 500 hidden units (Salakhutdinov and Murray 2008)", 0, 0, 0, 64}, {28, 28, 1}, 500, {NULL, NULL, NULL, NULL},
+     NULL, "bernoulli", GENAI_ZERO, 0, 0.02f, 0, 0.9f, GENAI_ZERO, GENAI_INIT_NORMAL},
+    {{"dbn", "dbn", "deep belief net D-256-256 for any image size (Hinton et al. 2006)", 0, 0, 0, 100}, {28, 28, 1}, 256, {NULL, NULL, NULL, NULL},
+     NULL, "bernoulli", GENAI_ZERO, 0, 0.02f, 0, 0.9f, GENAI_ZERO, GENAI_INIT_NORMAL},
+    {{"dbn_500_500_2000", "dbn", "deep belief net D-500-500-2000 (Hinton et al. 2006)", 0, 0, 0, 100}, {28, 28, 1}, 2000, {NULL, NULL, NULL, NULL},
+     NULL, "bernoulli", GENAI_ZERO, 0, 0.02f, 0, 0.9f, GENAI_ZERO, GENAI_INIT_NORMAL},
 };
 #undef GENAI__K5_PAINTER
 
@@ -10730,6 +11354,7 @@ typedef struct genai__setting { const char *preset, *key, *value; } genai__setti
 static const genai__setting genai__settings[] = {
     {"gan", "r1", "0.3"}, {"gan", "beta2", "0.99"}, {"gan", "schedule", "inverse"},
     {"ae", "sampler", "mixture"}, {"wae", "divergence", "mmd"}, {"iwae", "importance", "50"}, {"iwae", "binarise", "1"},
+    {"dbn", "layers", "256"}, {"dbn_500_500_2000", "layers", "500 500"},
 };
 
 GENAI_API int                 genai_preset_count(void) { return (int)GENAI__COUNT(genai__presets); }
@@ -10850,7 +11475,7 @@ static const char *genai__standard_text(const genai__preset *row, const genai_mo
 static genai_result genai__resolve(genai_model *m, const genai__preset *row, const genai_model_desc *given) {
     genai_model_desc *d = &m->desc;
     const char       *none = NULL, *text;
-    int               role, zero = 0;
+    int               role, zero = 0, boltzmann = genai__field_fits(genai__field_of("gibbs"), m->family->name);
     *d = *given;
     d->data = NULL;
     for (size_t i = 0; i < GENAI__COUNT(genai__fields); i++) {
@@ -10875,14 +11500,14 @@ static genai_result genai__resolve(genai_model *m, const genai__preset *row, con
     }
     GENAI__TRY(genai__resolve_size(m, row, given));
     if (!d->latent) d->latent = row->latent;
-    if (d->classes && (m->family->backs || m->family->roles & GENAI__ROLE(PRIOR)))
+    if (d->classes && (m->family->backs || m->family->roles & GENAI__ROLE(PRIOR) || boltzmann))
         return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "a %s can't be conditional", m->family->name);
     if (!d->codes) d->codes = 256;
     if (!d->code_size) d->code_size = 32;
     if (!d->latent) d->latent = genai__vqvae_cells(m) * d->code_size;
     if (d->beta == 0) d->beta = row->beta;
     if (d->gamma == 0) d->gamma = row->gamma;
-    if (d->sigma == 0) d->sigma = 0.1f;
+    if (d->sigma == 0) d->sigma = boltzmann ? 0.3f : 0.1f;
     if (!d->importance) d->importance = 1;
     if (!d->components) d->components = 10;
     if (d->divergence && strcmp(d->divergence, "kl") && strcmp(d->divergence, "mmd"))
@@ -10891,6 +11516,16 @@ static genai_result genai__resolve(genai_model *m, const genai__preset *row, con
         return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "sampler: there is no '%.40s', only prior, gaussian and mixture", d->sampler);
     if (d->sampler && strcmp(d->sampler, "prior") && d->latent > GENAI__SAMPLER_MOST)
         return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "sampler %s: covariances of %d latents are too large, %d is the most", d->sampler, d->latent, GENAI__SAMPLER_MOST);
+    if (boltzmann) {
+        if (!given->persistent) d->persistent = row->info.batch;
+        if (!given->centred) d->centred = 1;
+        if (!d->cd_steps) d->cd_steps = 1;
+        if (!d->layer_steps) d->layer_steps = 1000;
+        if (d->sparsity_cost == 0) d->sparsity_cost = 0.1f;
+        if (!d->gibbs) d->gibbs = 200;
+        if (!d->rule) d->rule = GENAI_RULE_SGD;
+        if (d->lr == 0 && !strcmp(d->likelihood, "gaussian")) d->lr = row->lr / 10;
+    }
     if (!d->rule) d->rule = GENAI_RULE_ADAM;
     if (d->lr == 0) d->lr = row->lr;
     if (d->lr_discriminator == 0 && (m->family->roles & GENAI__ROLE(DISCRIMINATOR))) d->lr_discriminator = row->lr_discriminator > 0 && given->lr == 0 ? row->lr_discriminator : d->lr;
@@ -11023,7 +11658,7 @@ GENAI_API genai_model *genai_model_create(genai_ctx *ctx, const genai_model_desc
         if (!strcmp(genai__settings[i].preset, d.preset) && !genai__field_is_set(f, &d) && genai__field_set(ctx, f, &d, genai__settings[i].value)) return NULL;
     }
     genai_model *m = genai__model_begin(ctx, row, &d);
-    if (m && genai__model_make(m)) return genai_model_destroy(m), GENAI__NULL;
+    if (m && (genai__model_make(m) || (m->extra[GENAI__UNITS] && d.data && genai__rbm_begin(m, d.data)))) return genai_model_destroy(m), GENAI__NULL;
     return m;
 }
 
@@ -11433,10 +12068,60 @@ GENAI_API genai_result genai_model_sample(genai_model *m, uint64_t seed, int n, 
 }
 
 
+static genai_result genai__only_units(genai_model *m, const char *what) {
+    return m->extra[GENAI__UNITS] ? GENAI_OK : genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "%s: a %s isn't made of Boltzmann machines: use family rbm or dbn", what, m->family->name);
+}
+GENAI_API genai_result genai_model_free_energy(genai_model *m, int n, const float *images, double *energy) {
+    GENAI__TRY(genai__model_check(m, "genai_model_free_energy", n, images, energy));
+    GENAI__TRY(genai__only_units(m, "genai_model_free_energy"));
+    genai_result result = GENAI_OK;
+    for (int i = 0; i < n && !result; i++) {
+        genai__quiet q = genai__quiet_begin(m->ctx);
+        energy[i] = 0;
+        result = genai__stack_nll(m, genai__model_input(m, 1, images + (size_t)i * genai__pixels(m)), (size_t)i, &energy[i]);
+        genai__quiet_end(m->ctx, q);
+    }
+    return result;
+}
+GENAI_API genai_result genai_model_log_partition(genai_model *m, const genai_partition_desc *desc, genai_partition *out) {
+    genai_partition_desc d = GENAI__ZEROED;
+    GENAI__TRY(genai__model_check(m, "genai_model_log_partition", 1, out, out));
+    GENAI__TRY(genai__only_units(m, "genai_model_log_partition"));
+    if (desc) d = *desc;
+    if (!d.runs) d.runs = 100;
+    if (!d.steps) d.steps = 14500;
+    if (!d.burn) d.burn = 1000;
+    memset(out, 0, sizeof *out);
+    if (d.runs < 2 || d.runs > 10000 || d.steps < 29 || d.burn < 1)
+        return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "genai_model_log_partition: runs %d must be from 2 to 10000, steps %d at least 29, burn %d at least 1", d.runs, d.steps, d.burn);
+    genai__quiet q = genai__quiet_begin(m->ctx);
+    uint64_t     mode = genai__fp_enter();
+    genai_result result = genai__partition(m, &d, out);
+    genai__fp_leave(mode);
+    genai__quiet_end(m->ctx, q);
+    return result;
+}
+GENAI_API genai_net *genai_model_classifier(genai_model *m, int classes) {
+    genai__text    t = {m ? m->ctx : NULL, NULL, 0, 0, 0};
+    genai_net     *net = NULL;
+    if (!m || genai__only_units(m, "genai_model_classifier")) return NULL;
+    genai__stack_follow(m);
+    genai__stack_text(m, GENAI__ENCODER, &t);
+    genai__text_format(&t, " | dense %d", classes);
+    genai_net_desc d = genai__model_net_desc(m, GENAI__ENCODER, "classifier");
+    d.text = t.p;
+    if (!t.failed) net = genai_net_create(m->ctx, &d);
+    for (int i = 0; net && i < m->net[GENAI__ENCODER]->parameters; i++)
+        memcpy(net->tensor[i].data, m->net[GENAI__ENCODER]->tensor[i].data, net->tensor[i].count * sizeof(float));
+    genai__text_free(&t);
+    m->ctx->changes++;
+    return net;
+}
+
 static genai_result genai__encode(genai_model *m, int n, const float *images, const int *labels, float *z) { /* one portion */
     const int *was = m->labels;
     if (!m->family->encode)
-        return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "a %s can't encode images, it has no encoder: use family vae, vaegan, aae or vqvae", m->family->name);
+        return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "a %s can't encode images, it has no encoder: use family vae, vaegan, aae, vqvae, rbm or dbn", m->family->name);
     genai__quiet q = genai__quiet_begin(m->ctx);
     m->labels = labels;
     genai_result result = genai__values_of(m->ctx, m->family->encode(m, genai__model_input(m, n, images)), z);
@@ -11663,7 +12348,7 @@ typedef struct genai__entries { /* of a file that is to be written or read */
     char         *name; /* where that of the next optimiser state goes */
 } genai__entries;
 
-#define GENAI__STATE_NAMES 512 /* bytes that the names of all optimiser states take at most */
+#define GENAI__STATE_NAMES 4096 /* bytes that the names of all optimiser states take at most */
 
 static void genai__entries_add(genai__entries *e, const char *name, int ndim, const int *dim, float *data, size_t count) {
     const genai__entry entry = {name, ndim, {dim[0], dim[1], dim[2], dim[3]}, data, count};
@@ -11691,7 +12376,8 @@ static void genai__entries_fill(genai__entries *e, const genai_model *m, int che
             for (int second = 0; second < 2; second++) {
                 if (!count || !moment[second]) continue;
                 genai__entries_add(e, e->name, 1, dim, moment[second], count);
-                if (e->name) e->name += sprintf(e->name, "optimizer.%s.%s", genai__role_names[of], second ? "v" : "m") + 1;
+                const genai__group *g = &m->optimizer[role]->group[group];
+                if (e->name) e->name += sprintf(e->name, "optimizer.%s.%s", g->gradient ? genai__role_names[of] : g->tensor->name, second ? "v" : "m") + 1;
             }
         }
 }
@@ -11762,6 +12448,7 @@ static void genai__model_metadata(genai_model *m, int checkpoint, genai__metadat
 }
 
 static genai_result genai__model_write(genai_model *m, const char *path, int checkpoint) {
+    genai__stack_follow(m);
     genai__entries   e = genai__model_entries(m, checkpoint);
     genai__metadata *md = (genai__metadata *)genai__alloc(m->ctx, 1, sizeof *md);
     genai_result     result = GENAI_ERROR_MEMORY;
@@ -12142,8 +12829,11 @@ static genai_result genai__refine_all(genai_model *m, const char *what, int n, c
             for (size_t k = 0; k < pixels; k++) r.known[(size_t)row * pixels + k] = r.weight[k] > 0 ? x[k] : 0.5f;
         }
         m->labels = m->desc.classes ? as : NULL;
-        result = genai__refine_portion(&r, row, m->labels, latents);
-        if (!result && !z) result = genai__model_paint(m, row, latents, m->labels, r.made);
+        if (m->extra[GENAI__UNITS] && out && r.desc.mask) result = genai__stack_fill(m, (size_t)i * (size_t)rows, row, r.known, r.weight, &r.desc, r.made);
+        else {
+            result = genai__refine_portion(&r, row, m->labels, latents);
+            if (!result && !z) result = genai__model_paint(m, row, latents, m->labels, r.made);
+        }
         m->labels = NULL;
         for (int j = 0; j < part && !result && !z; j++) {
             double sum = 0;
@@ -12799,7 +13489,8 @@ static genai_result genai__evaluate(genai_model *m, const char *what, genai_data
         if (!result) {
             genai__quiet  q = genai__quiet_begin(m->ctx);
             genai_tensor *x = genai__model_input(m, (int)genai__at_once(m, n), images);
-            result = !x ? genai__result_of(m->ctx) : samples ? genai__vae_nll(m, x, i, samples, &sum) : m->family->evaluate(m, x, i, &sum);
+            result = !x ? genai__result_of(m->ctx) : !samples ? m->family->evaluate(m, x, i, &sum) :
+                     m->extra[GENAI__UNITS] ? genai__stack_nll(m, x, i, &sum) : genai__vae_nll(m, x, i, samples, &sum);
             genai__quiet_end(m->ctx, q);
         }
     }
@@ -12819,6 +13510,15 @@ GENAI_API genai_result genai_model_evaluate(genai_model *m, genai_dataset *data,
 GENAI_API genai_result genai_model_nll(genai_model *m, genai_dataset *data, int k, double *value) {
     if (!m) return GENAI_ERROR_ARGUMENT;
     if (k < 1) return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "genai_model_nll: k is %d, but must be at least 1", k);
+    if (m->extra[GENAI__UNITS]) {
+        genai_partition_desc d = GENAI__ZEROED;
+        genai_partition      z;
+        d.runs = k;
+        GENAI__TRY(genai_model_log_partition(m, &d, &z));
+        GENAI__TRY(genai__evaluate(m, "genai_model_nll", data, k, value));
+        *value += z.log_z;
+        return GENAI_OK;
+    }
     if (!m->likelihood || genai__pointwise(m))
         return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "log-likelihoods are estimated through a posterior, which this %s hasn't got", m->family->name);
     if (!m->likelihood->nats)
