@@ -13,8 +13,8 @@ DATA    ?= sprites
 DEMO    ?= build/demo
 COMPARE ?= build/compare
 MINUTES ?= 2
-# One of each family, with what its training wants beside the data; rbm and dbn join when they are there.
-FAMILIES ?= gan vae vaegan ae wae aae vqvae $(shell build/genai presets 2>/dev/null | grep -oE '^(rbm|dbn) ')
+# One of each family, with what its training wants beside the data.
+FAMILIES ?= gan vae vaegan ae wae aae vqvae rbm dbn
 JOBS    ?= $(shell nproc 2>/dev/null || echo 2)
 STRICT   = -Wall -Wextra
 TESTS    = $(patsubst tests/%.c,%,$(sort $(wildcard tests/test_*.c)))
