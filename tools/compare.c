@@ -403,8 +403,8 @@ static void measure_space(comparison *c, subject *s, int space) {
         if (m == KL_GAUSSIAN && all[m] < 0) lacks(s, space * PER_SPACE + m, "a covariance isn't of full rank: some feature is constant, or follows from others");
     }
     genai_ctx_clear(c->ctx);
-    if (known && (n <= c->dim[space] || c->tests <= c->dim[space]))
-        lacks(s, space * PER_SPACE + FRECHET, "%d images have no covariance of full rank in %d features", n < c->tests ? n : c->tests, c->dim[space]);
+    for (int m = FRECHET; known && m <= KL_GAUSSIAN && (n <= c->dim[space] || c->tests <= c->dim[space]); m += KL_GAUSSIAN - FRECHET)
+        lacks(s, space * PER_SPACE + m, "%d images have no covariance of full rank in %d features", n < c->tests ? n : c->tests, c->dim[space]);
 }
 
 static int picture(comparison *c, const subject *s, const char *what, int n, int columns, const float *images) {
@@ -508,10 +508,12 @@ static int measure_encoder(comparison *c, subject *s, const int *labels) {
     probe.test_labels = c->labels;
     if (c->classes < 2)
         for (int m = PROBE; m <= NMI; m++) lacks(s, m, "the data has no labels of two classes or more");
+    else if (d.classes)
+        for (int m = PROBE; m <= NMI; m++) lacks(s, m, "its encoder is given the class, so finding it in the latents says nothing");
     else if (d.latent > 2048)
         for (int m = PROBE; m <= NMI; m++) lacks(s, m, "%d latents are too many for a linear probe (2048 at most)", d.latent);
-    else if (genai_dataset_batch(c->train, 0, 0, n, seen, seen_labels) || genai_model_encode(s->model, n, seen, d.classes ? seen_labels : NULL, z) ||
-             genai_model_encode(s->model, c->tests, c->real, labels, unseen) || genai_probe(c->ctx, &probe, &found)) {
+    else if (genai_dataset_batch(c->train, 0, 0, n, seen, seen_labels) || genai_model_encode(s->model, n, seen, NULL, z) ||
+             genai_model_encode(s->model, c->tests, c->real, NULL, unseen) || genai_probe(c->ctx, &probe, &found)) {
         for (int m = PROBE; m <= NMI; m++) lacks(s, m, "%s", genai_ctx_error(c->ctx));
         genai_ctx_clear(c->ctx);
     } else {
