@@ -9209,7 +9209,7 @@ static const genai__field genai__fields[] = {
     {"layers", GENAI__FIELD_TEXT, GENAI__AT(layers), 0, 0, NULL, "dbn"},
     {"layer_steps", GENAI__FIELD_INT, GENAI__AT(layer_steps), 1, 1e9, NULL, "dbn"},
     {"cd_steps", GENAI__FIELD_INT, GENAI__AT(cd_steps), 1, 10000, NULL, "rbm dbn"},
-    {"persistent", GENAI__FIELD_INT, GENAI__AT(persistent), 0, 65536, NULL, "rbm dbn"},
+    {"persistent", GENAI__FIELD_INT, GENAI__AT(persistent), 0, 4096, NULL, "rbm dbn"},
     {"centred", GENAI__FIELD_INT, GENAI__AT(centred), 0, 1, NULL, "rbm dbn"},
     {"momentum", GENAI__FIELD_FLOAT, GENAI__AT(momentum), 0, 0.99999, NULL, "rbm dbn"},
     {"weight_decay", GENAI__FIELD_FLOAT, GENAI__AT(weight_decay), 0, 100, NULL, "rbm dbn"},
@@ -13513,7 +13513,7 @@ GENAI_API genai_result genai_model_nll(genai_model *m, genai_dataset *data, int 
     if (m->extra[GENAI__UNITS]) {
         genai_partition_desc d = GENAI__ZEROED;
         genai_partition      z;
-        d.runs = k;
+        d.runs = k > 1 ? k : 2;
         GENAI__TRY(genai_model_log_partition(m, &d, &z));
         GENAI__TRY(genai__evaluate(m, "genai_model_nll", data, k, value));
         *value += z.log_z;
