@@ -908,7 +908,7 @@ static void test_standard_r1(void) {
         if (i == 5) d.r1 = GENAI_ZERO;
         if (i == 6) d.preset = "dcgan_k4", d.width = d.height = 32;
         m = genai_model_create(g, &d);
-        CHECK(m && genai_model_resolved(m).r1 == (i ? 0 : 0.3f), "%d: r1 %g", i, m ? (double)genai_model_resolved(m).r1 : -1.0);
+        CHECK(m && genai_model_resolved(m).r1 == (i ? 0 : 1.0f), "%d: r1 %g", i, m ? (double)genai_model_resolved(m).r1 : -1.0);
         genai_model_destroy(m);
     }
     d.preset = NULL;
