@@ -1225,14 +1225,6 @@ GENAI_API genai_model   *genai_model_load(genai_ctx *ctx, const char *path);
 #define GENAI__SPIN 4000
 #endif
 
-#ifdef __cplusplus
-#define GENAI__ZEROED {}     /* any struct with all its fields 0 */
-#define GENAI__NULL nullptr  /* a NULL that may stand behind a comma: return genai__fail(...), GENAI__NULL */
-#else
-#define GENAI__ZEROED {0}
-#define GENAI__NULL NULL
-#endif
-
 #define GENAI__COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 #ifdef __cplusplus
