@@ -892,8 +892,8 @@ static void refused(genai_ctx *g, genai_result code, const char *part, const gen
     genai_model_destroy(m);
 }
 
-/* The preset's own R1: for its own discriminator and loss only. */
-static void test_standard_r1(void) {
+/* The preset's own R1: for its own discriminator and loss only. Its own schedule: until another is given. */
+static void test_standard(void) {
     genai_ctx       *g = make_ctx(1, GENAI_ISA_BEST, NULL);
     genai_model_desc d;
     genai_model     *m;
@@ -909,8 +909,21 @@ static void test_standard_r1(void) {
         if (i == 6) d.preset = "dcgan_k4", d.width = d.height = 32;
         m = genai_model_create(g, &d);
         CHECK(m && genai_model_resolved(m).r1 == (i ? 0 : 1.0f), "%d: r1 %g", i, m ? (double)genai_model_resolved(m).r1 : -1.0);
+        CHECK(m && genai_model_resolved(m).schedule == (i == 6 ? GENAI_SCHEDULE_CONSTANT : GENAI_SCHEDULE_INVERSE), "%d: schedule", i);
         genai_model_destroy(m);
     }
+    memset(&d, 0, sizeof d);
+    d.width = d.height = 8;
+    for (i = 0; i < 3; i++) {
+        d.schedule = i ? i > 1 ? GENAI_SCHEDULE_COSINE : GENAI_SCHEDULE_CONSTANT : GENAI_SCHEDULE_DEFAULT;
+        d.schedule_steps = i > 1 ? 7 : 0;
+        m = genai_model_create(g, &d);
+        CHECK(m && genai_model_resolved(m).schedule == (i ? d.schedule : GENAI_SCHEDULE_INVERSE) && genai_model_resolved(m).schedule_steps == (i ? d.schedule_steps : 2000),
+              "schedule %d over %d steps", (int)d.schedule, m ? genai_model_resolved(m).schedule_steps : -1);
+        genai_model_destroy(m);
+    }
+    d.schedule = GENAI_SCHEDULE_DEFAULT;
+    d.schedule_steps = 0;
     d.preset = NULL;
     d.r1 = GENAI_ZERO;
     m = genai_model_create(g, &d);
@@ -1102,7 +1115,7 @@ int main(void) {
     test_draws();
     test_feature_matching();
     test_conditions();
-    test_standard_r1();
+    test_standard();
     test_refused();
     test_combinations();
     test_everything();

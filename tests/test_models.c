@@ -131,7 +131,7 @@ static void test_presets(void) {
             CHECK(!makes(m, 2, 5, out), "%s", genai_ctx_error(g));
             CHECK(a.calls == calls, "%s: %ld allocations after the first steps", row->name, a.calls - calls);
             CHECK(!makes(m, 2, 3, again) && !memcmp(out, again, 3 * genai__pixels(m) * sizeof *out), "%s: image i depends on n", row->name);
-            CHECK(losses.count >= 2 && losses.name[0] && losses.value[0] != 0, "%s: losses", row->name);
+            CHECK(losses.count >= 2 && losses.name[0] && (losses.value[0] > 0 || !strcmp(losses.name[0], "free_energy")), "%s: losses", row->name); /* which may have any sign */
         }
         genai_ctx_destroy(g);
         CHECK(a.live == 0, "%s: %ld blocks leaked", row->name, a.live);

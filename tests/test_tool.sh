@@ -113,6 +113,8 @@ check 1 "of classes 0 and 900 there are" change "$model" --data sprites --from 0
 for mask in left bottom center mask.pgm; do check 0 "3 images, what is known" inpaint "$model" --data sprites --limit 3 --mask $mask -o inpaint.png; done
 { printf 'P5 28 27 255\n'; bytes 756; } >mask.pgm
 check 1 "mask.pgm is 28x27, but the images are 28x28" inpaint "$model" --data sprites --limit 3 --mask mask.pgm -o no.png
+check 0 "3 images, what is known" inpaint "$model" --data sprites --limit 3 --completions 4 -o inpaint.png
+check 2 "completions" inpaint "$model" --data sprites --limit 3 --completions 65 -o no.png
 check 1 "nowhere" inpaint "$model" --data sprites --limit 3 --mask nowhere -o no.png
 check 0 "4 images above them denoised" denoise "$model" --data sprites -n 4 --noise 0.2 -o denoise.png
 check 0 "^image,score" anomaly "$model" --data sprites --limit 5 -o anomaly.png

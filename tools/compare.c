@@ -587,12 +587,11 @@ done:
 }
 
 /* What the model costs. */
-static void measure_costs(comparison *c, subject *s) {
+static void measure_costs(subject *s) {
     char   text[65536], path[4200];
     double total = 0, seconds;
     FILE  *f;
     long   n = 0;
-    (void)c;
     if (!s->model) {
         for (int m = MSE; m <= BYTES; m++) lacks(s, m, "images are given, not a model");
         return;
@@ -636,7 +635,7 @@ static int measure_subject(comparison *c, subject *s) {
     while (columns * columns < n) columns++;
     if (s->model && genai_model_resolved(s->model).classes > 1 && genai_model_resolved(s->model).classes <= 16) columns = genai_model_resolved(s->model).classes;
     progress(c, s->name, "samples");
-    measure_costs(c, s);
+    measure_costs(s);
     status = take_images(c, s);
     if (!status) status = picture(c, s, "samples", n, columns, c->image);
     if (!status) status = features_of(c, s->count, c->image, c->made);
@@ -696,13 +695,14 @@ static void quoted(FILE *f, const char *text, int json) { /* CSV doubles a quote
     fputc('"', f);
 }
 
-/* results.csv: one line a number; results.json: the same as one object. */
+/* results.csv: one line a number; results.json: the same as one object. Written beside and renamed, so that half of one never stands there. */
 static int write_results(const comparison *c, int json) {
-    char  path[4200], key[40], text[32];
+    char  path[4200], beside[4208], key[40], text[32];
     FILE *f;
     int   done;
     snprintf(path, sizeof path, "%s/results.%s", c->args->out, json ? "json" : "csv");
-    f = fopen(path, "wb");
+    snprintf(beside, sizeof beside, "%s.tmp", path);
+    f = fopen(beside, "wb");
     if (!f) return tool_fail("%s: the file could not be written", path);
     if (json) fprintf(f, "{\"data\": {\"width\": %d, \"height\": %d, \"channels\": %d, \"training\": %zu, \"test\": %d, \"samples\": %d},\n\"subjects\": [", c->width, c->height,
                       c->channels, c->trained, c->tests, c->n);
@@ -738,8 +738,10 @@ static int write_results(const comparison *c, int json) {
     }
     if (json) fputs("\n]}\n", f);
     done = !ferror(f);
-    if (fclose(f) || !done) return tool_fail("%s: the file could not be written", path);
-    return TOOL_DONE;
+    done &= !fclose(f);
+    if (done && !tool_replace(beside, path)) return TOOL_DONE;
+    remove(beside);
+    return tool_fail("%s: the file could not be written", path);
 }
 
 /* --- the page --- */
@@ -902,9 +904,9 @@ static int compare(comparison *c) {
     make_folder(a->out); /* may be there already; whether it can be written to is seen at once, not after minutes */
     snprintf(path, sizeof path, "%s/pictures", a->out);
     make_folder(path);
-    snprintf(path, sizeof path, "%s/results.csv", a->out);
+    snprintf(path, sizeof path, "%s/results.csv.tmp", a->out);
     f = fopen(path, "wb");
-    if (!f || fclose(f)) return tool_fail("%s: the file could not be written", path);
+    if (!f || fclose(f) || remove(path)) return tool_fail("%s/results.csv: the file could not be written", a->out);
     snprintf(c->subject[TRAINING].name, sizeof c->subject[TRAINING].name, "training images");
     snprintf(c->subject[NOISE].name, sizeof c->subject[NOISE].name, "noise");
     c->subject[TRAINING].count = c->trained < (size_t)c->n ? (int)c->trained : c->n;

@@ -54,15 +54,20 @@ int report_open(tool_report *r, const char *dir, const char *title, int refresh)
     return TOOL_DONE;
 }
 
+/* Renames a file that is whole to the name of one that it takes the place of. */
+int tool_replace(const char *whole, const char *path) {
+#if defined(_WIN32)
+    remove(path); /* rename doesn't replace there */
+#endif
+    return rename(whole, path);
+}
+
 int report_close(tool_report *r) {
     int done;
     fprintf(r->file, "<p class=\"dim\"><small>genai %s</small></p>\n</body></html>\n", genai_version());
     done = !ferror(r->file);
     done &= !fclose(r->file);
-#if defined(_WIN32)
-    if (done) remove(r->path); /* rename doesn't replace there */
-#endif
-    if (done && !rename(r->beside, r->path)) return TOOL_DONE;
+    if (done && !tool_replace(r->beside, r->path)) return TOOL_DONE;
     remove(r->beside);
     return TOOL_FAILED;
 }

@@ -56,6 +56,7 @@ typedef struct tool_report {
     FILE *file;
     char  path[4096], beside[4104];
 } tool_report;
+int  tool_replace(const char *whole, const char *path);
 int  report_open(tool_report *r, const char *dir, const char *title, int refresh);
 int  report_close(tool_report *r);
 void report_text(tool_report *r, const char *text);
