@@ -201,6 +201,7 @@ static const holding holdings[] = {
     {"rbm", 7728, 23375}, {"rbm_500", 5824, 36312}, {"dbn", 7728, 24416}, {"dbn_500_500_2000", 8752, 60172}};
 static void test_holdings(void) {
     int p;
+    if (check_short()) return; /* test_presets takes the same steps */
     for (p = 0; p < genai_preset_count(); p++) {
         const genai_preset *row = genai_preset_at(p);
         genai_ctx          *g = make_ctx(1, NULL);
