@@ -17,6 +17,7 @@ MINUTES ?= 2
 FAMILIES ?= gan vae vaegan ae wae aae vqvae rbm dbn
 JOBS    ?= $(shell nproc 2>/dev/null || echo 2)
 STRICT   = -Wall -Wextra
+OWN      = -DGENAI_STATIC # what a test doesn't call isn't compiled
 TESTS    = $(patsubst tests/%.c,%,$(sort $(wildcard tests/test_*.c)))
 COMMON   = genai.h $(wildcard tests/*.h)
 
@@ -64,7 +65,7 @@ compare: build/genai
 
 build/test_%: tests/test_%.c $(COMMON) | stb
 	@mkdir -p build
-	$(CC) $(CFLAGS) $(STRICT) -o $@ $< -lm
+	$(CC) $(CFLAGS) $(STRICT) $(OWN) -o $@ $< -lm
 
 # The programs are built side by side, then run one after the other: each uses all cores itself.
 test:
@@ -73,7 +74,7 @@ test:
 
 build/neon/test_%: tests/test_%.c $(COMMON) | stb
 	@mkdir -p build/neon
-	$(NEON_CC) -O2 -static -idirafter /usr/include -o $@ $< -lm
+	$(NEON_CC) -O2 $(OWN) -static -idirafter /usr/include -o $@ $< -lm
 
 test-neon:
 	@$(MAKE) --no-print-directory -j$(JOBS) $(NEON_TESTS:%=build/neon/%)

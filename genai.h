@@ -657,6 +657,13 @@ typedef struct genai_partition { /* each with 3 standard errors below and above 
     int    exact;              /* 1: added up over all states of one side, which has 20 units or less; all six are log Z        */
 } genai_partition;
 
+typedef struct genai_likelihood_desc {
+    float    noise;            /* standard deviation of a pixel around what the decoder paints; 0: 0.2                          */
+    int      runs, steps;      /* chains an image, 0: 16, at most 64; temperatures, 0: 1000                                     */
+    int      leapfrogs;        /* steps of a transition; 0: 10                                                                  */
+    uint64_t seed;
+} genai_likelihood_desc;
+
 typedef struct genai_preset {
     const char *name, *family, *about;   /* about: one line                                                            */
     int         width, height, channels; /* 0: any                                                                     */
@@ -1050,6 +1057,13 @@ GENAI_API genai_result   genai_model_latents(genai_model *model, uint64_t seed, 
  * that are 0 or 1 only (see binarise); gaussian: a density in [0,1]^D, not comparable with it. rbm: F(x) + log Z, k the runs of AIS; dbn: the
  * variational bound, with one draw from the posterior. UNSUPPORTED: no posterior, no density. */
 GENAI_API genai_result   genai_model_nll(genai_model *model, genai_dataset *data, int k, double *value);
+/* low [n] = log p(x) of each image, in nats, where z ~ N(0,1) and x = what is painted from z + noise N(0,1): of any decoder, whatever
+ * it was trained by, on one scale. Annealed importance sampling with Hamiltonian transitions (Wu et al. 2017): too low, if anything.
+ * Image i depends on (seed, i, x) alone. images NULL: n that the model draws itself in that way; for these alone high [n] is the
+ * same from the latents they came of back to the prior, too high if anything, so that the means of low and high enclose the truth
+ * (bidirectional Monte Carlo, Grosse et al. 2015). high is NULL otherwise. A density with this noise, not comparable with
+ * genai_model_nll. Costs runs x steps x leapfrogs passes an image. UNSUPPORTED: latents that aren't N(0,1). desc may be NULL. */
+GENAI_API genai_result   genai_model_likelihood(genai_model *model, int n, const float *images, const int *labels, const genai_likelihood_desc *desc, double *low, double *high);
 /* Families rbm and dbn. log Z of the model, or of a dbn's top RBM: exact, or by AIS both ways; where these differ by much, the chains
  * don't mix, and the truth is between. desc may be NULL. ARGUMENT: runs below 2, steps below 29. genai_model_nll takes log_z. */
 GENAI_API genai_result   genai_model_log_partition(genai_model *model, const genai_partition_desc *desc, genai_partition *out);
@@ -13517,6 +13531,188 @@ GENAI_API genai_result genai_model_nll(genai_model *m, genai_dataset *data, int 
         return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "likelihood '%s' is no density, so images have no log-likelihood under it: train with bernoulli or gaussian",
                            m->likelihood->name);
     return genai__evaluate(m, "genai_model_nll", data, k, value);
+}
+
+/* --- log p(x) of decoders: AIS from the prior to the posterior, rows [image, run] at one temperature --- */
+#define GENAI__ANNEAL_PILOT 10     /* temperatures for each one of the pilot's */
+#define GENAI__ANNEAL_RIGHT 0.65   /* acceptance that leapfrogs are made for (Neal 2011)  */
+
+typedef struct genai__anneal {
+    genai_model          *m;
+    genai_likelihood_desc desc;     /* resolved */
+    int                   rows;
+    genai_tensor         *z, *x;    /* [rows,Z] where the chains are, [rows,H,W,C] */
+    genai__dice           dice;
+    float                *momentum, *before, *slope, *slope_before; /* [rows,Z]: the last two are the cost's gradients */
+    float                *length;   /* [pilot's temperatures,rows] of a leapfrog step */
+    double               *cost, *cost_before, *weight; /* [rows]; cost: -log p(x|z), but for a constant */
+} genai__anneal;
+
+/* (2 t/n - 1) of a sigmoid from -4 to 4, brought to [0,1] (Wu et al. 2017). */
+static double genai__anneal_beta(int i, int n) {
+    double edge = 1 / (1 + genai__exp(4)), at = 1 / (1 + genai__exp(-4 * (2.0 * i / n - 1)));
+    return i <= 0 ? 0 : i >= n ? 1 : (at - edge) / (1 - 2 * edge);
+}
+
+static genai_result genai__anneal_cost(genai__anneal *a) {
+    genai_ctx    *ctx = a->m->ctx;
+    size_t        mark = genai_tape_mark(ctx);
+    genai_tensor *cost = genai_square(genai_sub(genai__images(a->m, genai__decoded(a->m, a->z)), a->x)), *loss;
+    cost = genai_scale(genai_sum(genai__matrix(cost, a->rows, -1), 2), 0.5f / (a->desc.noise * a->desc.noise), 0);
+    loss = genai_sum(cost, 0);
+    if (a->z->grad) memset(a->z->grad->data, 0, a->z->count * sizeof(float));
+    genai_result result = loss ? genai__backward(loss, mark) : genai__result_of(ctx);
+    for (int i = 0; i < a->rows && !result; i++) a->cost[i] = (double)cost->data[i];
+    if (!result) memcpy(a->slope, a->z->grad->data, a->z->count * sizeof(float));
+    genai_tape_release(ctx, mark);
+    return result;
+}
+
+/* Leaves exp(-beta cost - |z|^2/2) as it is (Neal 2011). `length` [rows] of a step; learn: they follow the acceptance. */
+static genai_result genai__anneal_move(genai__anneal *a, double beta, float *length, int learn) {
+    size_t        mark = genai_tape_mark(a->m->ctx), size = (size_t)a->m->desc.latent, i, k;
+    genai_tensor *kick = genai__dice_roll(&a->dice, 1, a->rows, (int)size), *luck = genai__dice_roll(&a->dice, 0, a->rows, 1);
+    float        *z = a->z->data, *p = a->momentum, b = (float)beta;
+    genai_result  result = kick && luck ? GENAI_OK : genai__result_of(a->m->ctx);
+    if (result) return result;
+    memcpy(a->before, z, a->z->count * sizeof *z);
+    memcpy(a->slope_before, a->slope, a->z->count * sizeof *z);
+    memcpy(a->cost_before, a->cost, (size_t)a->rows * sizeof *a->cost);
+    for (i = 0; i < a->z->count; i++) p[i] = kick->data[i] - 0.5f * length[i / size] * (z[i] + b * a->slope[i]);
+    for (int leap = 1; leap <= a->desc.leapfrogs && !result; leap++) {
+        for (i = 0; i < a->z->count; i++) z[i] += length[i / size] * p[i];
+        result = genai__anneal_cost(a);
+        for (i = 0; i < a->z->count; i++) p[i] -= (leap < a->desc.leapfrogs ? 1.0f : 0.5f) * length[i / size] * (z[i] + b * a->slope[i]);
+    }
+    for (i = 0; i < (size_t)a->rows && !result; i++) {
+        double gain = beta * (a->cost_before[i] - a->cost[i]), right;
+        for (k = i * size; k < (i + 1) * size; k++)
+            gain += 0.5 * ((double)a->before[k] * (double)a->before[k] + (double)kick->data[k] * (double)kick->data[k] - (double)z[k] * (double)z[k] - (double)p[k] * (double)p[k]);
+        right = gain >= 0 ? 1 : genai__exp(gain); /* NaN: 0 */
+        if (!((double)luck->data[i] < right)) {
+            memcpy(z + i * size, a->before + i * size, size * sizeof *z);
+            memcpy(a->slope + i * size, a->slope_before + i * size, size * sizeof *z);
+            a->cost[i] = a->cost_before[i];
+        }
+        if (learn) length[i] *= (float)genai__exp(0.4 * (right - GENAI__ANNEAL_RIGHT));
+    }
+    genai_tape_release(a->m->ctx, mark);
+    return result;
+}
+
+/* One way, n temperatures; the weights end up in a->weight. A pilot finds the lengths of the steps, which don't depend on the
+ * chains that are weighed then. */
+static genai_result genai__anneal_run(genai__anneal *a, int n, int back, int pilot) {
+    int          last = a->desc.steps / GENAI__ANNEAL_PILOT;
+    genai_result result = genai__anneal_cost(a);
+    memset(a->weight, 0, (size_t)a->rows * sizeof *a->weight);
+    for (int t = 1; t <= n && !result; t++) {
+        int    at = back ? n - t : t, row = (int)((int64_t)at * last / n);
+        float *length = a->length + (size_t)row * (size_t)a->rows;
+        double from = genai__anneal_beta(back ? at + 1 : at - 1, n), to = genai__anneal_beta(at, n);
+        for (int i = 0; i < a->rows; i++) a->weight[i] -= (to - from) * a->cost[i];
+        if (pilot) memcpy(length, length - a->rows, (size_t)a->rows * sizeof *length);
+        if (t < n) result = genai__anneal_move(a, to, length, pilot);
+    }
+    return result;
+}
+
+/* Images first, ... first + n - 1 of `images`, or of the model's own. */
+static genai_result genai__anneal_images(genai__anneal *a, int first, int n, const float *images, double *low, double *high) {
+    genai_model  *m = a->m;
+    size_t        latent = (size_t)m->desc.latent, pixels = genai__pixels(m), mark = genai_tape_mark(m->ctx);
+    int           runs = a->desc.runs;
+    genai__dice   own = {m->ctx, 1, GENAI__STREAM_AIS, a->desc.seed, (uint64_t)1 << 40, (size_t)first};
+    genai_tensor *z = genai__dice_roll(&own, 1, n, (int)latent), *noise = genai__dice_roll(&own, 1, n, (int)pixels);
+    if (!z || !noise) return genai__result_of(m->ctx);
+    if (!images) {
+        for (int i = 0; i < n; i++)
+            for (int r = 0; r < runs; r++) memcpy(a->z->data + (size_t)(i * runs + r) * latent, z->data + (size_t)i * latent, latent * sizeof(float));
+        GENAI__TRY(genai__values_of(m->ctx, genai__decoded(m, a->z), a->x->data));
+    }
+    for (int i = 0; i < n * runs; i++)
+        for (size_t k = 0; k < pixels; k++) {
+            float *x = a->x->data + (size_t)i * pixels + k;
+            *x = images ? images[(size_t)(i / runs) * pixels + k] : *x + a->desc.noise * noise->data[(size_t)(i / runs) * pixels + k];
+        }
+    for (int i = 0; i < a->rows; i++) a->length[i] = 0.2f;
+    for (int way = -1; way < 1 + (high != NULL); way++) { /* the pilot, on, back */
+        a->dice.roll = (uint64_t)(way + 1) << 32;
+        genai_tensor *start = genai__dice_roll(&a->dice, 1, a->rows, (int)latent);
+        if (!start) return genai__result_of(m->ctx);
+        for (int i = 0; i < a->rows; i++)
+            memcpy(a->z->data + (size_t)i * latent, way == 1 ? z->data + (size_t)(i / runs) * latent : start->data + (size_t)i * latent, latent * sizeof(float));
+        GENAI__TRY(genai__anneal_run(a, way < 0 ? a->desc.steps / GENAI__ANNEAL_PILOT : a->desc.steps, way == 1, way < 0));
+        for (int i = 0; i < n && way >= 0; i++) {
+            double most = a->weight[i * runs], sum = 0;
+            for (int r = 1; r < runs; r++) most = a->weight[i * runs + r] > most ? a->weight[i * runs + r] : most;
+            for (int r = 0; r < runs; r++) sum += genai__exp(a->weight[i * runs + r] - most);
+            sum = most + genai__log(sum / runs);
+            if (way) sum = -sum;
+            (way ? high : low)[i] = sum - (double)pixels * (GENAI__HALF_LOG_2PI + genai__log((double)a->desc.noise));
+        }
+    }
+    genai_tape_release(m->ctx, mark);
+    return GENAI_OK;
+}
+
+GENAI_API genai_result genai_model_likelihood(genai_model *m, int n, const float *images, const int *labels, const genai_likelihood_desc *desc, double *low, double *high) {
+    static const char what[] = "genai_model_likelihood";
+    genai__anneal     a = GENAI__ZEROED;
+    GENAI__TRY(genai__model_check(m, what, n, low, low));
+    if (images && m->desc.classes) GENAI__TRY(genai__model_labels(m, what, n, labels));
+    if (!genai__normal_prior(m) || m->extra[GENAI__UNITS])
+        return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "%s: the latents of this %s aren't drawn from N(0,1)", what, m->family->name);
+    if (desc) a.desc = *desc;
+    if (a.desc.noise == 0) a.desc.noise = 0.2f;
+    if (!a.desc.runs) a.desc.runs = 16;
+    if (!a.desc.steps) a.desc.steps = 1000;
+    if (!a.desc.leapfrogs) a.desc.leapfrogs = 10;
+    if (images && high) return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "%s: of given images there is no estimate from above", what);
+    if (!(a.desc.noise >= 1e-3f && a.desc.noise < 1e3f) || a.desc.runs < 1 || a.desc.runs > GENAI__PORTION || a.desc.steps < 2 * GENAI__ANNEAL_PILOT || a.desc.leapfrogs < 1)
+        return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "%s: noise must be from 0.001 to 1000, runs from 1 to %d, steps at least %d, leapfrogs at least 1", what, GENAI__PORTION,
+                           2 * GENAI__ANNEAL_PILOT);
+    int    trainable = genai_net_trainable(genai__best(m, m->family->painter), 0), per = GENAI__PORTION / a.desc.runs, as[GENAI__PORTION];
+    size_t rows = (size_t)(n < per ? n : per) * (size_t)a.desc.runs, values = rows * (size_t)m->desc.latent;
+    float *floats = (float *)genai__alloc(m->ctx, 4 * values + rows * (size_t)(a.desc.steps / GENAI__ANNEAL_PILOT + 1), sizeof *floats);
+    double *doubles = (double *)genai__alloc(m->ctx, 3 * rows, sizeof *doubles);
+    const int   *was = m->labels;
+    genai__visit visit = genai__visit_begin(m->ctx);
+    genai_result result = floats && doubles ? GENAI_OK : GENAI_ERROR_MEMORY;
+    for (int i = 0, part; i < n && !result; i += part) {
+        part = n - i < per ? n - i : per;
+        a.m = m;
+        a.rows = part * a.desc.runs;
+        values = (size_t)a.rows * (size_t)m->desc.latent;
+        a.momentum = floats;
+        a.before = a.momentum + values;
+        a.slope = a.before + values;
+        a.slope_before = a.slope + values;
+        a.length = a.slope_before + values;
+        a.cost = doubles;
+        a.cost_before = a.cost + a.rows;
+        a.weight = a.cost_before + a.rows;
+        a.dice.ctx = m->ctx;
+        a.dice.fixed = 1;
+        a.dice.stream = GENAI__STREAM_AIS;
+        a.dice.seed = a.desc.seed;
+        a.dice.first = (size_t)i * (size_t)a.desc.runs;
+        for (int r = 0; r < a.rows && m->desc.classes; r++) as[r] = labels ? labels[i + r / a.desc.runs] : (i + r / a.desc.runs) % m->desc.classes;
+        m->labels = m->desc.classes ? as : NULL;
+        int z[2] = {a.rows, m->desc.latent}, x[4] = {a.rows, m->dim[1], m->dim[2], m->dim[3]};
+        a.z = genai_tensor_create(m->ctx, 2, z);
+        a.x = genai_tensor_create(m->ctx, 4, x);
+        if (a.z) a.z->requires_grad = 1;
+        result = a.z && a.x ? genai__anneal_images(&a, i, part, images ? images + (size_t)i * genai__pixels(m) : NULL, low + i, high ? high + i : NULL) : genai__result_of(m->ctx);
+        genai_tensor_destroy(a.z);
+        genai_tensor_destroy(a.x);
+    }
+    m->labels = was;
+    genai_net_trainable(genai__best(m, m->family->painter), trainable);
+    genai__visit_end(m->ctx, &visit);
+    genai__free(m->ctx, floats);
+    genai__free(m->ctx, doubles);
+    return result;
 }
 
 /* --- the judge: a body that makes features of images, and a head that makes classes of features --- */

@@ -42,7 +42,7 @@ xargs -P "$JOBS" -L 1 sh -c 'name=$1; cc=$2; shift 2
 
 case $CPU in *avx512f*) ;; *) echo "skipped: this processor has no avx512" ;; esac
 case $CPU in *avx2*) ;; *) echo "skipped: this processor has no avx2" ;; esac
-run arm-O2 neon threads=2 straight # the longest first
+run arm-O2 neon threads=2 straight most # the longest first
 run gcc-O2 scalar threads=2 straight
 run clang-O2 scalar threads=3 straight preset=dcgan_k4
 for isa in avx2 avx512; do

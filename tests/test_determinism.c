@@ -2,11 +2,11 @@
  * first steps of the optimisers), hashes all that was learned and two samples, and compares with the hash below, which
  * holds for every instruction set, thread count, compiler, optimisation level, and after a resume half-way.
  *
- *   test_determinism [isa=NAME] [threads=N] [preset=NAME] [small] [straight] [print]
+ *   test_determinism [isa=NAME] [threads=N] [preset=NAME] [small|most] [straight] [print]
  *
  * Without arguments: the best instruction set with 3 threads and a resume; small presets also with 1 thread, and in the
- * scalar pass. small: leaves out those that take the scalar pass seconds. straight: without the resume. print: shows the
- * hashes.
+ * scalar pass. small: leaves out those that take the scalar pass seconds; most: an emulator half a minute. straight: without
+ * the resume. print: shows the hashes.
  * determinism.sh runs it through compilers, levels and machines. When the arithmetic is changed on purpose: `print`. */
 #define GENAI_IMPLEMENTATION
 #define GENAI__POISON /* memory that was given back reads as NaN */
@@ -17,7 +17,7 @@ typedef struct golden {
     const char *preset;
     int         width, height, channels; /* as small as it can be; not square where any size goes */
     int         steps;                   /* of batches of 3, from epochs of 5 images: 3, 2, 3, 2  */
-    int         large;
+    int         large;                   /* 1: seconds in the scalar pass, 2: half a minute under an emulator */
     const char *hash;
 } golden;
 
@@ -27,8 +27,8 @@ static const golden goldens[] = {
     { "vaegan", 12, 16, 3, 4, 0, "4cca7c85af17bb9d" },
     { "dcgan_k4", 32, 32, 1, 2, 1, "c9ebd686ba82d3d9" },
     { "dcgan_k5", 32, 32, 1, 2, 1, "01762612ed3a3d27" },
-    { "dcgan64", 64, 64, 1, 2, 1, "b91dfd7e30d0e92a" },
-    { "gan_dense_conv", 32, 32, 1, 2, 1, "fd8fb82f50f2ef1a" },
+    { "dcgan64", 64, 64, 1, 2, 2, "b91dfd7e30d0e92a" },
+    { "gan_dense_conv", 32, 32, 1, 2, 2, "fd8fb82f50f2ef1a" },
     { "vae_mlp", 9, 7, 3, 4, 0, "1318bbffc82fe821" },
     { "vae_400_20", 9, 7, 1, 4, 0, "d68b5769c9442c62" },
     { "vae_conv_k5", 32, 32, 1, 2, 1, "9730827127860eae" },
@@ -147,6 +147,7 @@ int main(int argc, char **argv) {
             chosen = 1;
         } else if (!strcmp(argv[i], "print")) print = 1;
         else if (!strcmp(argv[i], "small")) small = 1;
+        else if (!strcmp(argv[i], "most")) small = 2;
         else if (!strcmp(argv[i], "straight")) straight = 1;
         else { printf("unknown argument %s\n", argv[i]); return 2; }
     }
@@ -161,7 +162,7 @@ int main(int argc, char **argv) {
         for (k = 0; k < (int)(sizeof goldens / sizeof goldens[0]); k++)
             if (!strcmp(goldens[k].preset, name)) g = &goldens[k];
         CHECK(g != NULL, "preset %s has no hash here", name);
-        if (!g || (preset && strcmp(preset, name) != 0) || (small && g->large)) continue;
+        if (!g || (preset && strcmp(preset, name) != 0) || (small && g->large >= small)) continue;
         if (print) printf("%s %s\n", name, run(g, isa, threads, 0));
         else if (chosen) {
             check_one(g, isa, threads, 0);

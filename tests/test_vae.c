@@ -334,6 +334,92 @@ static void test_exact(void) { /* T15, T19, T20 */
     genai_ctx_destroy(g);
 }
 
+static void test_annealed(void) { /* the same p(x) without the encoder, and what holds for any decoder */
+    enum { N = 9, D = 12 * 10 };
+    static const char    *without[] = {"ae", "vqvae", "rbm", "cycle"};
+    genai_ctx            *g = make_ctx(3);
+    genai_model          *m = linear_model(g, 1, 0);
+    genai_likelihood_desc d;
+    genai_model_desc      small;
+    float                 x[N * LINEAR_D], *image = (float *)malloc(N * D * sizeof *image), drawn, next;
+    double                pixel[LINEAR_D], low[N], high[N], again[N], exact = 0, mean = 0, gap[2] = {0, 0};
+    memset(&d, 0, sizeof d);
+    for (int i = 0; i < N * LINEAR_D; i++) x[i] = (float)((unsigned)i * 2654435761u >> 24) / 255.0f;
+    for (int i = 0; i < N * D; i++) image[i] = (float)((unsigned)i * 2654435761u >> 24) / 255.0f;
+    d.noise = 0.25f;
+    d.steps = 200;
+    CHECK(m && !genai_model_likelihood(m, N, x, NULL, &d, low, NULL), "%s", genai_ctx_error(g));
+    for (int i = 0; i < N; i++) {
+        for (int k = 0; k < LINEAR_D; k++) pixel[k] = (double)x[i * LINEAR_D + k];
+        exact -= linear_nll(pixel) / N;
+        mean += low[i] / N;
+        CHECK(fabs(low[i] + linear_nll(pixel)) < 0.25, "image %d: %g, exact %g", i, low[i], -linear_nll(pixel));
+    }
+    CHECK(fabs(mean - exact) < 0.05, "log p(x) %g, exact %g", mean, exact);
+    CHECK(!genai_model_likelihood(m, 1, x, NULL, &d, again, NULL) && again[0] == low[0], "image 0 depends on n");
+    d.seed = 7;
+    CHECK(!genai_model_likelihood(m, N, x, NULL, &d, again, NULL) && again[0] != low[0] && again[N - 1] != low[N - 1], "the seed tells nothing");
+    d.noise = 0.05f;
+    for (int k = 0; k < 2; k++) { /* few temperatures, many */
+        d.steps = k ? 1000 : 20;
+        d.runs = k ? 16 : 4;
+        CHECK(!genai_model_likelihood(m, N, NULL, NULL, &d, low, high), "%s", genai_ctx_error(g));
+        for (int i = 0; i < N; i++) gap[k] += (high[i] - low[i]) / N;
+    }
+    CHECK(gap[0] > 0.5 && gap[1] > -0.02 && gap[1] < 0.1, "from below and above: %g apart, then %g", gap[0], gap[1]);
+    /* A net with steps, batch norm and labels; threads change nothing, nor does a call change the model or the caller's draws. */
+    for (int threads = 1; threads < 4; threads += 2) {
+        genai_ctx_desc desc;
+        genai_ctx     *h;
+        memset(&desc, 0, sizeof desc);
+        desc.threads = threads;
+        h = genai_ctx_create(&desc);
+        memset(&small, 0, sizeof small);
+        small.width = 12;
+        small.height = 10;
+        small.channels = 1;
+        small.classes = 3;
+        small.condition = "concat";
+        m = genai_model_create(h, &small);
+        memset(&d, 0, sizeof d);
+        d.steps = 60;
+        d.runs = 3;
+        d.leapfrogs = 4;
+        int labels[N] = {2, 1, 0, 0, 1, 2, 2, 2, 1};
+        CHECK(m && !genai_model_step(m, 3, image, labels, NULL), "%s", genai_ctx_error(h));
+        genai_random_at(h, 5, 0);
+        drawn = genai_value(genai_random_normal(h, 0, NULL));
+        next = genai_value(genai_random_normal(h, 0, NULL));
+        genai_random_at(h, 5, 0);
+        CHECK(genai_value(genai_random_normal(h, 0, NULL)) == drawn, "draws");
+        genai_tape_release(h, 0);
+        CHECK(!genai_model_likelihood(m, N, image, labels, &d, threads > 1 ? again : low, NULL), "%s", genai_ctx_error(h));
+        CHECK(genai_value(genai_random_normal(h, 0, NULL)) == next, "the caller's draws moved");
+        for (int k = 0; k < m->net[GENAI__GENERATOR]->parameters; k++)
+            CHECK(m->net[GENAI__GENERATOR]->tensor[k].requires_grad, "parameter %d doesn't learn any more", k);
+        CHECK(!genai_model_likelihood(m, 4, NULL, NULL, &d, low + 4, high), "%s", genai_ctx_error(h)); /* classes in turn */
+        CHECK_RESULT(h, GENAI_ERROR_ARGUMENT, genai_model_likelihood(m, N, image, NULL, &d, high, NULL));
+        CHECK_RESULT(h, GENAI_ERROR_ARGUMENT, genai_model_likelihood(m, N, image, labels, &d, low, high));
+        d.runs = 65;
+        CHECK_RESULT(h, GENAI_ERROR_ARGUMENT, genai_model_likelihood(m, N, image, labels, &d, low, NULL));
+        d.runs = 1;
+        d.noise = -1;
+        CHECK_RESULT(h, GENAI_ERROR_ARGUMENT, genai_model_likelihood(m, N, image, labels, &d, low, NULL));
+        genai_ctx_destroy(h);
+    }
+    for (int i = 0; i < 4; i++) CHECK(again[i] == low[i], "image %d: %g by one thread, %g by three", i, low[i], again[i]);
+    for (int i = 0; i < 4; i++) {
+        memset(&small, 0, sizeof small);
+        small.preset = without[i];
+        small.width = small.height = 8;
+        m = genai_model_create(g, &small);
+        CHECK(m != NULL, "%s", genai_ctx_error(g));
+        CHECK_RESULT(g, GENAI_ERROR_UNSUPPORTED, genai_model_likelihood(m, N, x, NULL, NULL, low, NULL));
+    }
+    free(image);
+    genai_ctx_destroy(g);
+}
+
 static void test_importance(void) { /* k = 1 is the VAE with a drawn KL; the gradient's weights are the softmax of the log-weights */
     genai_ctx       *g = make_ctx(3);
     genai_model_desc d = small_desc("vae");
@@ -1169,6 +1255,7 @@ int main(void) {
     test_posterior();
     test_free_bits();
     test_exact();
+    test_annealed();
     test_importance();
     test_mmd();
     test_binarise();
