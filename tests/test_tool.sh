@@ -250,11 +250,12 @@ check 2 "wants --data" compare tiny
 check 2 "wants -o DIR" compare tiny --data seen
 check 2 "short of a word" compare --data seen -o no
 check 2 "at least 10" compare tiny --data seen --test unseen -o no -n 9
-check 0 "^tiny_gan .*[0-9]" compare tiny tiny_gan/model.safetensors made.npy unseen --data seen --test unseen --threads 1 -o compared -n 16
+check 0 "^tiny_gan .*[0-9]" compare tiny tiny_gan/model.safetensors made.npy unseen --data seen --test unseen --threads 1 --ais 20 -o compared -n 16
 is "a line for each of ours and theirs" sh -c 'grep -q "^noise " out && grep -q "^made " out && grep -q "^unseen " out'
 for file in report.html results.csv results.json pictures/2-samples.png pictures/2-reconstructions.png pictures/3-interpolations.png; do is "$file is there" [ -s "compared/$file" ]; done
 is "what can't be had says why" grep -q '^"tiny_gan",mse,,,".*encode' compared/results.csv
 is "labels are missed by name" grep -q '^"tiny",frechet.judge,,,".*labels' compared/results.csv
+is "a decoder's likelihood, and how far it is to be trusted" grep -qE '^"tiny_gan",ais_gap,[-0-9]' compared/results.csv
 is "images have no parameters" grep -q '^"made",parameters,,,"images are given' compared/results.csv
 is "as many lines as measures for each" [ "$(($(wc -l <compared/results.csv) % 6))" = 1 ]
 is "no address of another place in the page" sh -c '! grep -qE "(src|href)=\"(http|//)" compared/report.html'
@@ -263,7 +264,7 @@ if command -v python3 >/dev/null; then
     is "results.json is JSON" sh -c 'python3 -c "import json; assert len(json.load(open(\"compared/results.json\"))[\"subjects\"]) == 6"'
 else echo "test_tool: skipped results.json: there is no python3"; fi
 cp compared/results.csv before
-check 0 "" compare tiny tiny_gan/model.safetensors made.npy unseen --data seen --test unseen --threads 2 -o compared -n 16
+check 0 "" compare tiny tiny_gan/model.safetensors made.npy unseen --data seen --test unseen --threads 2 --ais 20 -o compared -n 16
 is "the same numbers again, but for time" sh -c 'grep -v sample_ms before >b && grep -v sample_ms compared/results.csv | cmp b -'
 check 1 "28x28x1, but tiny has 8x8x1" compare tiny "$model" --data seen --test unseen -o no
 check 1 "8x8x3, but tiny has 8x8x1" compare tiny noise.npy --data seen --test unseen -o no

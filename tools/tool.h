@@ -18,7 +18,7 @@ typedef struct tool_args {
     const char  *generator, *discriminator, *encoder, *decoder;
     const char  *setting[TOOL_MAX_SETTINGS];   /* --set key=value                                                    */
     int          settings;
-    long         epochs, steps, batch, channels, threads, sample_every, checkpoint_every, limit, count, rows, label, from, to, nll, completions;
+    long         epochs, steps, batch, channels, threads, sample_every, checkpoint_every, limit, count, rows, label, from, to, nll, ais, completions;
     double       minutes, lr, holdout, seconds, noise;
     long         size[2], crop[2];             /* width, height                                                      */
     uint64_t     seed;
