@@ -106,7 +106,7 @@ typedef struct comparison {
     int              width, height, channels, classes, n, tests, subjects, dim[SPACES], hush;
     size_t           pixels, trained;   /* values of an image; training images                                        */
     float           *real, *features[SPACES], *image, *made[SPACES]; /* of the test images; of a subject's            */
-    int             *labels;            /* of the test images                                                         */
+    int             *labels, *asked;    /* of the test images; of a conditional model's samples, the same classes as often */
     float           *basis;             /* principal components                                                       */
     double           unseen, apart;     /* of test images: median distance to training images, mean squared difference of pairs */
     double           began, ready;      /* seconds: at the beginning, at the first subject                              */
@@ -327,7 +327,8 @@ static int prepare(comparison *c) {
     c->real = tool_floats((size_t)c->tests, c->pixels);
     c->image = tool_floats(most, c->pixels);
     c->labels = (int *)malloc((size_t)c->tests * sizeof(int));
-    if (!distance || !similar || !c->real || !c->image || !c->labels || genai_dataset_batch(c->test, 0, 0, c->tests, c->real, c->labels)) goto done;
+    c->asked = (int *)malloc((size_t)c->n * sizeof(int));
+    if (!distance || !similar || !c->real || !c->image || !c->labels || !c->asked || genai_dataset_batch(c->test, 0, 0, c->tests, c->real, c->labels)) goto done;
     progress(c, "real images", "is anything in both parts?");
     if (nearest_training(c, c->tests, c->real, distance, NULL)) goto done;
     for (int i = 0; i < c->tests; i++) copies += distance[i] < 1e-6f;
@@ -577,14 +578,14 @@ static void measure_ais(comparison *c, subject *s) {
     c->hush = 0;
 }
 
-/* Of a conditional model's samples, whose classes go in turn. */
+/* Of a conditional model's samples. */
 static void measure_recognised(comparison *c, subject *s) {
     int classes = s->model ? genai_model_resolved(s->model).classes : 0, right = 0, *labels = (int *)malloc((size_t)s->count * sizeof *labels);
     if (!classes) lacks(s, RECOGNISED, "it isn't conditional");
     else if (!c->judge[JUDGE] || classes != c->classes) lacks(s, RECOGNISED, "there is no classifier of its %d classes", classes);
     else if (!labels || genai_judge_classify(c->judge[JUDGE], s->count, c->image, labels, NULL)) refused(c, s, RECOGNISED);
     else {
-        for (int i = 0; i < s->count; i++) right += labels[i] == i % classes;
+        for (int i = 0; i < s->count; i++) right += labels[i] == c->asked[i];
         know(s, RECOGNISED, (double)right / s->count, sqrt((double)right * (s->count - right) / s->count) / s->count);
     }
     free(labels);
@@ -649,7 +650,8 @@ static int take_images(comparison *c, subject *s) {
     size_t count = (size_t)s->count * c->pixels;
     uint32_t x = 2463534242u;
     if (s->model) {
-        if (genai_model_sample(s->model, c->args->seed, s->count, NULL, c->image)) return TOOL_FAILED;
+        for (int i = 0; i < s->count; i++) c->asked[i] = c->labels[(int)((long long)i * c->tests / s->count)];
+        if (genai_model_sample(s->model, c->args->seed, s->count, genai_model_resolved(s->model).classes == c->classes ? c->asked : NULL, c->image)) return TOOL_FAILED;
         know(s, SAMPLE_MS, 1000 * (now() - start) / s->count, -1);
         return TOOL_DONE;
     }
@@ -667,7 +669,6 @@ static int take_images(comparison *c, subject *s) {
 static int measure_subject(comparison *c, subject *s) {
     int columns = 1, n = s->count < 64 ? s->count : 64, status;
     while (columns * columns < n) columns++;
-    if (s->model && genai_model_resolved(s->model).classes > 1 && genai_model_resolved(s->model).classes <= 16) columns = genai_model_resolved(s->model).classes;
     progress(c, s->name, "samples");
     measure_costs(s);
     status = take_images(c, s);
@@ -987,6 +988,7 @@ int tool_compare(const tool_args *a) {
     free(c.real);
     free(c.image);
     free(c.labels);
+    free(c.asked);
     free(c.basis);
     for (int space = 0; space < SPACES; space++) free(c.features[space]), free(c.made[space]);
     return status;

@@ -66,26 +66,40 @@ typedef struct pictures {
     size_t pixels;           /* of one                                     */
     float *image, *features; /* [n,pixels], [n,D]                          */
     float *nearest;          /* [n], distance to the nearest training image */
+    int   *label;            /* [n]                                        */
 } pictures;
 
 static void drop_pictures(pictures *p) {
     free(p->image);
     free(p->features);
     free(p->nearest);
+    free(p->label);
 }
 
-/* n images of the model, else of the data: from the beginning, or at random. */
-static int take_pictures(const tool_args *a, genai_judge *judge, genai_model *model, genai_dataset *data, int n, int at_random, pictures *p) {
+static int make_pictures(const genai_judge *judge, int n, pictures *p) {
     genai_judge_info info = genai_judge_describe(judge);
-    size_t           count = genai_dataset_describe(data).count;
-    p->n = model || count > (size_t)n ? n : (int)count;
+    p->n = n;
     p->pixels = (size_t)info.width * (size_t)info.height * (size_t)info.channels;
-    p->image = tool_floats((size_t)p->n, p->pixels);
-    p->features = tool_floats((size_t)p->n, (size_t)info.features);
-    p->nearest = tool_floats((size_t)p->n, 1);
-    if (!p->image || !p->features || !p->nearest) return TOOL_FAILED;
-    if (model ? genai_model_sample(model, a->seed, p->n, NULL, p->image) : genai_dataset_batch(data, at_random ? 0 : -1, 0, p->n, p->image, NULL)) return TOOL_FAILED;
+    p->image = tool_floats((size_t)n, p->pixels);
+    p->features = tool_floats((size_t)n, (size_t)info.features);
+    p->nearest = tool_floats((size_t)n, 1);
+    p->label = (int *)malloc((size_t)n * sizeof *p->label);
+    return p->image && p->features && p->nearest && p->label ? TOOL_DONE : TOOL_FAILED;
+}
+
+/* n images of the data, from the beginning or at random. */
+static int take_pictures(genai_judge *judge, genai_dataset *data, int n, int at_random, pictures *p) {
+    size_t count = genai_dataset_describe(data).count;
+    if (make_pictures(judge, count > (size_t)n ? n : (int)count, p) || genai_dataset_batch(data, at_random ? 0 : -1, 0, p->n, p->image, p->label)) return TOOL_FAILED;
     return genai_judge_features(judge, p->n, p->image, p->features) ? TOOL_FAILED : TOOL_DONE;
+}
+
+/* n samples; a conditional model's of the classes that `like` has, as often. */
+static int make_samples(const tool_args *a, genai_judge *judge, genai_model *model, int n, const pictures *like, pictures *p) {
+    if (make_pictures(judge, n, p)) return TOOL_FAILED;
+    for (int i = 0; i < n; i++) p->label[i] = like->label[(int)((long long)i * like->n / n)];
+    if (genai_model_sample(model, a->seed, n, genai_model_resolved(model).classes == genai_judge_describe(judge).classes ? p->label : NULL, p->image)) return TOOL_FAILED;
+    return genai_judge_features(judge, n, p->image, p->features) ? TOOL_FAILED : TOOL_DONE;
 }
 
 int tool_rising(const void *a, const void *b) {
@@ -147,11 +161,11 @@ static int load_judge(const tool_args *a, genai_ctx *ctx, genai_dataset_desc *si
     return TOOL_DONE;
 }
 
-/* Of a conditional model's samples, whose labels go in turn: the share that the judge takes for their label; negative: failed. */
-static double recognised(genai_judge *judge, const pictures *made, int classes) {
+/* Of a conditional model's samples: the share that the judge takes for their label; negative: failed. */
+static double recognised(genai_judge *judge, const pictures *made) {
     int *labels = (int *)malloc((size_t)made->n * sizeof *labels), right = 0;
     if (!labels || genai_judge_classify(judge, made->n, made->image, labels, NULL)) right = -made->n;
-    for (int i = 0; right >= 0 && i < made->n; i++) right += labels[i] == i % classes;
+    for (int i = 0; right >= 0 && i < made->n; i++) right += labels[i] == made->label[i];
     free(labels);
     return (double)right / made->n;
 }
@@ -218,12 +232,13 @@ static int measure(const tool_args *a, genai_ctx *ctx) {
     }
     info = genai_judge_describe(judge);
     status = TOOL_FAILED;
-    if (take_pictures(a, judge, model, images, n, 1, &made) || take_pictures(a, judge, NULL, data, n, 1, &seen) || take_pictures(a, judge, NULL, test, 10000, 0, &real)) goto done;
+    if (take_pictures(judge, data, n, 1, &seen) || take_pictures(judge, test, 10000, 0, &real)) goto done;
+    if (model ? make_samples(a, judge, model, n, &real, &made) : take_pictures(judge, images, n, 1, &made)) goto done;
     near = nearest_training(ctx, data, &made);
     unseen = nearest_training(ctx, data, &real);
     if (near < 0 || unseen < 0) goto done;
     near = unseen > 0 ? near / unseen : 0;
-    if (model && genai_model_resolved(model).classes == info.classes) share = recognised(judge, &made, info.classes);
+    if (model && genai_model_resolved(model).classes == info.classes) share = recognised(judge, &made);
     if (a->json) {
         printf("{\"judge_accuracy\": %.4f, \"unseen\": %d", info.accuracy, real.n);
         if (share >= 0) printf(", \"recognised\": %.4f", share);
