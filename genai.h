@@ -186,8 +186,8 @@
  *   are smooth rather than sharp. beta GENAI_ZERO makes a plain autoencoder, which samples badly and reconstructs best.
  *   likelihood: genai_model_desc lists them. Only "bernoulli" and the Gaussian ones are probabilities, of which genai_model_nll
  *   estimates -log p(x); their numbers can't be compared, nor can those of grey images with those of binarised ones (binarise),
- *   which is why each measure has its own name. A latent that is never used comes back with free_bits (0.1, say); importance
- *   tightens the bound and costs so many times the decoder. Sharper samples than from the prior, of any autoencoder: sampler
+ *   which is why each measure has its own name; genai_model_likelihood measures any decoder on one scale, a GAN's too. A latent that
+ *   is never used comes back with free_bits (0.1, say); importance tightens the bound and costs so many times the decoder. Sharper samples than from the prior, of any autoencoder: sampler
  *   "mixture", preset "ae" (Ghosh et al. 2020), or genai_model_fit_sampler on a model that is trained already. Two other ways to
  *   latents that follow the prior: preset "wae", loss "mmd" falling to 0; and
  *
