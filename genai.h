@@ -658,9 +658,9 @@ typedef struct genai_partition { /* each with 3 standard errors below and above 
 } genai_partition;
 
 typedef struct genai_likelihood_desc {
-    float    noise;            /* standard deviation of a pixel around what the decoder paints; 0: 0.2                          */
-    int      runs, steps;      /* chains an image, 0: 16, at most 64; temperatures, 0: 1000                                     */
-    int      leapfrogs;        /* steps of a transition; 0: 10                                                                  */
+    float    noise;            /* standard deviation of a pixel around what the decoder paints, 0.001 to 1000; 0: 0.2          */
+    int      runs, steps;      /* chains an image, 0: 16, at most 64; temperatures, 0: 1000, at least 20, at most 1000000       */
+    int      leapfrogs;        /* steps of a transition, at most 1000; 0: 10                                                    */
     uint64_t seed;
 } genai_likelihood_desc;
 
@@ -1059,10 +1059,12 @@ GENAI_API genai_result   genai_model_latents(genai_model *model, uint64_t seed, 
 GENAI_API genai_result   genai_model_nll(genai_model *model, genai_dataset *data, int k, double *value);
 /* low [n] = log p(x) of each image, in nats, where z ~ N(0,1) and x = what is painted from z + noise N(0,1): of any decoder, whatever
  * it was trained by, on one scale. Annealed importance sampling with Hamiltonian transitions (Wu et al. 2017): too low, if anything.
- * Image i depends on (seed, i, x) alone. images NULL: n that the model draws itself in that way; for these alone high [n] is the
- * same from the latents they came of back to the prior, too high if anything, so that the means of low and high enclose the truth
- * (bidirectional Monte Carlo, Grosse et al. 2015). high is NULL otherwise. A density with this noise, not comparable with
- * genai_model_nll. Costs runs x steps x leapfrogs passes an image. UNSUPPORTED: latents that aren't N(0,1). desc may be NULL. */
+ * Image i depends on (desc, i, x, its label) alone; it is taken as it is, also where binarise is set. images NULL: n that the model
+ * draws itself in that way, labels NULL then: of the classes in turn; for these alone high [n] is the same from the latents they
+ * came of back to the prior, too high if anything, so that the means of low and high enclose the truth (bidirectional Monte Carlo,
+ * Grosse et al. 2015). A density with this noise: only where a model's own likelihood is that too it can be compared with
+ * genai_model_nll, which has the other sign. Costs runs x steps x leapfrogs x 1.1 passes on and back an image. desc may be NULL.
+ * UNSUPPORTED: latents that aren't N(0,1). ARGUMENT: desc out of range, high and images both given. NONFINITE: an estimate. */
 GENAI_API genai_result   genai_model_likelihood(genai_model *model, int n, const float *images, const int *labels, const genai_likelihood_desc *desc, double *low, double *high);
 /* Families rbm and dbn. log Z of the model, or of a dbn's top RBM: exact, or by AIS both ways; where these differ by much, the chains
  * don't mix, and the truth is between. desc may be NULL. ARGUMENT: runs below 2, steps below 29. genai_model_nll takes log_z. */
@@ -13607,7 +13609,7 @@ static genai_result genai__anneal_run(genai__anneal *a, int n, int back, int pil
     genai_result result = genai__anneal_cost(a);
     memset(a->weight, 0, (size_t)a->rows * sizeof *a->weight);
     for (int t = 1; t <= n && !result; t++) {
-        int    at = back ? n - t : t, row = (int)((int64_t)at * last / n);
+        int    at = back ? n - t : t, row = (int)(((int64_t)at * last + n - 1) / n); /* tuned as cold or colder */
         float *length = a->length + (size_t)row * (size_t)a->rows;
         double from = genai__anneal_beta(back ? at + 1 : at - 1, n), to = genai__anneal_beta(at, n);
         for (int i = 0; i < a->rows; i++) a->weight[i] -= (to - from) * a->cost[i];
@@ -13620,15 +13622,17 @@ static genai_result genai__anneal_run(genai__anneal *a, int n, int back, int pil
 /* Images first, ... first + n - 1 of `images`, or of the model's own. */
 static genai_result genai__anneal_images(genai__anneal *a, int first, int n, const float *images, double *low, double *high) {
     genai_model  *m = a->m;
-    size_t        latent = (size_t)m->desc.latent, pixels = genai__pixels(m), mark = genai_tape_mark(m->ctx);
+    size_t        latent = (size_t)m->desc.latent, pixels = genai__pixels(m);
     int           runs = a->desc.runs;
     genai__dice   own = {m->ctx, 1, GENAI__STREAM_AIS, a->desc.seed, (uint64_t)1 << 40, (size_t)first};
-    genai_tensor *z = genai__dice_roll(&own, 1, n, (int)latent), *noise = genai__dice_roll(&own, 1, n, (int)pixels);
-    if (!z || !noise) return genai__result_of(m->ctx);
+    genai_tensor *z = genai__dice_roll(&own, 1, n, (int)latent), *noise = images ? NULL : genai__dice_roll(&own, 1, n, (int)pixels);
+    if (!z || (!images && !noise)) return genai__result_of(m->ctx);
     if (!images) {
+        size_t drawn = genai_tape_mark(m->ctx);
         for (int i = 0; i < n; i++)
             for (int r = 0; r < runs; r++) memcpy(a->z->data + (size_t)(i * runs + r) * latent, z->data + (size_t)i * latent, latent * sizeof(float));
         GENAI__TRY(genai__values_of(m->ctx, genai__decoded(m, a->z), a->x->data));
+        genai_tape_release(m->ctx, drawn);
     }
     for (int i = 0; i < n * runs; i++)
         for (size_t k = 0; k < pixels; k++) {
@@ -13646,13 +13650,13 @@ static genai_result genai__anneal_images(genai__anneal *a, int first, int n, con
         for (int i = 0; i < n && way >= 0; i++) {
             double most = a->weight[i * runs], sum = 0;
             for (int r = 1; r < runs; r++) most = a->weight[i * runs + r] > most ? a->weight[i * runs + r] : most;
-            for (int r = 0; r < runs; r++) sum += genai__exp(a->weight[i * runs + r] - most);
+            for (int r = 0; r < runs; r++) sum += a->weight[i * runs + r] == a->weight[i * runs + r] ? genai__exp(a->weight[i * runs + r] - most) : a->weight[i * runs + r];
             sum = most + genai__log(sum / runs);
+            if (!genai__finite((float)sum)) return genai__fail(m->ctx, GENAI_ERROR_NONFINITE, "genai_model_likelihood: log p(x) of image %d isn't finite", first + i);
             if (way) sum = -sum;
             (way ? high : low)[i] = sum - (double)pixels * (GENAI__HALF_LOG_2PI + genai__log((double)a->desc.noise));
         }
     }
-    genai_tape_release(m->ctx, mark);
     return GENAI_OK;
 }
 
@@ -13660,7 +13664,7 @@ GENAI_API genai_result genai_model_likelihood(genai_model *m, int n, const float
     static const char what[] = "genai_model_likelihood";
     genai__anneal     a = GENAI__ZEROED;
     GENAI__TRY(genai__model_check(m, what, n, low, low));
-    if (images && m->desc.classes) GENAI__TRY(genai__model_labels(m, what, n, labels));
+    if (images || labels) GENAI__TRY(genai__model_labels(m, what, n, labels));
     if (!genai__normal_prior(m) || m->extra[GENAI__UNITS])
         return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "%s: the latents of this %s aren't drawn from N(0,1)", what, m->family->name);
     if (desc) a.desc = *desc;
@@ -13669,16 +13673,17 @@ GENAI_API genai_result genai_model_likelihood(genai_model *m, int n, const float
     if (!a.desc.steps) a.desc.steps = 1000;
     if (!a.desc.leapfrogs) a.desc.leapfrogs = 10;
     if (images && high) return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "%s: of given images there is no estimate from above", what);
-    if (!(a.desc.noise >= 1e-3f && a.desc.noise < 1e3f) || a.desc.runs < 1 || a.desc.runs > GENAI__PORTION || a.desc.steps < 2 * GENAI__ANNEAL_PILOT || a.desc.leapfrogs < 1)
-        return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "%s: noise must be from 0.001 to 1000, runs from 1 to %d, steps at least %d, leapfrogs at least 1", what, GENAI__PORTION,
-                           2 * GENAI__ANNEAL_PILOT);
+    if (!(a.desc.noise >= 1e-3f && a.desc.noise < 1e3f) || a.desc.runs < 1 || a.desc.runs > GENAI__PORTION || a.desc.steps < 2 * GENAI__ANNEAL_PILOT || a.desc.steps > 1000000 || a.desc.leapfrogs < 1 ||
+        a.desc.leapfrogs > 1000)
+        return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "%s: noise must be from 0.001 to 1000, runs from 1 to %d, steps from %d to 1000000, leapfrogs from 1 to 1000", what,
+                           GENAI__PORTION, 2 * GENAI__ANNEAL_PILOT);
     int    trainable = genai_net_trainable(genai__best(m, m->family->painter), 0), per = GENAI__PORTION / a.desc.runs, as[GENAI__PORTION];
     size_t rows = (size_t)(n < per ? n : per) * (size_t)a.desc.runs, values = rows * (size_t)m->desc.latent;
     float *floats = (float *)genai__alloc(m->ctx, 4 * values + rows * (size_t)(a.desc.steps / GENAI__ANNEAL_PILOT + 1), sizeof *floats);
     double *doubles = (double *)genai__alloc(m->ctx, 3 * rows, sizeof *doubles);
-    const int   *was = m->labels;
     genai__visit visit = genai__visit_begin(m->ctx);
     genai_result result = floats && doubles ? GENAI_OK : GENAI_ERROR_MEMORY;
+    size_t       mark = genai_tape_mark(m->ctx);
     for (int i = 0, part; i < n && !result; i += part) {
         part = n - i < per ? n - i : per;
         a.m = m;
@@ -13704,10 +13709,11 @@ GENAI_API genai_result genai_model_likelihood(genai_model *m, int n, const float
         a.x = genai_tensor_create(m->ctx, 4, x);
         if (a.z) a.z->requires_grad = 1;
         result = a.z && a.x ? genai__anneal_images(&a, i, part, images ? images + (size_t)i * genai__pixels(m) : NULL, low + i, high ? high + i : NULL) : genai__result_of(m->ctx);
+        genai_tape_release(m->ctx, mark);
         genai_tensor_destroy(a.z);
         genai_tensor_destroy(a.x);
     }
-    m->labels = was;
+    m->labels = NULL;
     genai_net_trainable(genai__best(m, m->family->painter), trainable);
     genai__visit_end(m->ctx, &visit);
     genai__free(m->ctx, floats);

@@ -1,6 +1,6 @@
 #!/bin/sh
 # One hash per preset (those in tests/test_determinism.c) for gcc and clang at -O0, -O2, -O3 (for Arm two of them each), the scalar, AVX2, AVX-512
-# and NEON passes (the last under qemu), threads 1, 2, 3, 7, and a resume half-way. About 6 minutes on 2 cores: threads
+# and NEON passes (the last under qemu, without dcgan64 and gan_dense_conv, which take it minutes), threads 1, 2, 3, 7, and a resume half-way. About 6 minutes on 2 cores: threads
 # and resumes vary where a run is fast; slow passes train the large presets once (with clang: one of them).
 # Usage: tests/determinism.sh (from the repository's root). JOBS: how many programs at once (2). Exit status 1: a hash
 # differs, or something could not be built; what this machine has not is said and skipped.

@@ -49,8 +49,7 @@ look() { # look PAGE WIDTH: what the browser tells of it, in the file told
     sed -n '/<pre id="told">/,/<\/pre>/p' dom | sed 's/.*<pre id="told">//; s/<\/pre>.*//' >told
 }
 echo '<p>an empty page</p>' >empty.html
-look empty.html 500
-if ! grep -q '^loaded' told; then
+if ! timeout 60 "$browser" --headless --no-sandbox --disable-gpu --user-data-dir="$work/browser" --dump-dom "file://$work/empty.html" 2>/dev/null | grep -q 'an empty page'; then
     echo "test_report: skipped: $browser doesn't start here"
     echo "test_report: 0 passed, 0 failed"
     exit 0

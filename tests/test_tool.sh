@@ -249,6 +249,7 @@ check 0 "" train --preset gan $tiny --out tiny_gan
 check 2 "wants --data" compare tiny
 check 2 "wants -o DIR" compare tiny --data seen
 check 2 "short of a word" compare --data seen -o no
+check 2 "at least 20 temperatures" compare tiny --data seen --test unseen -o no --ais 19
 check 2 "at least 10" compare tiny --data seen --test unseen -o no -n 9
 check 0 "^tiny_gan .*[0-9]" compare tiny tiny_gan/model.safetensors made.npy unseen --data seen --test unseen --threads 1 --ais 20 -o compared -n 16
 is "a line for each of ours and theirs" sh -c 'grep -q "^noise " out && grep -q "^made " out && grep -q "^unseen " out'

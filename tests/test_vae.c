@@ -372,6 +372,17 @@ static void test_annealed(void) { /* the same p(x) without the encoder, and what
         for (int i = 0; i < N; i++) gap[k] += (high[i] - low[i]) / N;
     }
     CHECK(gap[0] > 0.5 && gap[1] > -0.02 && gap[1] < 0.1, "from below and above: %g apart, then %g", gap[0], gap[1]);
+    d.steps = 20;
+    d.runs = 4;
+    for (long failed = 1, n = 1; failed; n++) { /* no memory: nothing is lost, nothing stays on the tape */
+        size_t mark = genai_tape_mark(g);
+        heap.fail_at = heap.calls + n;
+        genai_result result = genai_model_likelihood(m, 2, NULL, NULL, &d, low, high);
+        failed = heap.calls >= heap.fail_at;
+        heap.fail_at = 0;
+        CHECK(result == (failed ? GENAI_ERROR_MEMORY : GENAI_OK) && genai_tape_mark(g) == mark, "allocation %ld: %s", n, genai_ctx_error(g));
+        genai_ctx_clear(g);
+    }
     /* A net with steps, batch norm and labels; threads change nothing, nor does a call change the model or the caller's draws. */
     for (int threads = 1; threads < 4; threads += 2) {
         genai_ctx_desc desc;
@@ -402,9 +413,15 @@ static void test_annealed(void) { /* the same p(x) without the encoder, and what
         CHECK(!genai_model_likelihood(m, N, image, labels, &d, threads > 1 ? again : low, NULL), "%s", genai_ctx_error(h));
         CHECK(genai_value(genai_random_normal(h, 0, NULL)) == next, "the caller's draws moved");
         CHECK(m->average[GENAI__GENERATOR]->trainable == trainable, "the generator learns: %d", !trainable);
+        float kept = image[3];
+        image[3] = NAN;
+        CHECK_RESULT(h, GENAI_ERROR_NONFINITE, genai_model_likelihood(m, N, image, labels, &d, high, NULL));
+        image[3] = kept;
         CHECK(!genai_model_likelihood(m, 4, NULL, NULL, &d, low + 4, high), "%s", genai_ctx_error(h)); /* classes in turn */
         CHECK_RESULT(h, GENAI_ERROR_ARGUMENT, genai_model_likelihood(m, N, image, NULL, &d, high, NULL));
         CHECK_RESULT(h, GENAI_ERROR_ARGUMENT, genai_model_likelihood(m, N, image, labels, &d, low, high));
+        labels[1] = 3;
+        CHECK_RESULT(h, GENAI_ERROR_ARGUMENT, genai_model_likelihood(m, 4, NULL, labels, &d, high, NULL));
         d.runs = 65;
         CHECK_RESULT(h, GENAI_ERROR_ARGUMENT, genai_model_likelihood(m, N, image, labels, &d, low, NULL));
         d.runs = 1;

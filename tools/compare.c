@@ -75,8 +75,8 @@ static const measure others[MEASURES - PARZEN] = {
     {"ais", "Decoder's log-likelihood by AIS", 1, "Mean log-density, in nats, of 16 test images as what the decoder paints from normal latents with noise of 0.2 on each pixel "
      "(Wu et al. 2017): one scale for all decoders, and the number to trust where it ranks models otherwise than Parzen windows do. Too low, if anything; it falls for images of "
      "kinds that the model doesn't make. \xc2\xb1: over these images."},
-    {"ais_gap", "AIS: between below and above", 0, "Of images that the decoder made itself, by how much estimates from below and from above differ: about so much, at most, is the number "
-     "before too low. More temperatures (--ais) make it smaller."},
+    {"ais_gap", "AIS: between below and above", 0, "Of images that the decoder made itself, by how much estimates from below and from above differ: by about so much the number before "
+     "is too low for images like these; for images that the model can't make it may be by more. More temperatures (--ais) make it smaller."},
     {"sample_ms", "Milliseconds a sample", -1, "Time to make one image, in a batch of all of them on this machine."},
     {"train_s", "Seconds of training", -1, "As the run's metrics.csv has it, on the machine that trained it."},
     {"parameters", "Parameters", -1, "Trained values in all its nets."},
@@ -103,7 +103,7 @@ typedef struct comparison {
     genai_ctx       *ctx;
     genai_dataset   *train, *test;
     genai_judge     *judge[2];          /* trained, random                                                            */
-    int              width, height, channels, classes, n, tests, subjects, dim[SPACES], hush;
+    int              width, height, channels, classes, labelled, n, tests, subjects, dim[SPACES], hush;
     size_t           pixels, trained;   /* values of an image; training images                                        */
     float           *real, *features[SPACES], *image, *made[SPACES]; /* of the test images; of a subject's            */
     int             *labels, *asked;    /* of the test images; of a conditional model's samples, the same classes as often */
@@ -173,6 +173,12 @@ static void refused(comparison *c, subject *s, int m) {
 static const char *shown(double x, char to[32]) {
     snprintf(to, 32, fabs(x) < 1e15 && floor(x) == x ? "%.0f" : "%.5g", x);
     return to;
+}
+
+/* Of the test images; NULL: the model knows nothing of these classes. */
+static const int *labels_for(const comparison *c, const genai_model *m) {
+    int classes = genai_model_resolved(m).classes;
+    return classes && c->labelled && classes == c->classes ? c->labels : NULL;
 }
 
 /* --- what is compared --- */
@@ -257,6 +263,7 @@ static int open_data(comparison *c) {
                          info.count < LEAST ? info.count : other.count, (info.count < LEAST ? info.count : other.count) == 1 ? "" : "s", LEAST);
     c->trained = info.count;
     c->classes = info.classes;
+    c->labelled = other.classes == info.classes;
     c->tests = other.count < (size_t)c->n ? (int)other.count : c->n;
     return TOOL_DONE;
 }
@@ -513,7 +520,7 @@ static int measure_encoder(comparison *c, subject *s, const int *labels) {
     probe.test = unseen;
     probe.train_labels = seen_labels;
     probe.test_labels = c->labels;
-    if (c->classes < 2)
+    if (c->classes < 2 || !c->labelled)
         for (int m = PROBE; m <= NMI; m++) lacks(s, m, "the data has no labels of two classes or more");
     else if (d.classes)
         for (int m = PROBE; m <= NMI; m++) lacks(s, m, "its encoder is given the class, so finding it in the latents says nothing");
@@ -559,10 +566,11 @@ static void measure_ais(comparison *c, subject *s) {
     d.runs = AIS_RUNS;
     d.leapfrogs = AIS_LEAPFROGS;
     d.steps = (int)c->args->ais;
+    d.seed = c->args->seed;
     c->hush = 1;
     if (!d.steps) {
         for (int m = AIS; m <= AIS_GAP; m++) lacks(s, m, "not asked for: --ais is 0");
-    } else if (genai_model_likelihood(s->model, n, c->real, genai_model_resolved(s->model).classes == c->classes ? c->labels : NULL, &d, low, NULL)) {
+    } else if (genai_model_likelihood(s->model, n, c->real, labels_for(c, s->model), &d, low, NULL)) {
         lacks(s, AIS_GAP, "%s", genai_ctx_error(c->ctx));
         refused(c, s, AIS);
     } else {
@@ -595,13 +603,13 @@ static void measure_recognised(comparison *c, subject *s) {
 static int measure_latents(comparison *c, subject *s) {
     enum { ROWS = 4, STEPS = 10 };
     genai_model_desc d = genai_model_resolved(s->model);
-    int              shown_n = c->tests < STEPS ? c->tests : STEPS, status = TOOL_FAILED, *labels = d.classes ? c->labels : NULL;
+    int              shown_n = c->tests < STEPS ? c->tests : STEPS, status = TOOL_FAILED;
+    const int       *labels = labels_for(c, s->model);
     float           *z = tool_floats(2 * ROWS, (size_t)d.latent), *grid = tool_floats(ROWS * STEPS, c->pixels);
     if (!z || !grid) goto done;
     status = TOOL_DONE;
     c->hush = 1;
     memcpy(grid, c->real, (size_t)shown_n * c->pixels * sizeof *grid);
-    if (d.classes && d.classes != c->classes) labels = NULL;
     if (!genai_model_reconstruct(s->model, shown_n, c->real, labels, grid + (size_t)shown_n * c->pixels)) status = picture(c, s, "reconstructions", 2 * shown_n, shown_n, grid);
     genai_ctx_clear(c->ctx);
     if (!genai_model_latents(s->model, c->args->seed, 2 * ROWS, z)) {
@@ -650,8 +658,9 @@ static int take_images(comparison *c, subject *s) {
     size_t count = (size_t)s->count * c->pixels;
     uint32_t x = 2463534242u;
     if (s->model) {
-        for (int i = 0; i < s->count; i++) c->asked[i] = c->labels[(int)((long long)i * c->tests / s->count)];
-        if (genai_model_sample(s->model, c->args->seed, s->count, genai_model_resolved(s->model).classes == c->classes ? c->asked : NULL, c->image)) return TOOL_FAILED;
+        int classes = genai_model_resolved(s->model).classes;
+        for (int i = 0; i < s->count && classes; i++) c->asked[i] = labels_for(c, s->model) ? c->labels[(int)((long long)i * c->tests / s->count)] : i % classes;
+        if (genai_model_sample(s->model, c->args->seed, s->count, classes ? c->asked : NULL, c->image)) return TOOL_FAILED;
         know(s, SAMPLE_MS, 1000 * (now() - start) / s->count, -1);
         return TOOL_DONE;
     }
@@ -977,6 +986,7 @@ int tool_compare(const tool_args *a) {
     c.args = a;
     c.began = now();
     c.n = a->count ? (int)a->count : 2000;
+    if (a->ais && a->ais < 20) return tool_usage(a, "--ais wants 0 or at least 20 temperatures, not %ld", a->ais);
     if (c.n < LEAST) return tool_usage(a, "-n %d: at least %d images are needed to measure anything", c.n, LEAST);
     c.subjects = OWN + a->operands;
     c.subject = (subject *)calloc((size_t)c.subjects, sizeof *c.subject);

@@ -142,7 +142,7 @@ static const option options[] = {
     {"--holdout", "F", NUMBER, TRAIN | MEASURE | COMPARE, AT(holdout), 0, 0.9,
      "set this share of the images aside, to measure on it (train: 0, else 0.1; give all the same)"},
     {"--judge", "FILE", TEXT, MEASURE, AT(judge), 0, 0, "use the judge in this file, or leave it there for the next time (a new one)"},
-    {"--ais", "STEPS", WHOLE, COMPARE, AT(ais), 0, 100000, "temperatures of a decoder's log-likelihood; 0: none (100)"},
+    {"--ais", "STEPS", WHOLE, COMPARE, AT(ais), 0, 100000, "temperatures of a decoder's log-likelihood, at least 20; 0: none (100)"},
     {"--nll", "K", WHOLE, MEASURE | COMPARE, AT(nll), 1, 100000, "also the unseen images' negative log-likelihood, by K importance samples (autoencoders with a density)"},
     {"--crop", "WxH", SIZE, MEASURE, AT(crop), 0, 0, "keep only the middle of an .npy file's images"},
     {"--limit", "N", WHOLE, TRAIN | ON_IMAGES | MEASURE | COMPARE, AT(limit), 1, 1e9, "use at most N images (all; 4096 sprites an epoch)"},

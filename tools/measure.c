@@ -94,11 +94,12 @@ static int take_pictures(genai_judge *judge, genai_dataset *data, int n, int at_
     return genai_judge_features(judge, p->n, p->image, p->features) ? TOOL_FAILED : TOOL_DONE;
 }
 
-/* n samples; a conditional model's of the classes that `like` has, as often. */
-static int make_samples(const tool_args *a, genai_judge *judge, genai_model *model, int n, const pictures *like, pictures *p) {
+/* n samples; a conditional model's of the classes that `like` has, as often; without labels there, of all in turn. */
+static int make_samples(const tool_args *a, genai_judge *judge, genai_model *model, int n, const pictures *like, int labelled, pictures *p) {
+    int classes = genai_model_resolved(model).classes;
     if (make_pictures(judge, n, p)) return TOOL_FAILED;
-    for (int i = 0; i < n; i++) p->label[i] = like->label[(int)((long long)i * like->n / n)];
-    if (genai_model_sample(model, a->seed, n, genai_model_resolved(model).classes == genai_judge_describe(judge).classes ? p->label : NULL, p->image)) return TOOL_FAILED;
+    for (int i = 0; i < n; i++) p->label[i] = labelled ? like->label[(int)((long long)i * like->n / n)] : classes ? i % classes : 0;
+    if (genai_model_sample(model, a->seed, n, classes ? p->label : NULL, p->image)) return TOOL_FAILED;
     return genai_judge_features(judge, n, p->image, p->features) ? TOOL_FAILED : TOOL_DONE;
 }
 
@@ -233,7 +234,7 @@ static int measure(const tool_args *a, genai_ctx *ctx) {
     info = genai_judge_describe(judge);
     status = TOOL_FAILED;
     if (take_pictures(judge, data, n, 1, &seen) || take_pictures(judge, test, 10000, 0, &real)) goto done;
-    if (model ? make_samples(a, judge, model, n, &real, &made) : take_pictures(judge, images, n, 1, &made)) goto done;
+    if (model ? make_samples(a, judge, model, n, &real, genai_dataset_describe(test).classes == genai_model_resolved(model).classes, &made) : take_pictures(judge, images, n, 1, &made)) goto done;
     near = nearest_training(ctx, data, &made);
     unseen = nearest_training(ctx, data, &real);
     if (near < 0 || unseen < 0) goto done;
