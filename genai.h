@@ -13673,8 +13673,8 @@ GENAI_API genai_result genai_model_likelihood(genai_model *m, int n, const float
     if (!a.desc.steps) a.desc.steps = 1000;
     if (!a.desc.leapfrogs) a.desc.leapfrogs = 10;
     if (images && high) return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "%s: of given images there is no estimate from above", what);
-    if (!(a.desc.noise >= 1e-3f && a.desc.noise < 1e3f) || a.desc.runs < 1 || a.desc.runs > GENAI__PORTION || a.desc.steps < 2 * GENAI__ANNEAL_PILOT || a.desc.steps > 1000000 || a.desc.leapfrogs < 1 ||
-        a.desc.leapfrogs > 1000)
+    if (!(a.desc.noise >= 1e-3f && a.desc.noise < 1e3f) || a.desc.runs < 1 || a.desc.runs > GENAI__PORTION || a.desc.steps < 2 * GENAI__ANNEAL_PILOT ||
+        a.desc.steps > 1000000 || a.desc.leapfrogs < 1 || a.desc.leapfrogs > 1000)
         return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "%s: noise must be from 0.001 to 1000, runs from 1 to %d, steps from %d to 1000000, leapfrogs from 1 to 1000", what,
                            GENAI__PORTION, 2 * GENAI__ANNEAL_PILOT);
     int    trainable = genai_net_trainable(genai__best(m, m->family->painter), 0), per = GENAI__PORTION / a.desc.runs, as[GENAI__PORTION];
