@@ -240,7 +240,7 @@ same_code() { # same_code COMPILER FLAGS...
     for one in without with; do "$@" -S $one.c -o - | awk '/^user:/ { on = 1 } on { sub(/#.*/, ""); gsub(/\.?L[A-Za-z_]*[0-9_]+/, "L"); gsub(/[ \t]+/, " "); print } /^[ \t]*\.size[ \t]+user/ { on = 0 }' >$one.s; done
     cmp without.s with.s
 }
-for one in "gcc -O0" "gcc -O3 -ffast-math -march=native" "clang -O0" "clang -O2 -ffast-math"; do
+for one in "gcc -O3 -ffast-math -march=native" "clang -O2 -ffast-math"; do
     have "${one%% *}" && check "$one after the include" same_code $one
 done
 
