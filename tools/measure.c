@@ -84,7 +84,8 @@ static int make_pictures(const genai_judge *judge, int n, pictures *p) {
     p->features = tool_floats((size_t)n, (size_t)info.features);
     p->nearest = tool_floats((size_t)n, 1);
     p->label = (int *)malloc((size_t)n * sizeof *p->label);
-    return p->image && p->features && p->nearest && p->label ? TOOL_DONE : TOOL_FAILED;
+    if (!p->label) return tool_fail("there is no memory for %d labels", n);
+    return p->image && p->features && p->nearest ? TOOL_DONE : TOOL_FAILED;
 }
 
 /* n images of the data, from the beginning or at random. */
