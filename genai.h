@@ -187,9 +187,9 @@
  *   likelihood: genai_model_desc lists them. Only "bernoulli" and the Gaussian ones are probabilities, of which genai_model_nll
  *   estimates -log p(x); their numbers can't be compared, nor can those of grey images with those of binarised ones (binarise),
  *   which is why each measure has its own name; genai_model_likelihood measures any decoder on one scale, a GAN's too. A latent that
- *   is never used comes back with free_bits (0.1, say); importance tightens the bound and costs so many times the decoder. Sharper samples than from the prior, of any autoencoder: sampler
- *   "mixture", preset "ae" (Ghosh et al. 2020), or genai_model_fit_sampler on a model that is trained already. Two other ways to
- *   latents that follow the prior: preset "wae", loss "mmd" falling to 0; and
+ *   is never used comes back with free_bits (0.1, say); importance tightens the bound and costs so many times the decoder. Samples
+ *   sharper than the prior's, of any autoencoder: sampler "mixture", preset "ae" (Ghosh et al. 2020), or genai_model_fit_sampler
+ *   on a trained model. Two other ways to latents that follow the prior: preset "wae", loss "mmd" falling to 0; and
  *
  * AAE (Makhzani et al. 2016)
  *   An autoencoder with a discriminator on its latents. Losses: "reconstruction"; "discriminator" and "generator" as of a GAN, 1.39
@@ -207,9 +207,9 @@
  *   A VAE whose decoder is a GAN's generator too. Who learns from what: the encoder from beta kl + reconstruction, the
  *   decoder from gamma reconstruction + being taken for real, the discriminator from telling real from reconstructed and
  *   sampled. With likelihood "features" reconstruction is measured in the discriminator's features as well as in pixels. A
- *   larger gamma keeps nearer to the originals, a smaller one looks sharper and noisier. Losses: as above;
- *   "discriminator" is 3 log 2 = 2.08 and "generator" 2 log 2 = 1.39 at a draw. vae_steps begins with so many steps of
- *   plain VAE training.
+ *   larger gamma keeps nearer to the originals, a smaller one looks sharper and noisier. Losses: as above; "discriminator" is
+ *   3 log 2 = 2.08 and "generator" 2 log 2 = 1.39 at a draw. vae_steps begins with so many steps of plain VAE training. Samples come
+ *   from a mixture over the latents of images, which fit fits at its end: they look better than those from the prior (sampler "prior").
  *
  * RBM (Smolensky 1986, Hinton 2002) AND DBN (Hinton, Osindero and Teh 2006)
  *   A restricted Boltzmann machine gives each black and white image (likelihood "gaussian": each image) an energy, by Z hidden units that are
@@ -568,8 +568,8 @@ typedef struct genai_model_desc {
     float          smoothing;     /* D's target for real images is 1 - smoothing (Salimans et al. 2016); not for lsgan, hinge, wasserstein */
     float          r1;            /* + r1/2 E |dD/dx|^2 on real images (Mescheder et al. 2018), in every r1_every-th step with so many
                                      times the weight (Karras et al. 2020); D's logit, x as D sees it, after augment and noise;
-                                     0: none, but 1 for preset gan if neither discriminator, loss, penalty,
-                                     clip nor spectral_norm is set; GENAI_ZERO: none                                   */
+                                     0: none, but 1 for presets gan and vaegan if neither discriminator, loss,
+                                     penalty, clip nor spectral_norm is set; GENAI_ZERO: none                                   */
     int            r1_every;      /* 0: 16 if r1 is set                                                                */
     float          penalty;       /* WGAN-GP (Gulrajani et al. 2017): + penalty E (|dD/dx| - 1)^2, the norm over all of an image, x between a
                                      real and a made one, as D sees them; neither it nor r1 goes with batch norm in D  */
@@ -607,8 +607,8 @@ typedef struct genai_model_desc {
     int            codes, code_size; /* vqvae: vectors in the codebook, 0: 256; values of each, 0: 32. latent is code_size times the cells of
                                      the grid that the encoder gives, [h,w,code_size]                                  */
     const char    *sampler;       /* what genai_model_fit fits at its end for sampling, see genai_model_fit_sampler: "prior", "gaussian", "mixture";
-                                     vae, vaegan, aae; 0: prior                                                        */
-    int            components;    /* of the mixture; 0: 10                                                             */
+                                     vae, vaegan, aae; 0: prior, but mixture for presets ae and vaegan                 */
+    int            components;    /* of the mixture; 0: 10, of preset vaegan 20                                        */
     const char    *layers;        /* dbn: the sizes of the hidden layers below the top one, whose size is latent: "500 500"; 0: the preset's */
     int            layer_steps;   /* dbn: steps of each layer, from the lowest up; until the last one learns, samples mean nothing; what comes then is up-down
                                      learning of all, with lr / 10; 0: 1000                                            */
@@ -624,11 +624,11 @@ typedef struct genai_model_desc {
     float          lr_discriminator; /* 0: the same as lr, or the preset's                                             */
     float          beta1, beta2;
     float          clip_norm;
-    genai_schedule schedule;      /* of the learning rates; DEFAULT: the preset's, which is INVERSE for gan, else CONSTANT */
+    genai_schedule schedule;      /* of the learning rates; DEFAULT: the preset's, INVERSE for gan and vaegan, else CONSTANT */
     int            schedule_steps; /* 0: 2000 for INVERSE; must be given for the others                                */
     int            warmup;
     float          ema;           /* decay of the averaged copy that samples are made from, less in the first t updates: (1+t)/(10+t);
-                                     a gan's has batch norm's statistics from passes of its own; GENAI_ZERO: none      */
+                                     a gan's and a vaegan's have batch norm's statistics from passes of their own; GENAI_ZERO: none */
     genai_init     init;
 } genai_model_desc;
 
@@ -918,8 +918,7 @@ GENAI_API genai_tensor *genai_random_uniform(genai_ctx *ctx, int ndim, const int
 GENAI_API void          genai_random_at(genai_ctx *ctx, uint32_t stream, uint64_t step);
 
 /* --- networks and optimisers --- */
-/* Builds a network from text. Shapes are checked before anything is allocated. Errors: SYNTAX with position and nearest
- * word, SHAPE with the layer. */
+/* Builds a network from text. Shapes are checked before anything is allocated. Errors: SYNTAX with position and nearest word, SHAPE with the layer. */
 GENAI_API genai_net    *genai_net_create(genai_ctx *ctx, const genai_net_desc *desc);
 GENAI_API void          genai_net_destroy(genai_net *net);
 /* x [N, dim...] -> the last layer's output. With GENAI_EVAL and recording off the net is made ready for use, which the first
@@ -936,8 +935,7 @@ GENAI_API int           genai_net_trainable(genai_net *net, int on);
 GENAI_API size_t        genai_net_parameters(const genai_net *net); /* trained values, without running statistics         */
 GENAI_API int           genai_net_layers(const genai_net *net);
 GENAI_API int           genai_net_output(const genai_net *net, int dim[3]); /* dims of one output without N; returns how many */
-/* The layer table, one line a layer: name, output shape, parameters. Writes at most size bytes with the final 0; returns
- * the length of the whole. */
+/* The layer table, one line a layer: name, output shape, parameters. Writes at most size bytes with the final 0; returns the length of the whole. */
 GENAI_API size_t        genai_net_describe(const genai_net *net, char *to, size_t size);
 /* target = decay*target + (1-decay)*source, for parameters and running statistics; decay 0 copies. Same text needed. */
 GENAI_API genai_result  genai_net_average(genai_net *target, const genai_net *source, float decay);
@@ -989,8 +987,7 @@ GENAI_API genai_result   genai_image_save_grid(genai_ctx *ctx, const char *path,
 /* --- models --- */
 GENAI_API int            genai_preset_count(void);
 GENAI_API const genai_preset *genai_preset_at(int index);          /* NULL out of range                                   */
-/* Sets one field of desc by its name ("beta", "lr", "loss", ...) from text; value must outlive desc's use. SYNTAX with the
- * nearest name. */
+/* Sets one field of desc by its name ("beta", "lr", "loss", ...) from text; value must outlive desc's use. SYNTAX with the nearest name. */
 GENAI_API genai_result   genai_model_set(genai_ctx *ctx, genai_model_desc *desc, const char *key, const char *value);
 /* A model with fresh weights. NULL also while the context holds an error, so that a data set that failed to open isn't
  * replaced by the preset's usual size. Errors: ARGUMENT, SYNTAX, SHAPE, UNSUPPORTED, MEMORY. */
@@ -2499,8 +2496,7 @@ static void genai__gemm_tasks(genai__gemm *g, size_t n, void (*task)(void *, int
     else for (int i = 0; i < (int)n; i++) task(g, i);
 }
 
-/* Computes g. Where C is small and k long, k is cut into parts whose number depends on the shape only; their sums are
- * added in order. Errors: memory. */
+/* Computes g. Where C is small and k long, k is cut into parts whose number depends on the shape only; their sums are added in order. Errors: memory. */
 static genai_result genai__gemm_run(genai_ctx *ctx, genai__gemm *g) {
     size_t width = genai__round16(g->n), blocks, pack_size = 0, partial_size = 0, tasks, strips;
     double work = 2.0 * (double)g->m * (double)g->n * (double)g->k;
@@ -2555,8 +2551,7 @@ static genai_result genai__gemm_run(genai_ctx *ctx, genai__gemm *g) {
     return GENAI_OK;
 }
 
-/* The same with B packed in `kept`, unless that is NULL. Then k isn't cut into parts: a row's bits don't depend on how many
- * there are. */
+/* The same with B packed in `kept`, unless that is NULL. Then k isn't cut into parts: a row's bits don't depend on how many there are. */
 static genai_result genai__gemm_kept(genai_ctx *ctx, genai__gemm *g, genai__kept *kept) {
     g->kept = kept;
     if (kept) g->room = genai__packed_room(ctx, kept, GENAI__KEPT_PRODUCT, genai__round16(g->n), g->k, &g->ready);
@@ -3447,8 +3442,7 @@ static double genai__apply_bytes(const genai_tensor *y) {
     return (double)count * sizeof(float);
 }
 
-/* proto: a tensor struct with inputs and attributes filled in, and in `over` the tensor whose memory takes the result
- * (NULL: memory of its own). */
+/* proto: a tensor struct with inputs and attributes filled in, and in `over` the tensor whose memory takes the result (NULL: memory of its own). */
 static genai_tensor *genai__apply(const genai__op *op, genai_tensor *proto) {
     int wanted = 0;
     for (int i = 0; i < op->arity; i++) if (!proto->in[i]) return NULL;
@@ -4367,8 +4361,7 @@ static genai_result genai__conv2d_input_forward(genai_tensor *y) {
     const genai__conv v = genai__conv_of(y, y, y->in[1], y->in[0]);
     return genai__conv_input(y->ctx, &v, y->in[0]->data, y->in[1]->data, y->in[2] ? y->in[2]->data : NULL, y->data, y->in[1]->kept);
 }
-static void genai__conv2d_input_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx);
-static const genai__op genai__op_conv2d_input = {"conv2d_transpose", 2, genai__conv2d_input_shape, genai__conv2d_input_forward, genai__conv2d_input_backward, 0};
+static const genai__op genai__op_conv2d_input = {"conv2d_transpose", 2, genai__conv2d_input_shape, genai__conv2d_input_forward, genai__conv2d_backward, 0};
 
 static genai_result genai__conv2d_weight_shape(genai_tensor *y) { /* in: x, dy; i[4], i[5]: kernel height, width */
     const int dim[4] = {y->i[4], y->i[5], y->in[0]->dim[3], y->in[1]->dim[3]};
@@ -4381,19 +4374,16 @@ static genai_result genai__conv2d_weight_forward(genai_tensor *y) {
 static void genai__conv2d_weight_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx);
 static const genai__op genai__op_conv2d_weight = {"conv2d_weight", 2, genai__conv2d_weight_shape, genai__conv2d_weight_forward, genai__conv2d_weight_backward, 0};
 
-/* The weights' gradient comes first, so that the input's may have the memory of what was needed for it. */
+/* Of conv2d and conv2d_input, each of which leads the other's gradient back. The weights' gradient comes first, so that the
+ * input's may have the memory of what was needed for it. */
 static void genai__conv2d_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
-    genai_tensor *x = y->in[0], *w = y->in[1];
-    if (genai__wants(y, 1)) dx[1] = genai__conv_apply(&genai__op_conv2d_weight, y->i, x, dy, NULL, w->dim[0], w->dim[1], genai__over_grad(y, 1));
+    genai_tensor    *x = y->in[0], *w = y->in[1];
+    int              narrows = y->op == &genai__op_conv2d;
+    const genai__op *back = narrows ? &genai__op_conv2d_input : &genai__op_conv2d;
+    if (genai__wants(y, 1))
+        dx[1] = genai__conv_apply(&genai__op_conv2d_weight, y->i, narrows ? x : dy, narrows ? dy : x, NULL, w->dim[0], w->dim[1], genai__over_grad(y, 1));
     genai__spare(x);
-    if (genai__wants(y, 0)) dx[0] = genai__conv_apply(&genai__op_conv2d_input, y->i, dy, w, NULL, x->dim[1], x->dim[2], NULL);
-    if (genai__wants(y, 2)) dx[2] = genai__sum_to(dy, y->in[2]);
-}
-static void genai__conv2d_input_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
-    genai_tensor *g = y->in[0], *w = y->in[1];
-    if (genai__wants(y, 1)) dx[1] = genai__conv_apply(&genai__op_conv2d_weight, y->i, dy, g, NULL, w->dim[0], w->dim[1], genai__over_grad(y, 1));
-    genai__spare(g);
-    if (genai__wants(y, 0)) dx[0] = genai__conv_apply(&genai__op_conv2d, y->i, dy, w, NULL, g->dim[1], g->dim[2], NULL);
+    if (genai__wants(y, 0)) dx[0] = genai__conv_apply(back, y->i, dy, w, NULL, x->dim[1], x->dim[2], NULL);
     if (genai__wants(y, 2)) dx[2] = genai__sum_to(dy, y->in[2]);
 }
 static void genai__conv2d_weight_backward(genai_tensor *y, genai_tensor *dy, genai_tensor **dx) {
@@ -10227,7 +10217,7 @@ static void genai__vaegan_text(const genai_model *m, int role, genai__text *t) {
     int small = role == GENAI__DECODER && !strcmp(m->desc.likelihood, "features");
     if (m->desc.classes && small) genai__text_add(t, "label | ");
     if (role == GENAI__DISCRIMINATOR) genai__text_critic(m, t, 32);
-    else if (small) genai__text_up(m, t, 16, m->dim[3], 0, "batchnorm | relu", " | tanh");
+    else if (small) genai__text_up(m, t, 16, m->dim[3], 0, "batchnorm | lrelu 0.2", " | tanh");
     else genai__vae_text(m, role, t);
 }
 
@@ -11295,8 +11285,8 @@ static const genai__preset genai__presets[] = {
      "nonsaturating", NULL, 0, 0, 4e-4f, 0, GENAI_ZERO, 0.9999f, GENAI_INIT_NORMAL},
     {{"vae", "vae", "convolutional variational autoencoder for any image size", 0, 0, 0, 64}, {32, 32, 3}, 64, {NULL, NULL, NULL, NULL},
      NULL, "bernoulli", 1, 0, 1e-3f, 0, 0.9f, GENAI_ZERO, GENAI_INIT_DEFAULT},
-    {{"vaegan", "vaegan", "VAE with a GAN's sharpness, for any image size (Larsen et al. 2016)", 0, 0, 0, 32}, {32, 32, 3}, 32, {NULL, NULL, NULL, NULL},
-     "nonsaturating", "features", 5, 0.3f, 1e-3f, 2e-4f, 0.5f, 0.999f, GENAI_INIT_NORMAL},
+    {{"vaegan", "vaegan", "VAE with a GAN's sharpness, for any image size (Larsen et al. 2016)", 0, 0, 0, 16}, {32, 32, 3}, 32, {NULL, NULL, NULL, NULL},
+     "nonsaturating", "features", 5, 0.05f, 4e-4f, 0, GENAI_ZERO, 0.9999f, GENAI_INIT_NORMAL},
     {{"dcgan_k4", "gan", "DCGAN with kernels of 4, 32x32", 32, 32, 0, 64}, {32, 32, 3}, 100,
      {"dense 4*4*256 nobias | batchnorm | lrelu 0.3 | reshape 4x4x256 | convt 128 k4 s2 | batchnorm | lrelu 0.3 | convt 64 k4 s2 | batchnorm | "
       "lrelu 0.3 | convt $C k4 s2 | tanh",
@@ -11361,6 +11351,7 @@ static const genai__preset genai__presets[] = {
 typedef struct genai__setting { const char *preset, *key, *value; } genai__setting;
 static const genai__setting genai__settings[] = {
     {"gan", "r1", "1"}, {"gan", "beta2", "0.99"}, {"gan", "schedule", "inverse"},
+    {"vaegan", "r1", "1"}, {"vaegan", "beta2", "0.99"}, {"vaegan", "schedule", "inverse"}, {"vaegan", "sampler", "mixture"}, {"vaegan", "components", "20"},
     {"ae", "sampler", "mixture"}, {"wae", "divergence", "mmd"}, {"iwae", "importance", "50"}, {"iwae", "binarise", "1"},
     {"dbn", "layers", "256"}, {"dbn_500_500_2000", "layers", "500 500"},
 };
@@ -11752,12 +11743,12 @@ static genai_tensor *genai__model_input(genai_model *m, int n, const float *imag
 }
 
 /* The averaged nets follow. Mean and variance of what an averaged net computes aren't the averages of those on the way: its weights
- * have less noise, so the variances are less, and images would come out pale. A generator therefore learns its statistics from its
- * own passes (standing statistics, Brock et al. 2019, appendix), one in every fourth update. */
+ * have less noise, so the variances are less, and images would come out pale. Who paints from the prior's latents alone therefore learns them
+ * from passes of its own (standing statistics, Brock et al. 2019, appendix), one in every fourth update. */
 static genai_result genai__model_average(genai_model *m, int n) {
     long         t = m->steps / m->desc.critic_steps;
     float        decay = m->desc.ema, early = (1 + (float)t) / (10 + (float)t); /* the first updates are soon forgotten */
-    genai_net   *own = m->family->painter == GENAI__GENERATOR && !m->family->backs ? m->average[GENAI__GENERATOR] : NULL;
+    genai_net   *own = m->net[GENAI__DISCRIMINATOR] && !m->family->takes && !m->family->backs ? m->average[m->family->painter] : NULL;
     genai_result result = GENAI_OK;
     int          role, i, statistics = 0;
     if (m->steps % m->desc.critic_steps) return GENAI_OK; /* the generator hasn't learnt */
@@ -12041,7 +12032,7 @@ static genai_result genai__model_check(genai_model *m, const char *what, int n, 
 }
 
 /* Do latents follow N(0,1)? Not codes, not those of a plain autoencoder, nor where something else was fitted to them. */
-static int genai__normal_prior(const genai_model *m) { return (m->desc.beta >= 0 || m->loss) && !m->family->latents && !m->extra[GENAI__SAMPLER_MEAN]; }
+static int genai__normal_prior(const genai_model *m) { return (m->desc.beta >= 0 || m->loss) && !m->family->latents; } /* what training drew latents to */
 
 /* Latents number first, first + 1, ... to sample from: of the prior, or of what was fitted. */
 static genai_result genai__model_latents(genai_model *m, uint64_t seed, size_t first, int n, float *z) {
@@ -12325,7 +12316,7 @@ GENAI_API genai_result genai_model_interpolate(genai_model *m, const float *a, c
         uint64_t mode = genai__fp_enter();
         for (j = 0; way && j < genai__portion(i, n); j++) {
             double t = n > 1 ? (double)(i + j) / (double)(n - 1) : 0, wa = 1 - t, wb = t;
-            if (genai__normal_prior(m)) genai__slerp_weights(a, b, z, t, &wa, &wb);
+            if (genai__normal_prior(m) && !m->extra[GENAI__SAMPLER_MEAN]) genai__slerp_weights(a, b, z, t, &wa, &wb);
             if (i + j == 0) { wa = 1; wb = 0; }
             else if (i + j == n - 1) { wa = 0; wb = 1; }
             for (size_t k = 0; k < z; k++) way[(size_t)j * z + k] = (float)(wa * (double)a[k] + wb * (double)b[k]);
@@ -13622,11 +13613,17 @@ static genai_result genai__anneal_run(genai__anneal *a, int n, int back, int pil
 /* Images first, ... first + n - 1 of `images`, or of the model's own. */
 static genai_result genai__anneal_images(genai__anneal *a, int first, int n, const float *images, double *low, double *high) {
     genai_model  *m = a->m;
-    size_t        latent = (size_t)m->desc.latent, pixels = genai__pixels(m);
-    int           runs = a->desc.runs;
+    int           runs = a->desc.runs, tuned = a->desc.steps / GENAI__ANNEAL_PILOT + 1;
+    size_t        latent = (size_t)m->desc.latent, pixels = genai__pixels(m), rows = (size_t)a->rows, values = rows * latent;
     genai__dice   own = {m->ctx, 1, GENAI__STREAM_AIS, a->desc.seed, (uint64_t)1 << 40, (size_t)first};
     genai_tensor *z = genai__dice_roll(&own, 1, n, (int)latent), *noise = images ? NULL : genai__dice_roll(&own, 1, n, (int)pixels);
-    if (!z || (!images && !noise)) return genai__result_of(m->ctx);
+    a->momentum = (float *)genai__arena(m->ctx, (4 * values + rows * (size_t)tuned) * sizeof(float));
+    a->cost = (double *)genai__arena(m->ctx, 3 * rows * sizeof(double));
+    if (!z || (!images && !noise) || !a->momentum || !a->cost) return genai__result_of(m->ctx);
+    a->length = (a->slope_before = (a->slope = (a->before = a->momentum + values) + values) + values) + values;
+    a->weight = (a->cost_before = a->cost + rows) + rows;
+    a->dice = own;
+    a->dice.first *= (size_t)runs;
     if (!images) {
         size_t drawn = genai_tape_mark(m->ctx);
         for (int i = 0; i < n; i++)
@@ -13653,8 +13650,7 @@ static genai_result genai__anneal_images(genai__anneal *a, int first, int n, con
             for (int r = 0; r < runs; r++) sum += a->weight[i * runs + r] == a->weight[i * runs + r] ? genai__exp(a->weight[i * runs + r] - most) : a->weight[i * runs + r];
             sum = most + genai__log(sum / runs);
             if (!genai__finite((float)sum)) return genai__fail(m->ctx, GENAI_ERROR_NONFINITE, "genai_model_likelihood: log p(x) of image %d isn't finite", first + i);
-            if (way) sum = -sum;
-            (way ? high : low)[i] = sum - (double)pixels * (GENAI__HALF_LOG_2PI + genai__log((double)a->desc.noise));
+            (way ? high : low)[i] = (way ? -sum : sum) - (double)pixels * (GENAI__HALF_LOG_2PI + genai__log((double)a->desc.noise));
         }
     }
     return GENAI_OK;
@@ -13665,7 +13661,7 @@ GENAI_API genai_result genai_model_likelihood(genai_model *m, int n, const float
     genai__anneal     a = GENAI__ZEROED;
     GENAI__TRY(genai__model_check(m, what, n, low, low));
     if (images || labels) GENAI__TRY(genai__model_labels(m, what, n, labels));
-    if (!genai__normal_prior(m) || m->extra[GENAI__UNITS])
+    if (!genai__normal_prior(m) || m->extra[GENAI__UNITS] || m->extra[GENAI__SAMPLER_MEAN])
         return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "%s: the latents of this %s aren't drawn from N(0,1)", what, m->family->name);
     if (desc) a.desc = *desc;
     if (a.desc.noise == 0) a.desc.noise = 0.2f;
@@ -13677,31 +13673,14 @@ GENAI_API genai_result genai_model_likelihood(genai_model *m, int n, const float
         a.desc.steps > 1000000 || a.desc.leapfrogs < 1 || a.desc.leapfrogs > 1000)
         return genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "%s: noise must be from 0.001 to 1000, runs from 1 to %d, steps from %d to 1000000, leapfrogs from 1 to 1000", what,
                            GENAI__PORTION, 2 * GENAI__ANNEAL_PILOT);
-    int    trainable = genai_net_trainable(genai__best(m, m->family->painter), 0), per = GENAI__PORTION / a.desc.runs, as[GENAI__PORTION];
-    size_t rows = (size_t)(n < per ? n : per) * (size_t)a.desc.runs, values = rows * (size_t)m->desc.latent;
-    float *floats = (float *)genai__alloc(m->ctx, 4 * values + rows * (size_t)(a.desc.steps / GENAI__ANNEAL_PILOT + 1), sizeof *floats);
-    double *doubles = (double *)genai__alloc(m->ctx, 3 * rows, sizeof *doubles);
+    int          trainable = genai_net_trainable(genai__best(m, m->family->painter), 0), per = GENAI__PORTION / a.desc.runs, as[GENAI__PORTION];
     genai__visit visit = genai__visit_begin(m->ctx);
-    genai_result result = floats && doubles ? GENAI_OK : GENAI_ERROR_MEMORY;
+    genai_result result = GENAI_OK;
     size_t       mark = genai_tape_mark(m->ctx);
     for (int i = 0, part; i < n && !result; i += part) {
         part = n - i < per ? n - i : per;
         a.m = m;
         a.rows = part * a.desc.runs;
-        values = (size_t)a.rows * (size_t)m->desc.latent;
-        a.momentum = floats;
-        a.before = a.momentum + values;
-        a.slope = a.before + values;
-        a.slope_before = a.slope + values;
-        a.length = a.slope_before + values;
-        a.cost = doubles;
-        a.cost_before = a.cost + a.rows;
-        a.weight = a.cost_before + a.rows;
-        a.dice.ctx = m->ctx;
-        a.dice.fixed = 1;
-        a.dice.stream = GENAI__STREAM_AIS;
-        a.dice.seed = a.desc.seed;
-        a.dice.first = (size_t)i * (size_t)a.desc.runs;
         for (int r = 0; r < a.rows && m->desc.classes; r++) as[r] = labels ? labels[i + r / a.desc.runs] : (i + r / a.desc.runs) % m->desc.classes;
         m->labels = m->desc.classes ? as : NULL;
         int z[2] = {a.rows, m->desc.latent}, x[4] = {a.rows, m->dim[1], m->dim[2], m->dim[3]};
@@ -13716,8 +13695,6 @@ GENAI_API genai_result genai_model_likelihood(genai_model *m, int n, const float
     m->labels = NULL;
     genai_net_trainable(genai__best(m, m->family->painter), trainable);
     genai__visit_end(m->ctx, &visit);
-    genai__free(m->ctx, floats);
-    genai__free(m->ctx, doubles);
     return result;
 }
 

@@ -52,7 +52,7 @@ none "types without genai_" "$(grep -nE '^typedef (struct|enum|union) ' genai.h 
 none "calls that a library may not make" "$(
     grep -nE '(^|[^A-Za-z0-9_"])(abort|exit|_exit|printf|puts|putchar|getenv|setlocale|rand|srand|assert|system|signal) *\(' genai.h |
     grep -vE '^[0-9]+: \*|//|\* .*\*/')"
-none "genai.h is longer than 15425 lines" "$(awk 'END { if (NR > 15425) print NR " lines" }' genai.h)"
+none "genai.h is longer than 15400 lines" "$(awk 'END { if (NR > 15400) print NR " lines" }' genai.h)"
 none "a first screen without the cc command" "$(head -n 60 genai.h | grep -q 'cc -O2' || echo 'no "cc -O2" in the first 60 lines')"
 
 # --- every op has a test, and every known mistake ---
