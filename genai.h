@@ -568,7 +568,7 @@ typedef struct genai_model_desc {
     float          smoothing;     /* D's target for real images is 1 - smoothing (Salimans et al. 2016); not for lsgan, hinge, wasserstein */
     float          r1;            /* + r1/2 E |dD/dx|^2 on real images (Mescheder et al. 2018), in every r1_every-th step with so many
                                      times the weight (Karras et al. 2020); D's logit, x as D sees it, after augment and noise;
-                                     0: none, but 1 for presets gan and vaegan if neither discriminator, loss,
+                                     0: none, but 2 for presets gan and vaegan if neither discriminator, loss,
                                      penalty, clip nor spectral_norm is set; GENAI_ZERO: none                                   */
     int            r1_every;      /* 0: 16 if r1 is set                                                                */
     float          penalty;       /* WGAN-GP (Gulrajani et al. 2017): + penalty E (|dD/dx| - 1)^2, the norm over all of an image, x between a
@@ -11350,8 +11350,8 @@ static const genai__preset genai__presets[] = {
 /* What else a preset sets. */
 typedef struct genai__setting { const char *preset, *key, *value; } genai__setting;
 static const genai__setting genai__settings[] = {
-    {"gan", "r1", "1"}, {"gan", "beta2", "0.99"}, {"gan", "schedule", "inverse"},
-    {"vaegan", "r1", "1"}, {"vaegan", "beta2", "0.99"}, {"vaegan", "schedule", "inverse"}, {"vaegan", "sampler", "mixture"}, {"vaegan", "components", "20"},
+    {"gan", "r1", "2"}, {"gan", "beta2", "0.99"}, {"gan", "schedule", "inverse"},
+    {"vaegan", "r1", "2"}, {"vaegan", "beta2", "0.99"}, {"vaegan", "schedule", "inverse"}, {"vaegan", "sampler", "mixture"}, {"vaegan", "components", "20"},
     {"ae", "sampler", "mixture"}, {"wae", "divergence", "mmd"}, {"iwae", "importance", "50"}, {"iwae", "binarise", "1"},
     {"dbn", "layers", "256"}, {"dbn_500_500_2000", "layers", "500 500"},
 };

@@ -898,7 +898,7 @@ static void test_standard(void) {
     genai_model_desc d;
     genai_model     *m;
     int              i;
-    for (i = 0; i < 7; i++) {
+    for (i = 0; i < 8; i++) {
         memset(&d, 0, sizeof d);
         d.width = d.height = 8;
         if (i == 1) d.discriminator = "flatten | dense 1";
@@ -907,8 +907,9 @@ static void test_standard(void) {
         if (i == 4) d.spectral_norm = 1;
         if (i == 5) d.r1 = GENAI_ZERO;
         if (i == 6) d.preset = "dcgan_k4", d.width = d.height = 32;
+        if (i == 7) d.preset = "vaegan";
         m = genai_model_create(g, &d);
-        CHECK(m && genai_model_resolved(m).r1 == (i ? 0 : 1.0f), "%d: r1 %g", i, m ? (double)genai_model_resolved(m).r1 : -1.0);
+        CHECK(m && genai_model_resolved(m).r1 == (i % 7 ? 0 : 2.0f), "%d: r1 %g", i, m ? (double)genai_model_resolved(m).r1 : -1.0);
         CHECK(m && genai_model_resolved(m).schedule == (i == 6 ? GENAI_SCHEDULE_CONSTANT : GENAI_SCHEDULE_INVERSE), "%d: schedule", i);
         genai_model_destroy(m);
     }
