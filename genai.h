@@ -608,7 +608,7 @@ typedef struct genai_model_desc {
                                      the grid that the encoder gives, [h,w,code_size]                                  */
     const char    *sampler;       /* what genai_model_fit fits at its end for sampling, see genai_model_fit_sampler: "prior", "gaussian", "mixture";
                                      vae, vaegan, aae; 0: prior, but mixture for presets ae and vaegan                 */
-    int            components;    /* of the mixture; 0: 10, of preset vaegan 20                                        */
+    int            components;    /* of the mixture; 0: 10, of preset vaegan 50                                        */
     const char    *layers;        /* dbn: the sizes of the hidden layers below the top one, whose size is latent: "500 500"; 0: the preset's */
     int            layer_steps;   /* dbn: steps of each layer, from the lowest up; until the last one learns, samples mean nothing; what comes then is up-down
                                      learning of all, with lr / 10; 0: 1000                                            */
@@ -1045,7 +1045,7 @@ GENAI_API genai_result   genai_model_anomaly(genai_model *model, int n, const fl
 GENAI_API genai_result   genai_model_translate(genai_model *model, int n, const float *images, int back, float *out);
 /* Where latents are drawn from, in this model and its files (genai_model_fit fits it anew at its end): "prior"; "gaussian", one normal distribution with the
  * covariance of the encoded data; "mixture", `components` of them (0: 10) by EM (Dempster et al. 1977; Ghosh et al. 2020 for why).
- * Fitted to the encoder's means, not samples, of at most 10000 images of data, of all classes together. UNSUPPORTED without an encoder. */
+ * Fitted to a draw from each posterior (where there is none, to what the encoder says), of at most 10000 images of all classes together. UNSUPPORTED without an encoder. */
 GENAI_API genai_result   genai_model_fit_sampler(genai_model *model, genai_dataset *data, const char *kind, int components);
 /* n latents [n,Z] from the prior, or the sampler that was fitted. Latent i depends on (seed, i) alone. */
 GENAI_API genai_result   genai_model_latents(genai_model *model, uint64_t seed, int n, float *z);
@@ -6333,8 +6333,7 @@ GENAI_API genai_net *genai_net_create(genai_ctx *ctx, const genai_net_desc *desc
 
 /* --- use --- */
 /* Makes net->ready for what the parameters are now: batch norm's y = x scale + shift goes into the weights, when these are
- * packed, and into the bias. Whatever changes parameters or running statistics of a net, counts ctx->changes; no pointer to
- * them is public. */
+ * packed, and into the bias. Whatever changes parameters or running statistics of a net, counts ctx->changes; no pointer to them is public. */
 static genai_result genai__net_prepare(genai_net *net) {
     size_t n = 0, k;
     int    i, j;
@@ -9369,8 +9368,7 @@ static int genai__levels(const genai_model *m) {
 }
 static int genai__halved(int side, int levels) { return (side + (1 << levels) - 1) >> levels; }
 
-/* Channels after `level` halvings: doubling with each, from `width` up to `most`. So a pixel costs about the same in images
- * of all sizes. */
+/* Channels after `level` halvings: doubling with each, from `width` up to `most`. So a pixel costs about the same in images of all sizes. */
 static int genai__channels(int level, int width, int most) {
     int channels = width;
     for (; level > 1 && channels < most; level--) channels *= 2;
@@ -10150,21 +10148,21 @@ static float *genai__fixed_latents(genai_model *m, uint32_t stream, uint64_t ste
     return to;
 }
 
+/* A draw from the posterior, whose noise belongs to the image's number. */
+static genai_tensor *genai__posterior_draw(genai_model *m, genai_tensor *x, size_t first, genai_tensor **mean, genai_tensor **log_var) {
+    if (!genai__posterior(m, genai__best(m, GENAI__ENCODER), x, GENAI_EVAL, mean, log_var)) return NULL;
+    float *noise = *log_var ? genai__fixed_latents(m, GENAI__STREAM_EVALUATE, 0, first, x->dim[0]) : NULL;
+    return genai__reparameterise(*mean, *log_var, noise ? genai_tensor_of(m->ctx, 2, (*mean)->dim, noise) : NULL);
+}
+
 static genai_result genai__vae_evaluate(genai_model *m, genai_tensor *x, size_t first, double *sum) {
-    genai_tensor *mean, *log_var, *noise = NULL, *y, *loss;
-    int           n = x->dim[0];
+    genai_tensor *mean, *log_var, *z, *loss;
     x = genai__binarised(m, x, 0);
-    if (!genai__posterior(m, genai__best(m, GENAI__ENCODER), x, GENAI_EVAL, &mean, &log_var)) return genai__result_of(m->ctx);
-    if (log_var) {
-        float *values = genai__fixed_latents(m, GENAI__STREAM_EVALUATE, 0, first, n);
-        noise = values ? genai_tensor_of(m->ctx, 2, mean->dim, values) : NULL;
-        if (!noise) return genai__result_of(m->ctx);
-    }
-    y = genai__forward(m, genai__best(m, GENAI__DECODER), genai__reparameterise(mean, log_var, noise), GENAI_EVAL);
-    loss = genai__reconstruction(m, y, x);
-    if (log_var) loss = genai_add(loss, genai_kl_loss(mean, log_var));
+    z = genai__posterior_draw(m, x, first, &mean, &log_var);
+    loss = z ? genai__reconstruction(m, genai__forward(m, genai__best(m, GENAI__DECODER), z, GENAI_EVAL), x) : NULL;
+    if (loss && log_var) loss = genai_add(loss, genai_kl_loss(mean, log_var));
     if (!loss) return genai__result_of(m->ctx);
-    *sum += (double)genai_value(loss) * n;
+    *sum += (double)genai_value(loss) * x->dim[0];
     return GENAI_OK;
 }
 
@@ -10364,8 +10362,7 @@ static const genai__family genai__aae = {
 #define GENAI__CODE_DECAY 0.99f /* of the running means                                                                */
 #define GENAI__CODE_DEAD 20     /* a code is dead when it is used so many times less than the mean                     */
 
-/* What the net of the prior sees of a cell: these cells (row, column; zeros outside), the mean of all cells before it, and
- * where it is. */
+/* What the net of the prior sees of a cell: these cells (row, column; zeros outside), the mean of all cells before it, and where it is. */
 static const int genai__code_neighbours[][2] = {{0, -1}, {0, -2}, {-1, -2}, {-1, -1}, {-1, 0}, {-1, 1}, {-1, 2}, {-2, 0}};
 #define GENAI__NEIGHBOURS ((int)GENAI__COUNT(genai__code_neighbours))
 
@@ -11351,7 +11348,7 @@ static const genai__preset genai__presets[] = {
 typedef struct genai__setting { const char *preset, *key, *value; } genai__setting;
 static const genai__setting genai__settings[] = {
     {"gan", "r1", "2"}, {"gan", "beta2", "0.99"}, {"gan", "schedule", "inverse"},
-    {"vaegan", "r1", "2"}, {"vaegan", "beta2", "0.99"}, {"vaegan", "schedule", "inverse"}, {"vaegan", "sampler", "mixture"}, {"vaegan", "components", "20"},
+    {"vaegan", "r1", "2"}, {"vaegan", "beta2", "0.99"}, {"vaegan", "schedule", "inverse"}, {"vaegan", "sampler", "mixture"}, {"vaegan", "components", "50"},
     {"ae", "sampler", "mixture"}, {"wae", "divergence", "mmd"}, {"iwae", "importance", "50"}, {"iwae", "binarise", "1"},
     {"dbn", "layers", "256"}, {"dbn_500_500_2000", "layers", "500 500"},
 };
@@ -12166,7 +12163,12 @@ static genai_result genai__sampler_encode(genai_model *m, genai_dataset *data, g
         int n = q->n - i < GENAI__PORTION ? (int)(q->n - i) : GENAI__PORTION;
         result = genai_dataset_batch(data, 0, i, n, images, labels);
         if (!result) result = genai__model_labels(m, "genai_model_fit_sampler", n, labels);
-        if (!result) result = genai__encode(m, n, images, m->labels, z);
+        if (!result) {
+            genai__quiet  quiet = genai__quiet_begin(m->ctx);
+            genai_tensor *x = genai__binarised(m, genai__model_input(m, n, images), 0), *mean, *log_var;
+            result = genai__values_of(m->ctx, x ? genai__posterior_draw(m, x, i, &mean, &log_var) : NULL, z);
+            genai__quiet_end(m->ctx, quiet);
+        }
         for (k = 0; k < (size_t)n * size && !result; k++) {
             q->x[i * size + k] = (double)z[k];
             if (!genai__finite(z[k])) result = genai__fail(m->ctx, GENAI_ERROR_NONFINITE, "genai_model_fit_sampler: a latent of image %zu isn't finite", i + k / size);
@@ -12228,7 +12230,6 @@ GENAI_API genai_result genai_model_fit_sampler(genai_model *m, genai_dataset *da
     genai__free(m->ctx, q.x);
     return result;
 }
-
 
 GENAI_API genai_result genai_model_translate(genai_model *m, int n, const float *images, int back, float *out) {
     genai_result result = GENAI_OK;
@@ -12804,8 +12805,7 @@ static void genai__refine_end(genai__refine *r) {
     genai__free(r->model->ctx, r->known);
 }
 
-/* What refine, inpaint, denoise and anomaly share: the latents of each portion, and the images they make if `out` or `score`
- * wants them. */
+/* What refine, inpaint, denoise and anomaly share: the latents of each portion, and the images they make if `out` or `score` wants them. */
 static genai_result genai__refine_all(genai_model *m, const char *what, int n, const float *images, const int *labels, const genai_refine_desc *desc, float *z, float *out,
                                       float *score) {
     genai__refine r;

@@ -911,6 +911,7 @@ static void test_standard(void) {
         m = genai_model_create(g, &d);
         CHECK(m && genai_model_resolved(m).r1 == (i % 7 ? 0 : 2.0f), "%d: r1 %g", i, m ? (double)genai_model_resolved(m).r1 : -1.0);
         CHECK(m && genai_model_resolved(m).schedule == (i == 6 ? GENAI_SCHEDULE_CONSTANT : GENAI_SCHEDULE_INVERSE), "%d: schedule", i);
+        CHECK(m && (i < 7 || (!strcmp(genai_model_resolved(m).sampler, "mixture") && genai_model_resolved(m).components == 50)), "%d: sampler", i);
         genai_model_destroy(m);
     }
     memset(&d, 0, sizeof d);

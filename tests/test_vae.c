@@ -746,8 +746,15 @@ static void test_samplers(void) {
             if (kind == 1) { /* mean and covariance by hand */
                 float  codes[70 * 3], *l = m->extra[GENAI__SAMPLER_FACTOR]->data, *x = (float *)malloc(70 * 16 * sizeof *x);
                 double worst = 0, mean[3] = {0, 0, 0}, c;
-                genai_dataset_batch(data, -1, 0, 70, x, NULL);
-                genai_model_encode(m, 70, x, NULL, codes);
+                genai_tensor *at, *log_var;
+                size_t        mark = genai_tape_mark(g);
+                genai_dataset_batch(data, 0, 0, 70, x, NULL);
+                genai_recording(g, 0);
+                CHECK(genai__posterior(m, m->net[GENAI__ENCODER], genai__model_input(m, 70, x), GENAI_EVAL, &at, &log_var), "%s", genai_ctx_error(g));
+                const float *noise = genai__fixed_latents(m, GENAI__STREAM_EVALUATE, 0, 0, 70);
+                for (i = 0; i < 210; i++) codes[i] = at->data[i] + expf(log_var->data[i] / 2) * noise[i];
+                genai_recording(g, 1);
+                genai_tape_release(g, mark);
                 free(x);
                 for (i = 0; i < 210; i++) mean[i % 3] += (double)codes[i] / 70;
                 for (i = 0; i < 3; i++) {
