@@ -209,7 +209,7 @@
  *   sampled. With likelihood "features" reconstruction is measured in the discriminator's features as well as in pixels. A
  *   larger gamma keeps nearer to the originals, a smaller one looks sharper and noisier. Losses: as above; "discriminator" is
  *   3 log 2 = 2.08 and "generator" 2 log 2 = 1.39 at a draw. vae_steps begins with so many steps of plain VAE training. Samples come
- *   from a mixture over the latents of images, which fit fits at its end: they look better than those from the prior (sampler "prior").
+ *   from a mixture over the latents of images, which genai_model_fit fits at its end: better than from the prior, as before that and with sampler "prior".
  *
  * RBM (Smolensky 1986, Hinton 2002) AND DBN (Hinton, Osindero and Teh 2006)
  *   A restricted Boltzmann machine gives each black and white image (likelihood "gaussian": each image) an energy, by Z hidden units that are
@@ -608,7 +608,7 @@ typedef struct genai_model_desc {
                                      the grid that the encoder gives, [h,w,code_size]                                  */
     const char    *sampler;       /* what genai_model_fit fits at its end for sampling, see genai_model_fit_sampler: "prior", "gaussian", "mixture";
                                      vae, vaegan, aae; 0: prior, but mixture for presets ae and vaegan                 */
-    int            components;    /* of the mixture; 0: 10, of preset vaegan 50                                        */
+    int            components;    /* of the mixture, fewer for few images or many latents; 0: 10, of preset vaegan 50  */
     const char    *layers;        /* dbn: the sizes of the hidden layers below the top one, whose size is latent: "500 500"; 0: the preset's */
     int            layer_steps;   /* dbn: steps of each layer, from the lowest up; until the last one learns, samples mean nothing; what comes then is up-down
                                      learning of all, with lr / 10; 0: 1000                                            */
@@ -1030,7 +1030,7 @@ GENAI_API genai_result   genai_model_traverse(genai_model *model, const float *z
  * 2016, 6.3.2). labels are needed. DATA: an image of each is. */
 GENAI_API genai_result   genai_model_direction(genai_model *model, int n, const float *images, const int *labels, int from, int to, float *z);
 /* Latents z [n,Z] whose images agree best with the known pixels of `images` [n,H,W,C]: Adam on the sum over known pixels of
- * (made - x)^2 / (2 noise^2) plus, where the prior is normal, |z|^2 / 2, the posterior's mode for normal noise (Bora et al. 2017), from
+ * (made - x)^2 / (2 noise^2) plus, where training drew latents to N(0,1), |z|^2 / 2, the posterior's mode for normal noise (Bora et al. 2017), from
  * the encoder's answer or, without encoder, from the best of `starts` samples. Of a vqvae the nearest codes to that. desc may be NULL. */
 GENAI_API genai_result   genai_model_refine(genai_model *model, int n, const float *images, const int *labels, const genai_refine_desc *desc, float *z);
 /* Images with what the mask hides made anew; known pixels stay as they are. ARGUMENT: no mask. */
@@ -1044,7 +1044,7 @@ GENAI_API genai_result   genai_model_anomaly(genai_model *model, int n, const fl
  * round, which cycle has learned too. UNSUPPORTED: other families. */
 GENAI_API genai_result   genai_model_translate(genai_model *model, int n, const float *images, int back, float *out);
 /* Where latents are drawn from, in this model and its files (genai_model_fit fits it anew at its end): "prior"; "gaussian", one normal distribution with the
- * covariance of the encoded data; "mixture", `components` of them (0: 10) by EM (Dempster et al. 1977; Ghosh et al. 2020 for why).
+ * covariance of the encoded data; "mixture", `components` of them (0: the model's, or less: one for each Z + 1 images, 204800 / Z^2) by EM (Dempster et al. 1977; Ghosh et al. 2020 for why).
  * Fitted to a draw from each posterior (where there is none, to what the encoder says), of at most 10000 images of all classes together. UNSUPPORTED without an encoder. */
 GENAI_API genai_result   genai_model_fit_sampler(genai_model *model, genai_dataset *data, const char *kind, int components);
 /* n latents [n,Z] from the prior, or the sampler that was fitted. Latent i depends on (seed, i) alone. */
@@ -1054,7 +1054,7 @@ GENAI_API genai_result   genai_model_latents(genai_model *model, uint64_t seed, 
  * that are 0 or 1 only (see binarise); gaussian: a density in [0,1]^D, not comparable with it. rbm: F(x) + log Z, k the runs of AIS; dbn: the
  * variational bound, with one draw from the posterior. UNSUPPORTED: no posterior, no density. */
 GENAI_API genai_result   genai_model_nll(genai_model *model, genai_dataset *data, int k, double *value);
-/* low [n] = log p(x) of each image, in nats, where z ~ N(0,1) and x = what is painted from z + noise N(0,1): of any decoder, whatever
+/* low [n] = log p(x) of each image, in nats, where z ~ N(0,1), whatever sampler was fitted, and x = what is painted from z + noise N(0,1): of any decoder, whatever
  * it was trained by, on one scale. Annealed importance sampling with Hamiltonian transitions (Wu et al. 2017): too low, if anything.
  * Image i depends on (desc, i, x, its label) alone; it is taken as it is, also where binarise is set. images NULL: n that the model
  * draws itself in that way, labels NULL then: of the classes in turn; for these alone high [n] is the same from the latents they
@@ -5659,8 +5659,7 @@ static genai_tensor *genai__forward_global_average(const genai__layer *l, genai_
     return x ? genai__forward_reshape(l, x, pass) : NULL;
 }
 
-/* The larger of the two halves, again and again; for an odd number the middle is in both, which changes neither the
- * largest value nor its gradient. */
+/* The larger of the two halves, again and again; for an odd number the middle is in both, which changes neither the largest value nor its gradient. */
 static genai_tensor *genai__forward_global_max(const genai__layer *l, genai_tensor *x, genai__pass *pass) {
     int n = l->in[0] * l->in[1], dim[3] = {x->dim[0], n, l->in[2]};
     for (x = genai_reshape(x, 3, dim); n > 1 && x; n = (n + 1) / 2)
@@ -6785,8 +6784,7 @@ static genai_result genai__file_open(genai_ctx *ctx, const char *path, void **fi
     return *file ? GENAI_OK : genai__read_fail(ctx, path, "could not be opened for reading");
 }
 
-/* Adds to `out` until it holds `limit` bytes or the file ends. Memory grows with what has arrived, so that a promised size
- * alone costs nothing. */
+/* Adds to `out` until it holds `limit` bytes or the file ends. Memory grows with what has arrived, so that a promised size alone costs nothing. */
 static genai_result genai__file_read(genai_ctx *ctx, const char *path, void *file, size_t limit, genai__bytes *out) {
     size_t capacity = 0;
     while (out->n < limit) {
@@ -11559,8 +11557,7 @@ GENAI_API void genai_model_destroy(genai_model *m) {
     genai__free(m->ctx, m);
 }
 
-/* Pixels are in [-1,1] for nets that end with tanh, in [0,1] for those that end with sigmoid; a GAN's without either has
- * [-1,1], a VAE's [0,1]. */
+/* Pixels are in [-1,1] for nets that end with tanh, in [0,1] for those that end with sigmoid; a GAN's without either has [-1,1], a VAE's [0,1]. */
 static int genai__signed_range(const genai_model *m) {
     const genai__layer *last = genai__last_layer(m->net[m->family->painter]);
     if (last->kind->forward == genai__forward_tanh) return 1;
@@ -11651,6 +11648,7 @@ GENAI_API genai_model *genai_model_create(genai_ctx *ctx, const genai_model_desc
     for (size_t i = 0; i < GENAI__COUNT(genai__settings); i++) { /* here, since files hold their own */
         const genai__field *f = genai__field_of(genai__settings[i].key);
         if (f->offset == offsetof(genai_model_desc, r1) && (d.discriminator || d.loss || d.penalty > 0 || d.clip > 0 || d.spectral_norm > 0)) continue; /* another recipe */
+        if (f->offset == offsetof(genai_model_desc, sampler) && d.latent > GENAI__SAMPLER_MOST && strcmp(d.preset, "ae")) continue; /* the prior does, too */
         if (!strcmp(genai__settings[i].preset, d.preset) && !genai__field_is_set(f, &d) && genai__field_set(ctx, f, &d, genai__settings[i].value)) return NULL;
     }
     genai_model *m = genai__model_begin(ctx, row, &d);
@@ -11740,7 +11738,7 @@ static genai_tensor *genai__model_input(genai_model *m, int n, const float *imag
 }
 
 /* The averaged nets follow. Mean and variance of what an averaged net computes aren't the averages of those on the way: its weights
- * have less noise, so the variances are less, and images would come out pale. Who paints from the prior's latents alone therefore learns them
+ * have less noise, so the variances are less, and images would come out pale. Who learns to paint from the prior's latents therefore learns them
  * from passes of its own (standing statistics, Brock et al. 2019, appendix), one in every fourth update. */
 static genai_result genai__model_average(genai_model *m, int n) {
     long         t = m->steps / m->desc.critic_steps;
@@ -11762,6 +11760,24 @@ static genai_result genai__model_average(genai_model *m, int n) {
     if (!genai__forward(m, own, genai__latents(m, n), GENAI_TRAIN)) result = genai__result_of(m->ctx);
     genai_tape_release(m->ctx, m->mark);
     return result;
+}
+
+/* Room for `components` of a sampler in the model; none for 0. */
+static genai_result genai__sampler_make(genai_model *m, int components) {
+    int dim[3] = {components, m->desc.latent, m->desc.latent};
+    for (int i = 0; i < 3; i++) {
+        genai_tensor_destroy(m->extra[i]);
+        m->extra[i] = NULL;
+    }
+    for (int i = 0; i < 3 && components; i++) {
+        m->extra[i] = genai_tensor_create(m->ctx, i + 1, dim);
+        if (!m->extra[i]) {
+            genai__sampler_make(m, 0);
+            return genai__result_of(m->ctx);
+        }
+        m->extra[i]->name = genai__extra_names[i];
+    }
+    return GENAI_OK;
 }
 
 /* Takes the labels of n images for what follows; NULL afterwards where the model has no use for them. */
@@ -11805,6 +11821,7 @@ GENAI_API genai_result genai_model_step(genai_model *m, int n, const float *imag
     } else if (!result) {
         m->steps++;
         m->skipped_in_row = 0;
+        genai__sampler_make(m, 0); /* one that was fitted belongs to the encoder of before */
         result = genai__model_average(m, n);
     }
     genai__visit_end(ctx, &visit);
@@ -11813,6 +11830,7 @@ GENAI_API genai_result genai_model_step(genai_model *m, int n, const float *imag
 
 /* --- samplers: a mixture of normal distributions with full covariances, fitted to latents by EM in double --- */
 #define GENAI__MIXTURE_IMAGES 10000
+#define GENAI__MIXTURE_SIZE 204800 /* components times latents squared, unless asked for: so that it takes seconds          */
 #define GENAI__MIXTURE_HARD 5   /* first iterations: each point belongs to the nearest mean                              */
 #define GENAI__MIXTURE_MOST 50  /* iterations at most; ends when a point's log-likelihood grows by less than 0.0001      */
 
@@ -11913,8 +11931,7 @@ static void genai__mixture_revive(const genai__mixture *q, int k) {
     genai__mixture_factor(q, k);
 }
 
-/* First means: points, each drawn with a probability that grows with the squared distance to those before (Arthur and
- * Vassilvitskii 2007). */
+/* First means: points, each drawn with a probability that grows with the squared distance to those before (Arthur and Vassilvitskii 2007). */
 static void genai__mixture_begin(const genai_ctx *ctx, genai__mixture *q) {
     size_t n = (size_t)q->z, row, i;
     q->spread = 0;
@@ -11956,24 +11973,6 @@ static void genai__mixture_run(genai_ctx *ctx, genai__mixture *q) {
             if (!(q->weight[k] > 0)) genai__mixture_revive(q, k);
     }
     genai__fp_leave(mode);
-}
-
-/* Room for `components` of a sampler in the model; none for 0. */
-static genai_result genai__sampler_make(genai_model *m, int components) {
-    int dim[3] = {components, m->desc.latent, m->desc.latent};
-    for (int i = 0; i < 3; i++) {
-        genai_tensor_destroy(m->extra[i]);
-        m->extra[i] = NULL;
-    }
-    for (int i = 0; i < 3 && components; i++) {
-        m->extra[i] = genai_tensor_create(m->ctx, i + 1, dim);
-        if (!m->extra[i]) {
-            genai__sampler_make(m, 0);
-            return genai__result_of(m->ctx);
-        }
-        m->extra[i]->name = genai__extra_names[i];
-    }
-    return GENAI_OK;
 }
 
 /* z, standard normals, becomes mean + factor z of a component drawn by (seed, number). */
@@ -12028,8 +12027,8 @@ static genai_result genai__model_check(genai_model *m, const char *what, int n, 
     return n < 1 || !a || !b ? genai__fail(m->ctx, GENAI_ERROR_ARGUMENT, "%s: %s", what, n < 1 ? "n must be at least 1" : "a pointer is NULL") : GENAI_OK;
 }
 
-/* Do latents follow N(0,1)? Not codes, not those of a plain autoencoder, nor where something else was fitted to them. */
-static int genai__normal_prior(const genai_model *m) { return (m->desc.beta >= 0 || m->loss) && !m->family->latents; } /* what training drew latents to */
+/* Did training draw latents to N(0,1)? Not codes, not those of a plain autoencoder. What was fitted to sample from is another matter. */
+static int genai__normal_prior(const genai_model *m) { return (m->desc.beta >= 0 || m->loss) && !m->family->latents; }
 
 /* Latents number first, first + 1, ... to sample from: of the prior, or of what was fitted. */
 static genai_result genai__model_latents(genai_model *m, uint64_t seed, size_t first, int n, float *z) {
@@ -12195,7 +12194,8 @@ GENAI_API genai_result genai_model_fit_sampler(genai_model *m, genai_dataset *da
         if (q.z > GENAI__SAMPLER_MOST)
             return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "genai_model_fit_sampler: covariances of %d latents are too large, %d is the most", q.z, GENAI__SAMPLER_MOST);
         q.n = info.count < GENAI__MIXTURE_IMAGES ? info.count : GENAI__MIXTURE_IMAGES;
-        q.k = !strcmp(kind, "gaussian") ? 1 : components ? components : 10;
+        int few = (int)genai__smaller(q.n / ((size_t)q.z + 1), GENAI__MIXTURE_SIZE / ((size_t)q.z * (size_t)q.z));
+        q.k = !strcmp(kind, "gaussian") ? 1 : components ? components : few < 1 ? 1 : few < m->desc.components ? few : m->desc.components;
         if ((size_t)q.k > q.n) q.k = (int)q.n;
     }
     char *copy = genai__copy_text(m->ctx, kind, strlen(kind));
@@ -13328,7 +13328,6 @@ static genai_result genai__fit_step(genai__fit *f, int n) {
     double       start = genai__now(), seconds, weight;
     GENAI__TRY(genai_dataset_batch(f->data, m->epoch, m->position, n, f->images, f->labels));
     GENAI__TRY(genai_model_step(m, n, f->images, f->labels, &f->losses));
-    genai__sampler_make(m, 0); /* one that was fitted belongs to the encoder of before */
     m->position += (size_t)n;
     genai__health_step(f);
     seconds = genai__now() - start;
@@ -13384,10 +13383,11 @@ GENAI_API genai_result genai_model_fit(genai_model *m, genai_dataset *data, cons
     genai_result result = genai__fit_check(&f, desc);
     if (!result) result = genai__fit_begin(&f);
     if (!result) result = genai__fit_loop(&f);
-    if ((!result || result == GENAI_STOPPED) && m->steps > first) {
+    int fits = m->steps && m->desc.sampler && strcmp(m->desc.sampler, "prior") && !m->extra[GENAI__SAMPLER_MEAN]; /* or an earlier run was ended before it did */
+    if ((!result || result == GENAI_STOPPED) && (m->steps > first || fits)) {
         genai_result last = genai__fit_save(&f);
-        if (!last && m->desc.sampler && strcmp(m->desc.sampler, "prior")) {
-            last = genai_model_fit_sampler(m, data, m->desc.sampler, m->desc.components);
+        if (!last && fits) {
+            last = genai_model_fit_sampler(m, data, m->desc.sampler, 0);
             if (!last) last = genai__fit_save(&f);
         }
         if (!last && (f.desc.out || (genai__health_is_cheap(m) && (m->extra[GENAI__SAMPLER_MEAN] || f.progress.health.measured != m->steps)))) last = genai__health_measure(&f);
@@ -13661,7 +13661,7 @@ GENAI_API genai_result genai_model_likelihood(genai_model *m, int n, const float
     genai__anneal     a = GENAI__ZEROED;
     GENAI__TRY(genai__model_check(m, what, n, low, low));
     if (images || labels) GENAI__TRY(genai__model_labels(m, what, n, labels));
-    if (!genai__normal_prior(m) || m->extra[GENAI__UNITS] || m->extra[GENAI__SAMPLER_MEAN])
+    if (!genai__normal_prior(m) || m->extra[GENAI__UNITS])
         return genai__fail(m->ctx, GENAI_ERROR_UNSUPPORTED, "%s: the latents of this %s aren't drawn from N(0,1)", what, m->family->name);
     if (desc) a.desc = *desc;
     if (a.desc.noise == 0) a.desc.noise = 0.2f;

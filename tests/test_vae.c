@@ -375,6 +375,11 @@ static void test_annealed(void) { /* the same p(x) without the encoder, and what
     CHECK(gap[0] > 0.5 && gap[1] > -0.02 && gap[1] < 0.1, "from below and above: %g apart, then %g", gap[0], gap[1]);
     d.steps = 20;
     d.runs = 4;
+    CHECK(!genai_model_likelihood(m, 1, x, NULL, &d, low, NULL) && !genai__sampler_make(m, 2) && !genai_model_likelihood(m, 1, x, NULL, &d, again, NULL) && low[0] == again[0],
+          "a fitted sampler changes log p(x): %s", genai_ctx_error(g));
+    genai_ctx_destroy(g);
+    g = make_ctx(3); /* an arena with no room yet */
+    m = linear_model(g, 1, 0);
     for (long failed = 1, n = 1; failed; n++) { /* no memory: nothing is lost, nothing stays on the tape */
         size_t mark = genai_tape_mark(g);
         heap.fail_at = heap.calls + n;
@@ -771,7 +776,7 @@ static void test_samplers(void) {
         }
         CHECK_RESULT(g, GENAI_ERROR_ARGUMENT, genai_model_fit_sampler(m, data, "mixtur", 3));
         CHECK_RESULT(g, GENAI_ERROR_ARGUMENT, genai_model_fit_sampler(m, NULL, "mixture", 3));
-        CHECK(!genai_model_fit_sampler(m, grey_data(g, 2), "mixture", 0) && m->extra[0]->count == 2, "two images: %s", genai_ctx_error(g));
+        CHECK(!genai_model_fit_sampler(m, grey_data(g, 2), "mixture", 2) && m->extra[0]->count == 2, "two images: %s", genai_ctx_error(g));
         CHECK(!genai_model_fit_sampler(m, grey_data(g, 1), "mixture", 0) && !genai_model_latents(m, 4, 5, z) && fabs((double)z[0] - (double)z[3]) < 1e-3, "one image: %s", genai_ctx_error(g));
         d.sampler = "gauss"; fails(g, GENAI_ERROR_ARGUMENT, "gaussian", &d);
         d.sampler = "mixture";
@@ -782,6 +787,22 @@ static void test_samplers(void) {
             memset(&fit, 0, sizeof fit);
             fit.steps = 2;
             CHECK(m && !m->extra[0] && !genai_model_fit(m, data, &fit) && m->extra[0] && m->extra[0]->count == 2, "fit: %s", genai_ctx_error(g));
+            genai__sampler_make(m, 0); /* as if the run had been ended before */
+            CHECK(!genai_model_fit(m, data, &fit) && m->steps == 2 && m->extra[0], "a run that is done fits what is missing: %s", genai_ctx_error(g));
+            m->desc.components = 50;
+            CHECK(!genai_model_fit_sampler(m, data, "mixture", 0) && m->extra[0]->count == 70 / 4, "%d components of 70 images with 3 latents", (int)m->extra[0]->count);
+            genai_model_step(m, 64, images, NULL, NULL);
+            CHECK(!m->extra[0], "a step leaves the sampler of the encoder before it");
+        }
+        {
+            genai_model_desc large;
+            memset(&large, 0, sizeof large);
+            large.preset = "vaegan";
+            large.width = large.height = 8;
+            large.latent = GENAI__SAMPLER_MOST + 1;
+            genai_model *many = genai_model_create(g, &large);
+            CHECK(many && !strcmp(genai_model_resolved(many).sampler, "prior"), "many latents: %s", genai_ctx_error(g));
+            genai_model_destroy(many);
         }
         d.sampler = NULL;
         d.components = 0;
@@ -908,6 +929,7 @@ static void test_balance(void) { /* truth table, then a model in each state */
     }
     d.likelihood = "mse";
     d.discriminator = "dense 1";
+    d.beta1 = 0.5f;
     for (i = 0; i < 2; i++) { /* a margin that never rests changes nothing, with vae_steps and without */
         genai_model *a, *b;
         int          step;
