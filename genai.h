@@ -209,7 +209,7 @@
  *   sampled. With likelihood "features" reconstruction is measured in the discriminator's features as well as in pixels. A
  *   larger gamma keeps nearer to the originals, a smaller one looks sharper and noisier. Losses: as above; "discriminator" is
  *   3 log 2 = 2.08 and "generator" 2 log 2 = 1.39 at a draw. vae_steps begins with so many steps of plain VAE training. Samples come
- *   from a mixture over the latents of images, which genai_model_fit fits at its end: better than from the prior, as before that and with sampler "prior".
+ *   from a mixture over the latents of images, which genai_model_fit fits at its end; until then, and with sampler "prior", from the prior: they look worse.
  *
  * RBM (Smolensky 1986, Hinton 2002) AND DBN (Hinton, Osindero and Teh 2006)
  *   A restricted Boltzmann machine gives each black and white image (likelihood "gaussian": each image) an energy, by Z hidden units that are
