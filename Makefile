@@ -44,7 +44,7 @@ stb:
 
 demo: build/genai
 	@rm -rf $(DEMO)
-	build/genai train --preset vaegan --data "$(DATA)" --size 32x32 --batch 16 --out $(DEMO) --minutes 0.9
+	build/genai train --preset vaegan --data "$(DATA)" --size 32x32 --out $(DEMO) --minutes 0.9
 	build/genai sample $(DEMO)/model.safetensors -n 64 -o $(DEMO)/samples.png
 	build/genai reconstruct $(DEMO)/model.safetensors --data "$(DATA)" -o $(DEMO)/reconstructions.png
 	build/genai interpolate $(DEMO)/model.safetensors -o $(DEMO)/interpolations.png

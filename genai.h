@@ -462,8 +462,7 @@ typedef struct genai_ctx_desc {
     void *trace_user;
 } genai_ctx_desc;
 
-/* A dense float array of up to 4 dims in reading order. Made by ops (then it lives until the tape is released) or by
- * genai_tensor_create (then until destroyed). */
+/* A dense float array of up to 4 dims in reading order. Made by ops (then it lives until the tape is released) or by genai_tensor_create (then until destroyed). */
 typedef struct genai_tensor genai_tensor;
 struct genai_tensor {
     float        *data;
@@ -1054,8 +1053,8 @@ GENAI_API genai_result   genai_model_latents(genai_model *model, uint64_t seed, 
  * that are 0 or 1 only (see binarise); gaussian: a density in [0,1]^D, not comparable with it. rbm: F(x) + log Z, k the runs of AIS; dbn: the
  * variational bound, with one draw from the posterior. UNSUPPORTED: no posterior, no density. */
 GENAI_API genai_result   genai_model_nll(genai_model *model, genai_dataset *data, int k, double *value);
-/* low [n] = log p(x) of each image, in nats, where z ~ N(0,1), whatever sampler was fitted, and x = what is painted from z + noise N(0,1): of any decoder, whatever
- * it was trained by, on one scale. Annealed importance sampling with Hamiltonian transitions (Wu et al. 2017): too low, if anything.
+/* low [n] = log p(x) of each image, in nats, where z ~ N(0,1), a sampler fitted or not, and x = what is painted from z + noise N(0,1): of any decoder,
+ * whatever it was trained by, on one scale. Annealed importance sampling with Hamiltonian transitions (Wu et al. 2017): too low, if anything.
  * Image i depends on (desc, i, x, its label) alone; it is taken as it is, also where binarise is set. images NULL: n that the model
  * draws itself in that way, labels NULL then: of the classes in turn; for these alone high [n] is the same from the latents they
  * came of back to the prior, too high if anything, so that the means of low and high enclose the truth (bidirectional Monte Carlo,
@@ -1536,8 +1535,7 @@ static float *genai__piece_take(genai_ctx *ctx, genai__piece *p, size_t bytes) {
     return genai__piece_data(p);
 }
 
-/* `bytes` bytes, not cleared, for one user: from the free piece that fits best, else from the first closed slab, else from
- * a new one. NULL with the error set. */
+/* `bytes` bytes, not cleared, for one user: from the free piece that fits best, else from the first closed slab, else from a new one. NULL with the error set. */
 static float *genai__take(genai_ctx *ctx, size_t bytes) {
     genai__piece *p, *best = NULL;
     genai__slab  *slab, **end = &ctx->slabs;
@@ -2361,8 +2359,7 @@ static void genai__scale_panels(const genai__kept *kept, size_t j, size_t end, s
     }
 }
 
-/* B's columns j..j+columns, k in p..p+depth, as panels [depth][16] that begin `panel` floats apart. What stands in columns
- * beyond B's last one doesn't matter. */
+/* B's columns j..j+columns, k in p..p+depth, as panels [depth][16] that begin `panel` floats apart. What stands in columns beyond B's last one doesn't matter. */
 static void genai__gemm_pack(const genai__gemm *g, size_t j, size_t columns, size_t p, size_t depth, float *to, size_t panel) {
     const genai__kernels *kernels = g->ctx->kernels;
     const float          *b = g->b ? g->b + p * g->b_row + j * g->b_col : NULL;
@@ -6692,8 +6689,7 @@ static int genai__os_sync(void *user, void *file) {
 }
 /* Interrupted: it is closed all the same. */
 static int genai__os_close(void *user, void *file) { (void)user; return close(genai__os_descriptor(file)) && errno != EINTR; }
-/* rename is atomic but lasts only once the folder is synced. The new file takes the old one's permissions; what isn't a
- * plain file (/dev/full) is never replaced. */
+/* rename is atomic but lasts only once the folder is synced. The new file takes the old one's permissions; what isn't a plain file (/dev/full) is never replaced. */
 static int genai__os_rename(void *user, const char *from, const char *to) {
     struct stat before, now;
     char        folder[4096];
@@ -7082,8 +7078,7 @@ static void genai__json_put(genai__text *t, const char *s) { /* s as a JSON stri
 }
 
 /* --- checksum --- */
-/* CRC-64/XZ (polynomial of ECMA-182, reflected): any changed bit and any burst of up to 64 bits is noticed. Four tables,
- * so that four bytes go in at once. */
+/* CRC-64/XZ (polynomial of ECMA-182, reflected): any changed bit and any burst of up to 64 bits is noticed. Four tables, so that four bytes go in at once. */
 typedef struct genai__crc64 { uint64_t value, table[4][256]; } genai__crc64;
 
 static void genai__crc64_begin(genai__crc64 *crc) {
@@ -9594,8 +9589,7 @@ static genai_result genai__not_finite(genai_model *m, const char *what, const ch
 }
 
 /* An update of the optimiser kept at `role`: begin, from each loss, end. A loss's values are gone afterwards, as far as
- * they were made behind `mark`. A trainable net that a loss reaches and the optimiser doesn't hold would gather gradients in
- * vain, so callers freeze it. */
+ * they were made behind `mark`. A trainable net that a loss reaches and the optimiser doesn't hold would gather gradients in vain, so callers freeze it. */
 static void genai__learn_begin(genai_model *m, int role) {
     genai_optimizer *o = m->optimizer[role];
     for (int i = 0; i < o->groups; i++)
@@ -13620,8 +13614,12 @@ static genai_result genai__anneal_images(genai__anneal *a, int first, int n, con
     a->momentum = (float *)genai__arena(m->ctx, (4 * values + rows * (size_t)tuned) * sizeof(float));
     a->cost = (double *)genai__arena(m->ctx, 3 * rows * sizeof(double));
     if (!z || (!images && !noise) || !a->momentum || !a->cost) return genai__result_of(m->ctx);
-    a->length = (a->slope_before = (a->slope = (a->before = a->momentum + values) + values) + values) + values;
-    a->weight = (a->cost_before = a->cost + rows) + rows;
+    a->before = a->momentum + values;
+    a->slope = a->before + values;
+    a->slope_before = a->slope + values;
+    a->length = a->slope_before + values;
+    a->cost_before = a->cost + rows;
+    a->weight = a->cost_before + rows;
     a->dice = own;
     a->dice.first *= (size_t)runs;
     if (!images) {
